@@ -1,0 +1,83 @@
+# Everything runs in .venv, which `make setup` creates and keeps in step with pyproject.toml.
+# Another interpreter: make setup PYTHON=python3.13
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Stamps: each is touched when its step went through, so that an interrupted one is done again.
+MADE   := $(VENV)/.made
+DEMO   := $(VENV)/.ready-for-demo
+READY  := $(VENV)/.ready-for-work
+
+# Nothing outside .venv may reach the tests: neither another environment nor the user's own journal and settings.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+unexport TOOLSLOT_HOME TOOLSLOT_MAX_PARALLEL TOOLSLOT_ON_UNKNOWN TOOLSLOT_LOG_ARGS TOOLSLOT_DISABLE
+export PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT := 1
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-fast check lint format types coverage bench clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(READY) ## Create .venv with toolslot (editable), every extra and every tool
+	@echo "$(VENV) is ready"
+
+demo: $(DEMO) ## Kill a real agent in the middle of its tool calls and watch it resume
+	@$(BIN)/toolslot demo
+
+test: check ## Set everything up, then every check and every test
+	@$(BIN)/python -m pytest
+
+test-fast: $(READY) ## The tests without those that kill processes or take seconds
+	@$(BIN)/python -m pytest -m "not crash and not slow"
+
+check: lint types
+
+lint: $(READY) ## Style, spelling, package metadata and import boundaries
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/codespell
+	@$(BIN)/validate-pyproject pyproject.toml
+	@$(BIN)/lint-imports
+
+format: $(READY) ## Rewrite the code in the house format and fix what can be fixed
+	@$(BIN)/ruff check --fix-only
+	@$(BIN)/ruff format
+
+types: $(READY) ## mypy and pyright, both strict, on the packages and on tests/typing
+	@$(BIN)/mypy
+	@$(BIN)/mypy tests/typing
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+coverage: $(READY) ## Run all tests and report the branches they miss
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine -q
+	@$(BIN)/coverage report
+
+bench: $(READY) ## Measure: the journal against bare SQLite, the node against ToolNode
+	@$(BIN)/python -m pytest benchmarks --timeout=0
+
+clean: ## Remove .venv and everything that was generated
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find core adapters tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 10) or sys.exit(f"toolslot needs Python 3.10 or later; {sys.executable} is {v[0]}.{v[1]}. Name another: make setup PYTHON=python3.13")'
+	@echo "Creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module does not work here. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@touch $@
+
+$(DEMO): pyproject.toml | $(MADE)
+	@echo "Installing toolslot and what the demo needs"
+	@$(BIN)/python -m pip install --quiet --editable ".[demo]"
+	@touch $@
+
+$(READY): pyproject.toml | $(MADE)
+	@echo "Installing toolslot, its extras and the tools (a minute or two)"
+	@$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
+	@touch $(DEMO) $@

@@ -1,0 +1,130 @@
+"""Which human answer belongs to which call, when all calls of a node share one LangGraph task.
+
+LangGraph keeps a task's answers in one list and hands them out in the order in which `interrupt()` is called. Once recorded calls are not
+run again, that order shifts, and a call would get the answer to another call's question. So each call here sees a scratchpad of its own,
+and what LangGraph saves for the task says whose each answer is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeAlias, cast
+
+from langchain_core.runnables import RunnableConfig
+
+from toolslot_langgraph._compat import RESUME, lend, scratchpad_of, sender_of
+
+#: a call's index, or the node's own questions about calls of unknown outcome
+Asker: TypeAlias = "int | str"
+NODE: Asker = "node"
+
+_MARK = "__toolslot__"
+
+
+class Answers:
+    """The task's answers by asker, for one execution of a node.
+
+    What is saved is a list whose first item tells it all; the others only keep its length, from which LangGraph makes the ids of
+    interrupts. A new answer goes to the asker whose question was shown last, and to nobody else.
+    """
+
+    def __init__(self, config: RunnableConfig, size: int) -> None:
+        self._scratchpad = scratchpad_of(config)
+        self._send = sender_of(config)
+        self._size = size
+        self._lock = threading.Lock()
+        saved: list[Any] = self._scratchpad.resume if self._scratchpad is not None else []
+        self._length = len(saved)
+        self._asked, self._given, self._newest = _read(saved)
+        self._views: dict[Asker, tuple[list[Any], int]] = {}
+
+    @property
+    def usable(self) -> bool:
+        """Whether LangGraph's own book-keeping has the shape known here; if not, calls share it as they do without toolslot."""
+        return self._scratchpad is not None and self._send is not None
+
+    def adopt(self, asker: Asker, config: RunnableConfig) -> None:
+        """Give `config`, which belongs to the asker alone, a scratchpad of the asker's own."""
+        if self._scratchpad is None:
+            return
+        own = list(self._newest if asker == NODE == self._asked else self._given.get(asker, ()))
+        before = max(self._length + 1 - len(own), 0)
+        view = [None] * before + own
+        self._views[asker] = (view, before)
+        nested = self._size if isinstance(asker, int) else 0
+        first = asker if isinstance(asker, int) else 0
+        scratchpad = replace(
+            self._scratchpad,
+            interrupt_counter=itertools.count(before).__next__,
+            # Nested graphs and tasks are numbered per task in the order they come; recorded calls do not come any more.
+            subgraph_counter=itertools.count(first, nested).__next__
+            if nested
+            else self._scratchpad.subgraph_counter,
+            call_counter=itertools.count(first, nested).__next__ if nested else self._scratchpad.call_counter,
+            resume=view,
+            get_null_resume=self._scratchpad.get_null_resume if asker == self._asked else _nothing,
+        )
+        lend(config, scratchpad, self._sender(asker))
+
+    def surface(self, asker: Asker) -> None:
+        """Save, together with the interrupt that is raised next, whose question it is."""
+        if asker in self._views:
+            self._save(len(self._views[asker][0]), asker)
+
+    def _sender(self, asker: Asker) -> Callable[[Any], None]:
+        send = self._send
+        assert send is not None
+
+        def forward(writes: Any) -> None:
+            items = list(writes)
+            resumes = [value for channel, value in items if channel == RESUME]
+            if resumes:
+                self._note(asker, resumes[-1])
+            others = [item for item in items if item[0] != RESUME]
+            if others:
+                send(others)
+
+        return forward
+
+    def _note(self, asker: Asker, seen: list[Any]) -> None:
+        """The asker has read its answers up to here: `seen` is the beginning of its view."""
+        before = self._views[asker][1]
+        own = seen[before:]
+        with self._lock:
+            # The node's own answers are acted upon when they come; a call reads its answers again from the first.
+            if asker != NODE and len(own) > len(self._given.get(asker, ())):
+                self._given[asker] = list(own)
+        self._save(self._length + 1, self._asked)
+
+    def _save(self, length: int, asked: Asker | None) -> None:
+        assert self._send is not None
+        with self._lock:
+            given = [[asker, value] for asker, values in self._given.items() for value in values]
+        state = {_MARK: 1, "asked": asked, "given": given, "length": length}
+        self._send([(RESUME, [state, *[None] * (length - 1)])])
+
+
+def _read(saved: list[Any]) -> tuple[Asker | None, dict[Asker, list[Any]], list[Any]]:
+    """Whose question was shown last, the answers by asker, and what LangGraph appended since: the answer to that question."""
+    given: dict[Asker, list[Any]] = {}
+    if not saved or not isinstance(saved[0], dict) or saved[0].get(_MARK) != 1:  # pyright: ignore[reportUnknownMemberType]
+        return (
+            None,
+            given,
+            [],
+        )  # nothing was asked yet, or by a plain ToolNode: nobody knows whose answers these are
+    state = cast("dict[str, Any]", saved[0])
+    for asker, value in state["given"]:
+        given.setdefault(asker, []).append(value)
+    asked: Asker | None = state["asked"]
+    newest = saved[int(state["length"]) :]
+    if isinstance(asked, int):
+        given.setdefault(asked, []).extend(newest)
+    return asked, given, newest
+
+
+def _nothing(*_: object) -> None:
+    return None

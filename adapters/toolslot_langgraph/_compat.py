@@ -1,0 +1,157 @@
+"""Everything used here that LangGraph does not promise to keep, in one place and checked at import."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, cast
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
+from langgraph import errors
+from langgraph.prebuilt import ToolNode, tool_node
+from langgraph.prebuilt.tool_node import ToolRuntime
+
+_SCRATCHPAD = "__pregel_scratchpad"
+_SEND = "__pregel_send"
+_CHECKPOINTER = "__pregel_checkpointer"
+_DURABILITY = "__pregel_durability"
+
+#: the channel that carries the answers a task got, in what a task sends
+RESUME = "__resume__"
+
+#: exceptions that mean "cancelled" although they are ordinary ones
+CANCELS: tuple[type[BaseException], ...] = tuple(
+    found for name in ("NodeCancelledError",) if isinstance(found := getattr(errors, name, None), type)
+)
+
+#: ToolNode's own default of `handle_tool_errors`
+DEFAULT_HANDLER: Any = inspect.signature(cast("type[Any]", ToolNode)).parameters["handle_tool_errors"].default
+
+
+def check_tool_node() -> None:
+    """Raise `ImportError` when this ToolNode is not built the way the subclass relies on."""
+    wanted = {
+        "_func": ["self", "input", "config", "runtime"],
+        "_afunc": ["self", "input", "config", "runtime"],
+        "_run_one": ["self", "call", "input_type", "tool_runtime"],
+        "_arun_one": ["self", "call", "input_type", "tool_runtime"],
+    }
+    for name, parameters in wanted.items():
+        method: object = getattr(ToolNode, name, None)
+        found = list(inspect.signature(method).parameters) if callable(method) else None
+        if found != parameters:
+            raise ImportError(
+                f"toolslot_langgraph does not know this version of langgraph-prebuilt: ToolNode.{name} takes {found}, expected"
+                f" {parameters}. Install langgraph>=1.1.7,<2 with langgraph-prebuilt>=1.1,<2, or a newer toolslot."
+            )
+    for name in ("_handle_tool_error", "_infer_handled_types", "msg_content_output"):
+        if not hasattr(tool_node, name):
+            raise ImportError(
+                f"toolslot_langgraph does not know this version of langgraph-prebuilt: {name} is gone from its tool_node module."
+                " Install langgraph-prebuilt>=1.1,<2, or a newer toolslot."
+            )
+
+
+def handled_text(error: Exception, flag: Any) -> str | None:
+    """What `handle_tool_errors=flag` makes of the error; None when it does not handle it.
+
+    Raises:
+        Exception: what the handler raises; the default one raises every error but those of bad arguments.
+    """
+    if not flag:
+        return None
+    private = vars(tool_node)
+    types: tuple[type[Exception], ...]
+    if isinstance(flag, type) and issubclass(flag, Exception):
+        types = (flag,)
+    elif isinstance(flag, tuple):
+        types = cast("tuple[type[Exception], ...]", flag)
+    elif callable(cast("object", flag)):
+        types = cast("tuple[type[Exception], ...]", private["_infer_handled_types"](flag))
+    else:
+        types = (Exception,)
+    if not isinstance(error, types):
+        return None
+    return cast("str", private["_handle_tool_error"](error, flag=flag))
+
+
+def as_content(value: object) -> str | list[str | dict[Any, Any]]:
+    """A message's content from what a tool may return, as ToolNode makes it."""
+    return cast("str | list[str | dict[Any, Any]]", vars(tool_node)["msg_content_output"](value))
+
+
+def is_invalid_resume(error: BaseException) -> bool:
+    """Whether a human's answer did not fit the question: the call is to be asked again, it has not failed."""
+    found: object = getattr(errors, "is_invalid_resume", None)
+    return bool(found(error)) if callable(found) else False
+
+
+def configurable(config: RunnableConfig) -> dict[str, Any]:
+    """The part of the config that LangGraph uses to hand itself down; empty outside a graph."""
+    return config.get("configurable") or {}
+
+
+def has_checkpointer(config: RunnableConfig) -> bool:
+    """Whether the graph that runs this node saves checkpoints."""
+    return bool(configurable(config).get(_CHECKPOINTER))
+
+
+def durability(config: RunnableConfig) -> str | None:
+    """How the graph that runs this node saves checkpoints: "sync", "async", "exit", or None when it does not say."""
+    found: object = configurable(config).get(_DURABILITY)
+    return found if isinstance(found, str) else None
+
+
+def scratchpad_of(config: RunnableConfig) -> Any | None:
+    """The task's counters and human answers, if they have the shape known here."""
+    found: Any = configurable(config).get(_SCRATCHPAD)
+    needed = {"call_counter", "interrupt_counter", "get_null_resume", "resume", "subgraph_counter"}
+    if not is_dataclass(found) or isinstance(found, type) or needed - {item.name for item in fields(found)}:
+        return None
+    return found if isinstance(getattr(found, "resume", None), list) else None
+
+
+def sender_of(config: RunnableConfig) -> Callable[[Any], None] | None:
+    """The function by which a task writes."""
+    found: object = configurable(config).get(_SEND)
+    return cast("Callable[[Any], None]", found) if callable(found) else None
+
+
+def lend(config: RunnableConfig, scratchpad: Any, send: Callable[[Any], None]) -> None:
+    """Put another scratchpad and another way to write into a config that belongs to one call alone."""
+    config["configurable"] = {**configurable(config), _SCRATCHPAD: scratchpad, _SEND: send}
+
+
+def enter_config(config: RunnableConfig) -> None:
+    """Make `config` the one that `interrupt()` and nested runnables find. For a context that ends with the call."""
+    var_child_runnable_config.set(config)
+
+
+def metadata_of(tool: object) -> Mapping[str, Any]:
+    """A tool's metadata; empty when it has none."""
+    found: object = getattr(tool, "metadata", None)
+    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
+
+
+__all__ = [
+    "CANCELS",
+    "DEFAULT_HANDLER",
+    "RESUME",
+    "ToolRuntime",
+    "as_content",
+    "check_tool_node",
+    "configurable",
+    "durability",
+    "enter_config",
+    "handled_text",
+    "has_checkpointer",
+    "is_invalid_resume",
+    "lend",
+    "metadata_of",
+    "scratchpad_of",
+    "sender_of",
+]
+
+check_tool_node()

@@ -1,0 +1,335 @@
+"""One attempt of one call: permit, start mark, the tool's code, record.
+
+The order is the promise. The start mark is durable before the code is entered, so a call without one certainly did not run. The outcome is
+durable before anybody gets it, so an answer that was handed over is never lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from toolslot import _context
+from toolslot._codec import ErrorRecord, Payload, encode_error
+from toolslot._crashpoints import CrashPoint, reach
+from toolslot._engine import log
+from toolslot._errors import BatchTimedOut, CallTimedOut, Draining, Fenced, ToolslotError
+from toolslot._events import EventKind
+from toolslot._live import Active
+from toolslot._pool import Permit, enter_permit
+from toolslot._slot import Finished, Lost, Paused, Reason, SlotRecord, Started, Withdrawn
+from toolslot._steps import Acquire, Await, Invoke, Steps
+
+if TYPE_CHECKING:
+    from toolslot._entry import Entry
+
+
+_RowT = TypeVar("_RowT")
+
+
+class Escaped(Exception):
+    """The tool's code raised and that is recorded; `error` is what it raised."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Attempt:
+    """Runs the code once. Used for one attempt and thrown away."""
+
+    def __init__(self, entry: Entry[Any], active: Active) -> None:
+        self._entry = entry
+        self._live = entry.live
+        self._engine = entry.live.engine
+        self._index = entry.spec.index
+        self._active = active
+        self._idempotent = entry.spec.idempotent and entry.slot.spec.idempotent
+        self._generation = entry.slot.generation
+        self._epoch = self._live.epoch
+        self._number = 0
+        self._queued_at = self._engine.clock()
+        self._started_at = 0.0
+
+    def steps(self, number: int) -> Steps[object]:
+        """The value the code returned, once its record is durable.
+
+        Raises:
+            Escaped: the code raised, and that is recorded.
+            CallTimedOut: it did not return in time.
+            Fenced: another owner has taken over.
+        """
+        self._number = number
+        permit = yield from self._permit()
+        try:
+            yield from self._start()
+            return (yield from self._run(permit))
+        finally:
+            if not self._active.detached:
+                self._engine.pool.release(permit)
+
+    # --- before the code ------------------------------------------------------------------------------------------------
+
+    def _permit(self) -> Steps[Permit]:
+        # Dies here: the slot is RESERVED, and is simply run on resume.
+        live, engine, deadline = self._live, self._engine, self._entry.deadline
+        demand = engine.demand(live.key, self._entry.spec.tool, live.limit)
+        try:
+            permit: Permit = yield Acquire(engine.pool, demand, deadline)
+        except TimeoutError:
+            raise self._too_late() from None
+        if engine.draining.is_set():
+            engine.pool.release(permit)
+            raise Draining(f"call {self._index} ({self._entry.spec.tool}) was not started: the executor is draining. It runs on resume.")
+        if deadline is not None and engine.monotonic() >= deadline:
+            engine.pool.release(permit)
+            raise self._too_late()
+        return permit
+
+    def _too_late(self) -> BatchTimedOut:
+        return BatchTimedOut(
+            f"call {self._index} ({self._entry.spec.tool}) of batch {self._live.key} was not started: the batch's deadline"
+            f" ({self._engine.limits.batch_timeout:g} s) has passed. It certainly did not run, and runs on resume."
+        )
+
+    def _start(self) -> Steps[None]:
+        self._started_at = self._engine.clock()
+        if self._idempotent:
+            return
+        reach(CrashPoint.BEFORE_START)
+        row = Started(
+            index=self._index,
+            generation=self._generation,
+            attempt=self._number,
+            epoch=self._epoch,
+            at=self._started_at,
+            queued_at=self._queued_at,
+        )
+        future = self._live.write(row)
+        try:
+            yield Await(future)
+        except ToolslotError:
+            raise
+        except BaseException:
+            # Cancelled while the mark was on its way. The code was not entered, so the mark is taken back; the journal takes work in order.
+            self._submit(partial(self._live.write, self._row(Withdrawn, why="cancelled before its code was entered")))
+            raise
+        # Dies here: the slot is RUNNING under a dead owner, so UNKNOWN, although the code was not entered. Nobody can tell from outside.
+        reach(CrashPoint.AFTER_START)
+        self._engine.emit(
+            EventKind.STARTED, self._live.key, self._entry.slot, queued=self._started_at - self._queued_at
+        )
+
+    # --- the code -------------------------------------------------------------------------------------------------------
+
+    def _run(self, permit: Permit) -> Steps[object]:
+        invoke = Invoke(self._entry.fn, self._timeout(), self._entry.offload)
+        token = _context.current.set(self._call_context())
+        leave_permit = enter_permit(permit)
+        try:
+            try:
+                value = yield invoke
+            finally:
+                leave_permit()
+                _context.current.reset(token)
+        except self._engine.pauses:
+            yield from self._pause()
+            raise
+        except self._engine.cancels:
+            self._abandon(invoke, permit, Reason.CANCELLED)
+            raise
+        except Exception as error:
+            if invoke.expired:
+                yield from self._expire(invoke, permit)
+                raise self._timed_out() from None
+            yield from self._record_failure(error)
+            raise Escaped(error) from error
+        except BaseException:
+            # Cancelled or interrupted: whether it had its effect nobody knows. Not waited for; the journal takes work in order.
+            self._abandon(invoke, permit, Reason.CANCELLED)
+            raise
+        # Dies here: UNKNOWN. The effect has happened and no record says so; this is the window that reconcilers are for.
+        reach(CrashPoint.AFTER_RETURN)
+        failed = self._entry.is_error is not None and self._entry.is_error(value)
+        row = self._finished(self._encode(value), failed=failed)
+        yield from self._record(row, value)
+        return value
+
+    def _timeout(self) -> float | None:
+        """The policy's, cut short by the batch's deadline."""
+        timeout, deadline = self._entry.policy.timeout, self._entry.deadline
+        if deadline is None:
+            return timeout
+        left = max(deadline - self._engine.monotonic(), 0.001)
+        return left if timeout is None else min(timeout, left)
+
+    def _call_context(self) -> _context.CallContext:
+        key, spec = self._live.key, self._entry.spec
+        return _context.CallContext(
+            run_id=key.run_id,
+            batch_id=key.batch_id,
+            index=self._index,
+            tool=spec.tool,
+            call_id=spec.call_id,
+            attempt=self._number,
+            idempotency_key=self._engine.key_of(key, self._entry.slot),
+        )
+
+    # --- after the code -------------------------------------------------------------------------------------------------
+
+    def _record(self, row: Finished, value: object) -> Steps[None]:
+        reach(CrashPoint.BEFORE_FINISH)
+        try:
+            yield Await(self._live.write(row))
+        except Fenced:
+            self._engine.emit(EventKind.LATE_RESULT, self._live.key, self._entry.slot, detail="it came after another owner took over")
+            raise
+        except ToolslotError:
+            # The call is done but the journal could not take it. Kept in memory: as long as this process lives it does not run again.
+            self._live.unrecorded[self._index] = (row, value)
+            raise
+        # Dies here: the record is durable, the agent has not got it. It replays.
+        reach(CrashPoint.AFTER_FINISH)
+        self._live.unrecorded.pop(self._index, None)
+        self._live.answered.add(self._index)
+        kind = EventKind.FAILED if row.failed else EventKind.FINISHED
+        self._tell_end(kind, row)
+        reach(CrashPoint.BEFORE_DELIVERY)
+
+    def record_again(self) -> Steps[object]:
+        """Record what the journal could not take before; the call does not run again."""
+        row, value = self._live.unrecorded[self._index]
+        if not isinstance(row, Finished):  # pragma: no cover - only results are kept
+            raise TypeError(type(row).__name__)
+        yield from self._record(row, value)
+        if row.escaped and isinstance(value, Exception):
+            raise value
+        return value
+
+    def _record_failure(self, error: Exception) -> Steps[None]:
+        reach(CrashPoint.AFTER_RETURN)
+        row = self._finished(None, failed=True, escaped=True, error=encode_error(error))
+        try:
+            yield Await(self._live.write(row))
+        except Fenced:
+            raise
+        except ToolslotError as unwritten:
+            # The tool's own error is what the caller must see; without a record the slot is UNKNOWN on resume, which is the truth.
+            log.warning("toolslot.failure_not_recorded tool=%r call=%d: %s", self._entry.spec.tool, self._index, unwritten)
+            raise Escaped(error) from unwritten
+        self._tell_end(EventKind.FAILED, row)
+
+    def _pause(self) -> Steps[None]:
+        # Durable before the question propagates: killed afterwards, the call is known to wait and not to run.
+        yield Await(self._live.write(self._row(Paused)))
+        self._engine.emit(EventKind.WAITING, self._live.key, self._entry.slot)
+
+    def _expire(self, invoke: Invoke, permit: Permit) -> Steps[None]:
+        try:
+            yield Await(self._live.write(self._row(Lost, reason=Reason.TIMED_OUT)))
+        finally:
+            self._outlive(invoke, permit)
+        self._engine.emit(EventKind.TIMED_OUT, self._live.key, self._entry.slot)
+
+    def _timed_out(self) -> CallTimedOut:
+        return CallTimedOut(
+            f"call {self._index} ({self._entry.spec.tool}) of batch {self._live.key} did not return within {self._timeout_text()}. It may"
+            " still have its effect, so its outcome is unknown; the tool's policy is applied on resume."
+        )
+
+    def _timeout_text(self) -> str:
+        timeout = self._entry.policy.timeout
+        return f"{timeout:g} s" if timeout is not None else "the batch's deadline"
+
+    def _abandon(self, invoke: Invoke, permit: Permit, reason: Reason) -> None:
+        self._submit(partial(self._live.write, self._row(Lost, reason=reason)))
+        self._engine.emit(EventKind.UNKNOWN, self._live.key, self._entry.slot, detail=reason.value)
+        self._outlive(invoke, permit)
+
+    def _outlive(self, invoke: Invoke, permit: Permit) -> None:
+        """If the code runs on elsewhere, the permit and the slot stay taken until it ends; then its result is recorded after all."""
+        running = invoke.running
+        if running is None or running.done():
+            return
+        self._active.detached = True
+        running.add_done_callback(partial(self._late, permit))
+
+    def _late(self, permit: Permit, running: Future[object]) -> None:
+        self._engine.pool.release(permit)
+        try:
+            row = self._late_row(running)
+            if row is not None:
+                self._live.write(row).add_done_callback(self._tell_late)
+        except ToolslotError as error:
+            log.warning("toolslot.late_result_lost tool=%r call=%d: %s", self._entry.spec.tool, self._index, error)
+        finally:
+            self._live.leave(self._active, None)
+
+    def _late_row(self, running: Future[object]) -> Finished | None:
+        if running.cancelled():
+            return None
+        error = running.exception()
+        if error is None:
+            value = running.result()
+            failed = self._entry.is_error is not None and self._entry.is_error(value)
+            return self._finished(self._encode(value), failed=failed)
+        if isinstance(error, Exception) and not isinstance(error, (*self._engine.pauses, *self._engine.cancels)):
+            return self._finished(None, failed=True, escaped=True, error=encode_error(error))
+        return None  # it was stopped, or asked a question to nobody: the slot stays UNKNOWN
+
+    def _tell_late(self, written: Future[SlotRecord]) -> None:
+        error = None if written.cancelled() else written.exception()
+        detail = "it is the result now" if error is None else "it came too late to count" if isinstance(error, Fenced) else str(error)
+        self._engine.emit(EventKind.LATE_RESULT, self._live.key, self._entry.slot, detail=detail)
+
+    # --- rows -----------------------------------------------------------------------------------------------------------
+
+    def _encode(self, value: object) -> Payload:
+        payload = self._engine.encode(self._entry.spec.tool, value)
+        if payload.lossy:
+            self._engine.emit(
+                EventKind.NOT_STORABLE, self._live.key, self._entry.slot, detail=f"a {type(value).__name__} is kept only as text"
+            )
+        return payload
+
+    def _finished(
+        self, outcome: Payload | None, *, failed: bool, escaped: bool = False, error: ErrorRecord | None = None
+    ) -> Finished:
+        return self._row(
+            Finished,
+            outcome=outcome,
+            error=error,
+            failed=failed,
+            escaped=escaped,
+            queued_at=self._queued_at,
+            started_at=self._started_at,
+        )
+
+    def _row(self, make: Callable[..., _RowT], **fields: object) -> _RowT:
+        return make(
+            index=self._index,
+            generation=self._generation,
+            attempt=self._number,
+            epoch=self._epoch,
+            at=self._engine.clock(),
+            **fields,
+        )
+
+    def _submit(self, write: Callable[[], Future[SlotRecord]]) -> None:
+        """Hand a row to the journal without waiting; a journal that refuses leaves the slot as it is, which errs on the side of asking."""
+        try:
+            write()
+        except ToolslotError as error:
+            log.warning("toolslot.not_recorded tool=%r call=%d: %s", self._entry.spec.tool, self._index, error)
+
+    def _tell_end(self, kind: EventKind, row: Finished) -> None:
+        self._engine.emit(
+            kind,
+            self._live.key,
+            self._entry.slot,
+            queued=self._started_at - self._queued_at,
+            latency=row.at - self._started_at,
+            error=row.error,
+        )

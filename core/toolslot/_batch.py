@@ -1,0 +1,217 @@
+"""A reserved batch whose calls are entered one by one: the unit that frameworks, which fan out themselves, can use."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from dataclasses import replace
+from types import TracebackType
+from typing import TypeVar
+
+from typing_extensions import Self
+
+from toolslot._engine import Engine
+from toolslot._entry import Entry, deciding, delivering
+from toolslot._errors import ToolslotError
+from toolslot._live import LiveBatch
+from toolslot._plan import Standing
+from toolslot._policy import Done, Failed, NotDone
+from toolslot._registry import Registry
+from toolslot._slot import Batch, BatchKey, BatchRecord, SlotRecord
+from toolslot._steps import Await, Steps, adrive, drive
+from toolslot._view import Slot
+from toolslot.journal import Adopt
+
+T = TypeVar("T")
+
+
+class BatchRun:
+    """One entrance into a batch, made by `DurableExecutor.open`. Use it as a context manager, sync or async.
+
+    Entering reserves the slots, or finds them. Leaving lets the batch go, and closes it when every answer was handed over. Calls may be
+    entered from any thread or task while it is open, each at most usefully once; two entrants of the same call share one attempt.
+    """
+
+    def __init__(self, engine: Engine, registry: Registry, batch: Batch, *, max_parallel: int | None, adopt: Adopt) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._batch = batch
+        self._max_parallel = max_parallel
+        self._adopt = adopt
+        self._specs = tuple(engine.spec(index, call) for index, call in enumerate(batch.calls))
+        self._deadline: float | None = None
+        self._live: LiveBatch | None = None
+
+    # --- opening and letting go -----------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        drive(self._opening())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+    async def __aenter__(self) -> Self:
+        await adrive(self._opening())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Let the batch go. Returns at once: the one write is not waited for, and threads that still run keep the batch until they end."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.detach()
+
+    def _opening(self) -> Steps[None]:
+        if self._live is not None:
+            raise ToolslotError(f"batch {self._batch.key} is open already in this BatchRun; open another one with executor.open(...).")
+        timeout = self._engine.limits.batch_timeout
+        self._deadline = None if timeout is None else self._engine.monotonic() + timeout
+        live, first = self._registry.attach(self._batch.key, self._make)
+        try:
+            if first:
+                yield from self._first(live)
+            else:
+                yield Await(live.ready)
+            live.check_size(len(self._specs))
+        except BaseException:
+            live.detach()
+            raise
+        self._live = live
+
+    def _make(self) -> LiveBatch:
+        return LiveBatch(self._engine, self._batch, self._specs, self._max_parallel)
+
+    def _first(self, live: LiveBatch) -> Steps[None]:
+        try:
+            yield from live.opening(self._adopt)
+        except BaseException as error:
+            live.ready.set_exception(error)
+            raise
+        live.ready.set_result(None)
+
+    # --- calls ----------------------------------------------------------------------------------------------------------
+
+    def call(
+        self, index: int, fn: Callable[[], T], *, is_error: Callable[[T], bool] | None = None, offload: Executor | None = None
+    ) -> T:
+        """The answer of call `index`: from the journal if it is recorded, else by running `fn` in this thread.
+
+        Args:
+            index: The call's place in the batch, from 0.
+            fn: The tool's code, arguments bound.
+            is_error: Whether a returned value is a failure turned into an answer; it is then recorded as FAILED and still replays.
+            offload: Run `fn` there; it must be something the executor can carry.
+
+        Raises:
+            UnknownOutcome: nobody can know whether it was done, and its policy says fail or ask.
+            BatchMismatch, BatchBusy, BatchClosed, BatchTimedOut, CallTimedOut, Fenced, ToolFailed, ResultNotStorable, JournalError: as named.
+            Exception: whatever `fn` raised.
+        """
+        return drive(self._entry(index, fn, is_error, offload).steps())
+
+    async def acall(
+        self,
+        index: int,
+        fn: Callable[[], Awaitable[T] | T],
+        *,
+        is_error: Callable[[T], bool] | None = None,
+        offload: Executor | None = None,
+    ) -> T:
+        """As `call`, for a `fn` that returns an awaitable, or for a sync one with `offload`."""
+        return await adrive(self._entry(index, fn, is_error, offload).steps())
+
+    def _entry(
+        self,
+        index: int,
+        fn: Callable[[], object],
+        is_error: Callable[[T], bool] | None,
+        offload: Executor | None,
+    ) -> Entry[T]:
+        return Entry(live=self._opened, spec=self._specs[index], fn=fn, deadline=self._deadline, is_error=is_error, offload=offload)
+
+    # --- looking and deciding -------------------------------------------------------------------------------------------
+
+    @property
+    def key(self) -> BatchKey:
+        """Where the slots are in the journal; after adoption, the batch that was reserved first."""
+        return self._opened.key
+
+    @property
+    def record(self) -> BatchRecord:
+        """The batch as last seen by this process."""
+        live = self._opened
+        assert live.manifest is not None and live.fence is not None, "a batch is opened before it is looked at"
+        return BatchRecord(manifest=live.manifest, fence=live.fence, slots=tuple(live.slots), tenures=live.tenures)
+
+    def slot(self, index: int) -> SlotRecord:
+        """The slot's record as last seen by this process."""
+        return self._opened.slots[index]
+
+    def view(self, index: int) -> Slot:
+        """The slot as a reconciler sees it: arguments decoded, with its idempotency key."""
+        live = self._opened
+        return self._engine.view(live.key, live.slots[index])
+
+    def decide(self, index: int, answer: Done | Failed | NotDone, *, by: str, why: str, version: int) -> None:
+        """Settle an UNKNOWN call: `Done(value)`, `Failed(error)`, or `NotDone()` to have it run.
+
+        Raises:
+            DecisionRefused: it is settled already, or changed since `version`.
+        """
+        drive(self._deciding(index, answer, by, why, version))
+
+    async def adecide(self, index: int, answer: Done | Failed | NotDone, *, by: str, why: str, version: int) -> None:
+        """As `decide`."""
+        await adrive(self._deciding(index, answer, by, why, version))
+
+    def _deciding(self, index: int, answer: Done | Failed | NotDone, by: str, why: str, version: int) -> Steps[None]:
+        live = self._opened
+        if live.standing() is Standing.FREE:
+            yield from live.claiming()
+        if live.standing() is not Standing.MINE:
+            raise live.busy()
+        yield from deciding(live, index, answer, by=by, why=why, version=version)
+
+    def deliver(self, index: int, value: object) -> None:
+        """Record what the agent was told about an UNKNOWN call, so that it is told the same again once the batch is closed."""
+        drive(delivering(self._opened, index, value))
+
+    async def adeliver(self, index: int, value: object) -> None:
+        """As `deliver`."""
+        await adrive(delivering(self._opened, index, value))
+
+    def takeover(self, *, force: bool = False, why: str) -> None:
+        """Become the owner although another one holds the batch; that one is fenced, what it left RUNNING becomes UNKNOWN.
+
+        Raises:
+            BatchBusy: its owner is or may be alive, and `force` is not given.
+        """
+        live = self._opened
+        if not force and live.standing() is Standing.TAKEN:
+            raise live.busy()
+        drive(live.claiming(force=force, why=why))
+
+    @property
+    def _opened(self) -> LiveBatch:
+        if self._live is None:
+            raise ToolslotError(
+                f"batch {self._batch.key} is not open: use it inside `with executor.open(batch) as run:` (or `async with`)."
+            )
+        return self._live
+
+    def __repr__(self) -> str:
+        live = self._live
+        if live is None:
+            return f"<BatchRun {self._batch.key} not open>"
+        states: dict[str, int] = {}
+        for slot in live.slots:
+            states[slot.state.value] = states.get(slot.state.value, 0) + 1
+        return f"<BatchRun {live.key} epoch={live.epoch} {states}>"
+
+
+def renamed(batch: Batch, run_id: str) -> Batch:
+    """The batch under another run id."""
+    return replace(batch, run_id=run_id)

@@ -1,0 +1,69 @@
+"""Awaiting thread futures from event loops, with one wake-up per loop for a whole group of them.
+
+asyncio.wrap_future would cancel the thread future with the task; here a cancelled waiter leaves the work alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_due: WeakKeyDictionary[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = WeakKeyDictionary()
+
+
+async def wait_for(future: Future[T], timeout: float | None = None) -> T:
+    """The future's result. Cancellation ends the waiting, never the work.
+
+    Raises:
+        TimeoutError: it was not done within `timeout` seconds; the future goes on.
+    """
+    if not future.done():
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        future.add_done_callback(lambda _: _wake(loop, waiter))
+        if timeout is None:
+            await waiter
+        else:
+            await asyncio.wait((waiter,), timeout=timeout)
+            if not future.done():
+                waiter.cancel()
+                raise TimeoutError
+    return future.result()
+
+
+def _wake(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:
+    with _lock:
+        due = _due.setdefault(loop, [])
+        due.append(waiter)
+        if len(due) > 1:
+            return  # a wake-up is on its way and will take this one along
+    try:
+        loop.call_soon_threadsafe(_drain, loop)
+    except RuntimeError:
+        # The loop was closed: nobody waits there any more, and the work itself is done.
+        with _lock:
+            _due.pop(loop, None)
+
+
+def _drain(loop: asyncio.AbstractEventLoop) -> None:
+    with _lock:
+        due = _due.pop(loop, [])
+    for waiter in due:
+        if not waiter.done():
+            waiter.set_result(None)
+
+
+def completed(value: T) -> Future[T]:
+    """A future that is done."""
+    future: Future[T] = Future()
+    future.set_result(value)
+    return future
+
+
+AnyFuture = Future[Any]

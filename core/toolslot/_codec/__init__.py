@@ -1,0 +1,23 @@
+"""How values become bytes in a journal, and how the same values come back."""
+
+from __future__ import annotations
+
+from toolslot._codec._error import ErrorRecord, encode_error
+from toolslot._codec._json import JsonCodec
+from toolslot._codec._payload import Codec, Payload
+from toolslot._codec._store import decode, encode
+from toolslot._codec._types import TypeCodec, dataclass_type, enum_type, pydantic_type
+
+__all__ = [
+    "Codec",
+    "ErrorRecord",
+    "JsonCodec",
+    "Payload",
+    "TypeCodec",
+    "dataclass_type",
+    "decode",
+    "encode",
+    "encode_error",
+    "enum_type",
+    "pydantic_type",
+]

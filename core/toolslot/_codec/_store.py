@@ -1,0 +1,78 @@
+"""Between values and payloads: which codec's bytes these are, and what is kept of a value that none can write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from toolslot._codec._json import JsonCodec
+from toolslot._codec._payload import Codec, Payload
+from toolslot._codec._text import bounded_repr, one_line, qualified_name
+from toolslot._errors import NotStorable, UnreadablePayload
+
+#: of lossy payloads: a text about the value, not the value; no codec of this name can be given
+TEXT = "text/1"
+
+_PLAIN = JsonCodec()
+
+
+def encode(value: object, codec: Codec, *, fallback: bool = True) -> Payload:
+    """The value as `codec` writes it, or with `fallback` its `repr` (one line, at most 2000 characters) as a lossy payload.
+
+    With `fallback` this never raises: the tool has run, so something must be recorded.
+
+    Raises:
+        NotStorable: without `fallback`: the codec cannot write the value, or raised something that a codec must not.
+    """
+    try:
+        return Payload(codec=codec.name, data=_bytes(codec.encode(value)))
+    except NotStorable:
+        if not fallback:
+            raise
+    except Exception as error:
+        if not fallback:
+            raise NotStorable(
+                f"a value of type {qualified_name(type(value))} cannot be stored: the codec {qualified_name(type(codec))} raised"
+                f" {type(error).__name__}."
+            ) from None
+    return Payload(codec=TEXT, data=bounded_repr(value).encode(), lossy=True)
+
+
+def decode(payload: Payload, codecs: Mapping[str, Codec]) -> object:
+    """The value; of a lossy payload the text about it.
+
+    `codecs` are by name and come before the built-in ones; text and `JsonCodec()` are always known.
+
+    Raises:
+        UnreadablePayload: no codec has the payload's name, or its codec cannot read the data.
+    """
+    if payload.codec == TEXT:
+        return _text(payload.data)
+    codec = codecs.get(payload.codec) or (_PLAIN if payload.codec == _PLAIN.name else None)
+    if codec is None:
+        known = ", ".join(sorted({*codecs, TEXT, _PLAIN.name}))
+        raise UnreadablePayload(
+            f"a stored value was written by the codec {one_line(payload.codec, 60)!r}, which this reader does not have (it has {known})."
+            " Give it to the executor or to the tool's policy."
+        )
+    try:
+        return codec.decode(payload.data)
+    except UnreadablePayload:
+        raise
+    except Exception as error:
+        raise UnreadablePayload(
+            f"a stored value could not be read: the codec {one_line(payload.codec, 60)!r} raised {type(error).__name__}."
+        ) from None
+
+
+def _bytes(data: object) -> bytes:
+    """Codecs are other people's code; a wrong type would only be found by the journal, too late to keep at least a text."""
+    if not isinstance(data, bytes):
+        raise TypeError("a codec's encode must give bytes")
+    return data
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise UnreadablePayload("a stored text is damaged: it is not UTF-8.") from None

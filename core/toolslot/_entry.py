@@ -1,0 +1,375 @@
+"""Entering one call of a batch: plan, then replay, run, reconcile, ask or wait, until there is an answer.
+
+The comments marked "dies here" say what a crash on that line leaves in the journal, and why that is right.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
+
+from typing_extensions import assert_never
+
+from toolslot import _plan
+from toolslot._attempt import Attempt, Escaped
+from toolslot._codec import ErrorRecord, Payload, encode_error
+from toolslot._crashpoints import CrashPoint, reach
+from toolslot._engine import Engine, log
+from toolslot._errors import BatchClosed, BatchMismatch, Fenced, ResultNotStorable, ToolFailed, UnknownOutcome
+from toolslot._events import EventKind
+from toolslot._live import Active, LiveBatch
+from toolslot._policy import Answer, CannotTell, Done, Failed, NotDone, StillRunning, ToolPolicy
+from toolslot._retry import RetryState, failed_outcome
+from toolslot._slot import Delivered, Reason, Regenerated, SlotRecord, SlotSpec, SlotState, Verdict, Withdrawn
+from toolslot._steps import Await, Consult, Pause, Steps
+from toolslot.journal import Decide
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry(Generic[T]):
+    """One entrance of one call: the tool's code, and how its answer is to be read.
+
+    `deadline` is the batch's, in monotonic seconds. `is_error`: whether a returned value is a failure that the framework has turned into an answer. `offload`: where to run the code.
+    """
+
+    live: LiveBatch
+    spec: SlotSpec
+    fn: Callable[[], object]
+    deadline: float | None = None
+    is_error: Callable[[T], bool] | None = None
+    offload: Executor | None = None
+
+    @property
+    def index(self) -> int:
+        return self.spec.index
+
+    @property
+    def engine(self) -> Engine:
+        return self.live.engine
+
+    @property
+    def slot(self) -> SlotRecord:
+        return self.live.slots[self.index]
+
+    @property
+    def policy(self) -> ToolPolicy:
+        return self.engine.policy(self.spec.tool)
+
+    def steps(self) -> Steps[T]:
+        """The call's answer, from the journal or from its code."""
+        while True:
+            if self._replayable():
+                return self._replay()
+            active, mine = self.live.enter(self.index)
+            if not mine:
+                yield from self.live.joining(active)
+                continue
+            error: BaseException | None = None
+            try:
+                return (yield from self._settle(active))
+            except Exception as raised:
+                error = raised
+                raise
+            finally:
+                if not active.detached:
+                    self.live.leave(active, error)
+
+    def _replayable(self) -> bool:
+        action = _plan.plan(self.slot, self.spec, self.policy, _plan.Standing.TAKEN, closed=self.live.closed)
+        return isinstance(action, _plan.Replay) and self.index not in self.live.unrecorded
+
+    # --- the loop -------------------------------------------------------------------------------------------------------
+
+    def _settle(self, active: Active) -> Steps[T]:
+        began = self.engine.monotonic()
+        busy_until = began + self.engine.limits.busy_timeout
+        tries = 0
+        if self.index in self.live.unrecorded:
+            return cast("T", (yield from Attempt(self, active).record_again()))
+        if self.slot.state is SlotState.UNKNOWN:
+            yield from self.live.refreshing()  # somebody may have decided it from outside
+        while True:
+            action = _plan.plan(self.slot, self.spec, self.policy, self.live.standing(), closed=self.live.closed)
+            match action:
+                case _plan.Replay():
+                    return self._replay()
+                case _plan.Run() | _plan.Rerun():
+                    tries += 1
+                    try:
+                        return (yield from self._run(active, action))
+                    except Escaped as escaped:
+                        yield from self._before_retry(escaped.error, tries, began)
+                    except Fenced:
+                        yield from self._after_fenced(tries)
+                case _plan.Reconcile():
+                    yield from self._reconcile(action.doubt)
+                case _plan.Ask() | _plan.Fail():
+                    yield from self._stop(action)
+                case _plan.Wait():
+                    yield from self.live.waiting(busy_until)
+                case _plan.Claim():
+                    yield from self.live.claiming()
+                case _plan.Mismatch():
+                    yield from self._mismatch(action)
+                case _plan.Closed():
+                    raise BatchClosed(
+                        f"batch {self.live.key} is closed and holds no answer for call {self.index} ({self.spec.tool}): it was abandoned, or"
+                        " its answers were handed over. Start a new run."
+                    )
+                case _:
+                    assert_never(action)
+
+    def _run(self, active: Active, action: _plan.Run | _plan.Rerun) -> Steps[T]:
+        if isinstance(action, _plan.Rerun):
+            self._tell_rerun(action)
+        value = yield from Attempt(self, active).steps(action.attempt)
+        return cast("T", value)
+
+    def _tell_rerun(self, action: _plan.Rerun) -> None:
+        detail = "run again by policy"
+        if action.undeclared:
+            detail = (
+                f"it began before and left no record, so its effect may happen twice. No policy is declared for {self.spec.tool!r}: give"
+                " ToolPolicy(reconcile=...), on_unknown='ask' or 'fail', or idempotent=True if running it twice does no harm"
+            )
+        if self.slot.state is not SlotState.FAILED:
+            self.engine.emit(EventKind.RERUN, self.live.key, self.slot, detail=detail)
+
+    # --- answers from the record ----------------------------------------------------------------------------------------
+
+    def _replay(self) -> T:
+        reach(CrashPoint.BEFORE_REPLAY)
+        slot = self.slot
+        self.live.replayed.add(self.index)
+        outcome, error = slot.outcome, slot.error
+        if not slot.final and slot.delivered is not None:
+            outcome, error = slot.delivered.outcome, slot.delivered.error
+        self.engine.emit(EventKind.REPLAYED, self.live.key, slot, latency=_latency(slot))
+        if outcome is not None:
+            value = self.engine.decode(self.spec.tool, outcome)
+            if outcome.lossy and not self.engine.lossy_replay:
+                raise ResultNotStorable(
+                    f"call {self.index} ({self.spec.tool}) of batch {self.live.key} is done and will not run again, but its result could not"
+                    " be stored; only a text of it is left in the journal. Give the tool a codec: ToolPolicy(codec=...)."
+                )
+            self.live.answered.add(self.index)
+            return cast("T", value)
+        type_name = error.type_name if error is not None else "an unnamed error"
+        message = error.message if error is not None else "no message was recorded"
+        raise ToolFailed(f"{self.spec.tool} failed: {message} [{type_name}, recorded; not run again]", error_type=type_name)
+
+    # --- what nobody knows ----------------------------------------------------------------------------------------------
+
+    def _reconcile(self, doubt: bool) -> Steps[None]:
+        """Ask until there is an answer. Afterwards the slot is settled, or RESERVED, or this raises or reruns by policy."""
+        if doubt:
+            yield from self.live.losing(self.index, Reason.ESCAPED)
+        reconciler = self.policy.reconcile
+        assert reconciler is not None, "planned only where there is a reconciler"
+        deadline = self.deadline or self.engine.monotonic() + self.engine.limits.busy_timeout
+        while True:
+            answer = yield from self._consult()
+            match answer:
+                case Done() | Failed():
+                    yield from deciding(self.live, self.index, answer, by="reconciler", why="asked on recovery", version=self.slot.version)
+                    return
+                case NotDone():
+                    yield from self._withdraw("the reconciler says it was not done")
+                    return
+                case StillRunning():
+                    left = deadline - self.engine.monotonic()
+                    if left <= 0:
+                        raise self._unknown("its reconciler says that it is still running", ask=True)
+                    yield Pause(min(answer.retry_after, left))
+                case CannotTell():
+                    yield from self._without_reconciler()
+                    return
+                case _:
+                    assert_never(answer)
+
+    def _consult(self) -> Steps[Answer]:
+        reconciler = self.policy.reconcile
+        assert reconciler is not None, "planned only where there is a reconciler"
+        try:
+            answer: object = yield Consult(reconciler, self.engine.view(self.live.key, self.slot))
+        except Exception as error:
+            # It could not tell; that says nothing about the call.
+            log.warning(
+                "toolslot.reconciler_raised tool=%r call=%d run=%r: %s", self.spec.tool, self.index, self.live.key.run_id, type(error).__name__
+            )
+            return CannotTell(type(error).__name__)
+        if isinstance(answer, (Done, Failed, NotDone, StillRunning, CannotTell)):
+            return answer
+        log.warning(
+            "toolslot.reconciler_answer tool=%r: expected Done, Failed, NotDone, StillRunning or CannotTell, got %s",
+            self.spec.tool,
+            type(answer).__name__,
+        )
+        return CannotTell(f"not an answer: {type(answer).__name__}")
+
+    def _without_reconciler(self) -> Steps[None]:
+        action = _plan.settle_unknown(self.slot, self.policy)
+        if isinstance(action, _plan.Rerun):
+            self._tell_rerun(action)
+            yield from self._withdraw("run again by policy: the reconciler could not tell")
+            return
+        yield from self._stop(action)
+
+    def _withdraw(self, why: str) -> Steps[None]:
+        slot = self.slot
+        row = Withdrawn(
+            index=self.index, generation=slot.generation, attempt=slot.attempt, epoch=self.live.epoch, at=self.engine.clock(), why=why
+        )
+        yield Await(self.live.write(row))
+        self.engine.emit(EventKind.RECONCILED, self.live.key, self.slot, detail=why)
+
+    def _stop(self, action: _plan.Ask | _plan.Fail) -> Steps[None]:
+        if action.doubt:
+            yield from self.live.losing(self.index, Reason.ESCAPED)
+        raise self._unknown("it began and left no record", ask=isinstance(action, _plan.Ask))
+
+    def _unknown(self, what: str, *, ask: bool) -> UnknownOutcome:
+        slot, key = self.slot, self.live.key
+        idempotency_key = self.engine.key_of(key, slot)
+        reason = f" ({slot.reason.value})" if slot.reason is not None else ""
+        return UnknownOutcome(
+            f"nobody here can know whether call {self.index} ({self.spec.tool!r}) of batch {key} was done: {what}{reason}. It was not run"
+            f" again. Find out with its idempotency key {idempotency_key} and decide: done, failed, or rerun.",
+            run_id=key.run_id,
+            batch_id=key.batch_id,
+            index=self.index,
+            tool=self.spec.tool,
+            idempotency_key=idempotency_key,
+            version=slot.version,
+            ask=ask,
+        )
+
+    # --- going on after something happened ------------------------------------------------------------------------------
+
+    def _before_retry(self, error: Exception, tries: int, began: float) -> Steps[None]:
+        """Return to try again, or raise the call's error."""
+        policy = self.policy
+        if policy.retry is None or not (policy.retries_failure(type(error)) or policy.reconcile is not None):
+            raise error
+        state = RetryState(
+            attempt_number=tries,
+            outcome=failed_outcome(error),
+            seconds_since_start=self.engine.monotonic() - began,
+            outcome_timestamp=self.engine.monotonic(),
+            start_time=began,
+        )
+        delay = policy.retry.delay(state)
+        if delay is None or self.engine.draining.is_set():
+            raise error
+        if self.deadline is not None and self.engine.monotonic() + delay >= self.deadline:
+            raise error
+        if delay > 0:
+            yield Pause(delay)
+
+    def _after_fenced(self, tries: int) -> Steps[None]:
+        """Somebody wrote to our batch. If we still own it (an operator decided, a withdrawal was late), plan anew; else stop."""
+        before = self.live.epoch
+        yield from self.live.refreshing()
+        if self.live.epoch != before or tries > _MAX_REPLANS:
+            raise Fenced(
+                f"batch {self.live.key} was taken over by {self.live.fence.owner if self.live.fence else 'another owner'} (epoch"
+                f" {self.live.epoch}). Nothing was changed by this owner; stop working on it."
+            )
+
+    def _mismatch(self, action: _plan.Mismatch) -> Steps[None]:
+        recorded, presented = self.slot.spec, self.spec
+        detail = (
+            f"call {self.index} of batch {self.live.key} was recorded as {recorded.tool!r} with call id {recorded.call_id!r} and arguments"
+            f" {_short(recorded.digest)}; presented now: {presented.tool!r} with call id {presented.call_id!r} and arguments"
+            f" {_short(presented.digest)}. They differ in {', '.join(action.differs)}"
+        )
+        if self.engine.strict:
+            raise BatchMismatch(
+                f"{detail}. The recorded result belongs to another call, so nothing was replayed and nothing ran. Use a new run id for"
+                " changed calls, or on_mismatch='lenient' to let the new call take this place."
+            )
+        if self.live.standing() is not _plan.Standing.MINE:
+            yield from self.live.claiming()
+            return
+        self.engine.emit(EventKind.MISMATCH, self.live.key, self.slot, detail=detail)
+        row = Regenerated(
+            index=self.index,
+            generation=self.slot.generation + 1,
+            attempt=0,
+            epoch=self.live.epoch,
+            at=self.engine.clock(),
+            spec=presented,
+        )
+        yield Await(self.live.write(row))
+
+
+_MAX_REPLANS = 5
+
+
+def deciding(
+    live: LiveBatch, index: int, answer: Done | Failed | NotDone, *, by: str, why: str, version: int
+) -> Steps[None]:
+    """Journal a decision about an UNKNOWN slot. Raises `DecisionRefused` when it came too late."""
+    tool = live.slots[index].spec.tool
+    engine = live.engine
+    outcome: Payload | None = None
+    error: ErrorRecord | None = None
+    match answer:
+        case Done():
+            verdict, outcome = Verdict.DONE, engine.encode(tool, answer.value)
+        case Failed():
+            raised = answer.error if isinstance(answer.error, BaseException) else ToolFailed(answer.error)
+            verdict, error = Verdict.FAILED, encode_error(raised)
+        case NotDone():
+            verdict = Verdict.RERUN
+        case _:
+            assert_never(answer)
+    operation = Decide(
+        key=live.key,
+        index=index,
+        verdict=verdict,
+        by=by,
+        why=why,
+        decision_id=secrets.token_hex(8),
+        version=version,
+        at=engine.clock(),
+        outcome=outcome,
+        error=error,
+        epoch=live.epoch,
+    )
+    reach(CrashPoint.BEFORE_DECIDE)
+    future = engine.journal.submit(operation)
+    slot: SlotRecord = yield Await(future)
+    reach(CrashPoint.AFTER_DECIDE)
+    live.slots[index] = slot
+    engine.emit(EventKind.RECONCILED, live.key, slot, error=error, detail=f"{verdict.value}, says {by}")
+
+
+def delivering(live: LiveBatch, index: int, value: object) -> Steps[None]:
+    """Record what the agent was told about an UNKNOWN call, so that a closed batch repeats it."""
+    slot = live.slots[index]
+    row = Delivered(
+        index=index,
+        generation=slot.generation,
+        attempt=slot.attempt,
+        epoch=live.epoch,
+        at=live.engine.clock(),
+        outcome=live.engine.encode(slot.spec.tool, value),
+    )
+    yield Await(live.write(row))
+    live.answered.add(index)
+
+
+def _latency(slot: SlotRecord) -> float | None:
+    if slot.started_at is None or slot.ended_at is None:
+        return None
+    return slot.ended_at - slot.started_at
+
+
+def _short(digest: str | None) -> str:
+    return "that cannot be compared" if digest is None else f"sha256:{digest[:12]}"

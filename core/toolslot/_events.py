@@ -1,0 +1,132 @@
+"""Observability: one frozen event per transition, handed to hooks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from toolslot._slot import Reason, SlotState
+
+
+class EventKind(str, Enum):
+    """What happened to a call."""
+
+    #: its slot was written
+    RESERVED = "reserved"
+    #: its start mark is durable; its code is entered next
+    STARTED = "started"
+    #: it returned and its result is recorded
+    FINISHED = "finished"
+    #: it raised, or its framework turned its error into an answer
+    FAILED = "failed"
+    #: it did not return in time; its effect may still happen
+    TIMED_OUT = "timed_out"
+    #: nobody here can know whether it was done
+    UNKNOWN = "unknown"
+    #: a reconciler or an operator settled it
+    RECONCILED = "reconciled"
+    #: a call of unknown outcome is run again by policy
+    RERUN = "rerun"
+    #: its recorded result was handed out, nothing ran
+    REPLAYED = "replayed"
+    #: it stopped at a question to a human
+    WAITING = "waiting"
+    #: its result came after it could count
+    LATE_RESULT = "late_result"
+    #: its start mark was taken back: it certainly did not run
+    WITHDRAWN = "withdrawn"
+    #: its result is recorded, but only as text
+    NOT_STORABLE = "not_storable"
+    #: another call took its place (lenient matching)
+    MISMATCH = "mismatch"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallEvent:
+    """One transition of one call.
+
+    Times are wall-clock seconds; `latency` is seconds of the attempt, `queued` seconds it waited for a permit. `detail` is a short text for
+    people, never an argument or result. `args` is None unless arguments were asked for (`TOOLSLOT_LOG_ARGS=1`).
+    """
+
+    kind: EventKind
+    run_id: str
+    batch_id: str
+    index: int
+    tool: str
+    call_id: str
+    state: SlotState
+    attempt: int
+    at: float
+    queued: float | None = None
+    latency: float | None = None
+    reason: Reason | None = None
+    error_type: str | None = None
+    detail: str = ""
+    args: Mapping[str, object] | None = None
+
+    @property
+    def replayed(self) -> bool:
+        return self.kind is EventKind.REPLAYED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallMetrics:
+    """One call of a batch, as this batch run left it. `replayed`: its answer came from the journal, nothing ran."""
+
+    index: int
+    tool: str
+    state: SlotState
+    attempt: int
+    queued_at: float | None
+    started_at: float | None
+    ended_at: float | None
+    replayed: bool
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds from entering the tool's code to its end."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return self.ended_at - self.started_at
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchEvent:
+    """A batch run came to its end: every call's status, attempt and times, in call order."""
+
+    run_id: str
+    batch_id: str
+    epoch: int
+    opened_at: float
+    ended_at: float
+    closed: bool
+    calls: tuple[CallMetrics, ...]
+
+
+Event: TypeAlias = CallEvent | BatchEvent
+Hook: TypeAlias = Callable[[Event], None]
+
+_log = logging.getLogger("toolslot")
+
+
+class Hooks:
+    """Calls every hook with every event. A hook that raises is logged and ignored: it must not touch the calls."""
+
+    __slots__ = ("_hooks",)
+
+    def __init__(self, hooks: Sequence[Hook]) -> None:
+        self._hooks = tuple(hooks)
+
+    def __bool__(self) -> bool:
+        return bool(self._hooks)
+
+    def emit(self, event: Event) -> None:
+        for hook in self._hooks:
+            try:
+                hook(event)
+            except Exception:
+                _log.exception("toolslot.hook_failed", extra={"hook": repr(hook)})

@@ -1,0 +1,188 @@
+"""The front door of the core: a journal, policies, limits and hooks, and batches opened on them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
+from uuid import uuid4
+
+from toolslot._batch import BatchRun, renamed
+from toolslot._codec import Codec, JsonCodec
+from toolslot._engine import Engine
+from toolslot._errors import InvalidSetting
+from toolslot._events import Hook, Hooks
+from toolslot._fanout import Tools, afan_out, bind_all, fan_out, is_async, settle
+from toolslot._policy import Limits, ToolPolicy, check_count
+from toolslot._pool import process_pool
+from toolslot._registry import Registry, registry_of
+from toolslot._slot import Batch
+from toolslot.instrumentation import LoggingHook
+from toolslot.journal import Adopt, Journal, MemoryJournal
+
+JournalLike: TypeAlias = "str | os.PathLike[str] | Journal | None"
+
+
+class DurableExecutor:
+    """Runs batches of tool calls so that they survive the process.
+
+    Within its batch, a call whose result is recorded never runs again; a call that never started simply runs; a call that started and left
+    no record follows its tool's policy. An effect happens at most once only with `on_unknown="fail"` or `"ask"`, or with a correct
+    reconciler.
+
+    Args:
+        journal: A path, a `Journal`, or None: the environment variable `TOOLSLOT_HOME`, else `./.toolslot`. Opened at first use.
+        policies: What is known about each tool, by name.
+        default_policy: For every other tool. Default: `ToolPolicy()`, which reruns and warns.
+        limits: How many calls may run at once, and for how long.
+        hooks: Called with every event. Default: one `LoggingHook`.
+        codec: How results are stored, where a tool's policy names no codec. Default: tagged JSON.
+        on_mismatch: "strict" raises `BatchMismatch` when another call is recorded at a place; "lenient" lets the new call take it.
+        executor: Where `run_all` and `arun_all` run sync tools, instead of threads: any `concurrent.futures.Executor`. Not shut down here.
+        pauses: Exception types by which a tool stops at a question to a human.
+        cancels: Exception types that mean "cancelled", beside `asyncio.CancelledError`.
+        lossy_replay: Replay the text that is left of a result that could not be stored, instead of raising `ResultNotStorable`.
+
+    Raises:
+        InvalidSetting: an argument that means nothing.
+    """
+
+    def __init__(
+        self,
+        journal: JournalLike = None,
+        *,
+        policies: Mapping[str, ToolPolicy] | None = None,
+        default_policy: ToolPolicy | None = None,
+        limits: Limits | None = None,
+        hooks: Sequence[Hook] | None = None,
+        codec: Codec | None = None,
+        on_mismatch: Literal["strict", "lenient"] = "strict",
+        executor: Executor | None = None,
+        pauses: tuple[type[BaseException], ...] = (),
+        cancels: tuple[type[BaseException], ...] = (),
+        lossy_replay: bool = False,
+    ) -> None:
+        if on_mismatch not in ("strict", "lenient"):
+            raise InvalidSetting(f"on_mismatch={on_mismatch!r} is not known: choose 'strict' or 'lenient'.")
+        self._journal_like = journal
+        self._policies = dict(policies or {})
+        self._default_policy = default_policy if default_policy is not None else ToolPolicy()
+        self._limits = limits if limits is not None else Limits()
+        self._hooks = Hooks(hooks if hooks is not None else (LoggingHook(),))
+        self._codec = codec if codec is not None else JsonCodec()
+        self._strict = on_mismatch == "strict"
+        self._offload = executor
+        self._pauses, self._cancels = pauses, cancels
+        self._lossy_replay = lossy_replay
+        self._draining = threading.Event()
+        self._lock = threading.Lock()
+        self._engine_: Engine | None = None
+
+    # --- batches --------------------------------------------------------------------------------------------------------
+
+    def open(
+        self,
+        batch: Batch,
+        *,
+        max_parallel: int | None = None,
+        durable: bool = True,
+        adopt: Adopt = Adopt.UNFINISHED,
+    ) -> BatchRun:
+        """A `BatchRun`; nothing happens until it is entered with `with` or `async with`.
+
+        Args:
+            batch: The calls, in the model's order, and where they belong.
+            max_parallel: One more limit for this batch, from the host.
+            durable: False keeps the slots in memory only, under a run id of their own: for hosts that offer no identity to resume by.
+            adopt: What to do with an earlier batch of the same lineage.
+        """
+        check_count("max_parallel", max_parallel)
+        engine = self._engine()
+        if durable:
+            return BatchRun(engine, registry_of(engine.journal), batch, max_parallel=max_parallel, adopt=adopt)
+        fleeting = replace(engine, journal=MemoryJournal())
+        batch = renamed(batch, f"{batch.run_id}~{uuid4().hex}")
+        return BatchRun(fleeting, Registry(), batch, max_parallel=max_parallel, adopt=Adopt.NEVER)
+
+    # --- for people without a framework -----------------------------------------------------------------------------------
+
+    def run_all(self, batch: Batch, tools: Tools, *, return_exceptions: bool = False) -> list[Any]:
+        """Run a batch of calls in threads and give the results in call order.
+
+        Args:
+            batch: The calls; a call runs `tools[call.tool](**call.args)`.
+            tools: The functions by tool name, sync ones only.
+            return_exceptions: Give each failure in its place instead of raising.
+
+        Raises:
+            InvalidSetting: a tool is missing or async; nothing was reserved and nothing ran.
+            Exception: the first failure in call order, after all calls have settled and are recorded.
+        """
+        fns = bind_all(batch, tools)
+        for call in batch.calls:
+            if is_async(tools[call.tool]):
+                raise InvalidSetting(f"tool {call.tool!r} is async: use `await executor.arun_all(...)`.")
+        with self.open(batch) as run:
+            outcomes = fan_out(run, fns, workers=self._workers(len(fns)), offload=self._offload)
+        return settle(outcomes, return_exceptions=return_exceptions)
+
+    async def arun_all(self, batch: Batch, tools: Tools, *, return_exceptions: bool = False) -> list[Any]:
+        """As `run_all`, in tasks; async tools are awaited, sync ones run in threads."""
+        fns = bind_all(batch, tools)
+        asyncs = [is_async(tools[call.tool]) for call in batch.calls]
+        async with self.open(batch) as run:
+            outcomes = await afan_out(run, fns, asyncs, workers=self._workers(len(fns)), offload=self._offload)
+        return settle(outcomes, return_exceptions=return_exceptions)
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Start no more calls and wait for those that run: for SIGTERM. Whether all ended within `timeout` seconds.
+
+        Calls that were not started raise `Draining` and stay RESERVED; those still running at the end are UNKNOWN to whoever resumes
+        after this process has gone.
+        """
+        self._draining.set()
+        engine = self._engine_
+        return engine is None or registry_of(engine.journal).drain(timeout)
+
+    def _workers(self, count: int) -> int:
+        return max(1, min(count, self._limits.batch or count))
+
+    # --- shared ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def journal(self) -> Journal:
+        """The journal, opened now if it was not yet."""
+        return self._engine().journal
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
+    def _engine(self) -> Engine:
+        with self._lock:
+            engine = self._engine_
+            if engine is None:
+                engine = self._engine_ = self._make_engine()
+            return engine
+
+    def _make_engine(self) -> Engine:
+        like = self._journal_like
+        journal = MemoryJournal() if like is None or isinstance(like, (str, os.PathLike)) else like
+        return Engine(
+            journal=journal,
+            policies=self._policies,
+            default_policy=self._default_policy,
+            limits=self._limits,
+            pool=process_pool(),
+            hooks=self._hooks,
+            codec=self._codec,
+            codecs={self._codec.name: self._codec},
+            strict=self._strict,
+            lossy_replay=self._lossy_replay,
+            pauses=self._pauses,
+            cancels=self._cancels,
+            draining=self._draining,
+        )

@@ -1,0 +1,330 @@
+"""A batch that is worked on in this process: its ownership, its slots as last seen, and the attempts under way.
+
+All entrants of the process share one `LiveBatch`. It is written as steps (see `_steps`), so sync and async callers run the same logic.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from toolslot._crashpoints import CrashPoint, reach
+from toolslot._engine import Engine, log
+from toolslot._errors import BatchBusy, BatchMismatch, Fenced, ToolslotError
+from toolslot._events import BatchEvent, CallMetrics, EventKind
+from toolslot._plan import Standing
+from toolslot._slot import (
+    Batch,
+    BatchKey,
+    BatchRecord,
+    Fence,
+    Lost,
+    Manifest,
+    Reason,
+    Row,
+    SlotRecord,
+    SlotSpec,
+    SlotState,
+    Tenure,
+)
+from toolslot._steps import Await, Pause, Steps
+from toolslot.journal import Adopt, Append, OwnerState, Release, Reserve, TakeOver
+
+#: how the waiting for another owner's result begins and grows, in seconds; another process can only be polled
+_FIRST_POLL, _LAST_POLL = 0.005, 0.25
+
+
+@dataclass(eq=False, slots=True)
+class Active:
+    """One entrant at work on a slot. Others wait for `done`; its value is the error they share, or None to look at the slot again."""
+
+    index: int
+    done: Future[BaseException | None] = field(default_factory=lambda: Future[BaseException | None]())
+    #: the attempt's code runs on in a thread of its own after its entrant has gone
+    detached: bool = False
+
+
+class LiveBatch:
+    """Shared by all `BatchRun`s of one batch in one process."""
+
+    def __init__(self, engine: Engine, batch: Batch, specs: tuple[SlotSpec, ...], max_parallel: int | None) -> None:
+        self.engine = engine
+        self.key: BatchKey = batch.key
+        self.owner = engine.owner()
+        self.opened_at = engine.clock()
+        limits = [limit for limit in (engine.limits.batch, max_parallel) if limit is not None]
+        self.limit = min(limits, default=None)
+        self.slots: list[SlotRecord] = []
+        self.fence: Fence | None = None
+        self.manifest: Manifest | None = None
+        self.tenures: tuple[Tenure, ...] = ()
+        self.lock = threading.Lock()
+        self.active: dict[int, Active] = {}
+        self.handles = 0
+        self.answered: set[int] = set()
+        self.replayed: set[int] = set()
+        #: outcomes the journal could not take (a full disk, say), with the live value: the call is done and must not run again
+        self.unrecorded: dict[int, tuple[Row, object]] = {}
+        self.ready: Future[None] = Future()
+        self.on_idle: Callable[[LiveBatch], None] = lambda _: None
+        self._batch = batch
+        self._specs = specs
+        self._claiming: Future[None] | None = None
+        self._released = False
+
+    # --- ownership ------------------------------------------------------------------------------------------------------
+
+    def opening(self, adopt: Adopt) -> Steps[None]:
+        """Reserve the slots, or find them. Who owns them is settled when somebody has to run one."""
+        engine, batch = self.engine, self._batch
+        manifest = Manifest(
+            key=batch.key,
+            specs=self._specs,
+            created=self.opened_at,
+            adapter=batch.adapter,
+            lineage=batch.lineage,
+            payload=batch.payload,
+        )
+        engine.journal.enlist(self.owner)
+        try:
+            reach(CrashPoint.BEFORE_RESERVE)
+            operation = Reserve(manifest=manifest, owner=self.owner, at=self.opened_at, adopt=adopt, run_payload=batch.run_payload)
+            reservation = yield Await(engine.journal.submit(operation))
+            reach(CrashPoint.AFTER_RESERVE)
+        except BaseException:
+            # Died or cancelled in between: the reservation may exist with an owner that never works. Retiring makes it free.
+            engine.journal.retire(self.owner)
+            raise
+        self.key = reservation.key
+        self.see(reservation.record)
+        if reservation.fresh:
+            for slot in self.slots:
+                engine.emit(EventKind.RESERVED, self.key, slot)
+
+    def see(self, record: BatchRecord) -> None:
+        """Take over what the journal says."""
+        self.fence, self.manifest, self.tenures = record.fence, record.manifest, record.tenures
+        self.slots = list(record.slots)
+
+    @property
+    def epoch(self) -> int:
+        return self.fence.epoch if self.fence is not None else 0
+
+    @property
+    def closed(self) -> bool:
+        return self.fence is not None and self.fence.closed
+
+    def standing(self) -> Standing:
+        fence = self.fence
+        assert fence is not None, "a batch is opened before it is worked on"
+        if fence.owner == self.owner:
+            return Standing.MINE
+        if not fence.held or self.engine.journal.owner_state(fence.owner) is OwnerState.DEAD:
+            return Standing.FREE
+        return Standing.TAKEN
+
+    def refreshing(self) -> Steps[None]:
+        """Look at the journal again: an operator may have decided, or another owner recorded."""
+        record = yield Await(self.engine.journal.load(self.key))
+        if record is None:
+            raise Fenced(f"batch {self.key} is gone from the journal: its run was purged while it was worked on.")
+        self.see(record)
+
+    def claiming(self, *, force: bool = False, why: str = "its owner let go or died") -> Steps[None]:
+        """Take the batch over, once for all entrants; afterwards the standing must be looked at again, for somebody else may have won."""
+        mine: Future[None] = Future()
+        with self.lock:
+            pending = self._claiming
+            if pending is None:
+                self._claiming = mine
+        if pending is not None:
+            yield Await(pending)
+            return
+        try:
+            if self.standing() is not Standing.MINE:
+                yield from self._take_over(force=force, why=why)
+        finally:
+            with self.lock:
+                self._claiming = None
+            mine.set_result(None)
+
+    def _take_over(self, *, force: bool, why: str) -> Steps[None]:
+        reach(CrashPoint.BEFORE_TAKEOVER)
+        operation = TakeOver(
+            key=self.key, owner=self.owner, expected_epoch=self.epoch, at=self.engine.clock(), why=why, force=force
+        )
+        record = yield Await(self.engine.journal.submit(operation))
+        reach(CrashPoint.AFTER_TAKEOVER)
+        self.see(record)
+        for slot in self.slots:
+            if slot.state is SlotState.UNKNOWN and slot.epoch == self.epoch:
+                self.engine.emit(EventKind.UNKNOWN, self.key, slot, detail=_reason(slot))
+
+    def waiting(self, until: float) -> Steps[None]:
+        """Look again until another owner has settled something or let go.
+
+        Raises:
+            BatchBusy: `until` (monotonic seconds) has passed.
+        """
+        before = [slot.version for slot in self.slots]
+        poll = _FIRST_POLL
+        while True:
+            left = until - self.engine.monotonic()
+            if left <= 0:
+                raise self.busy()
+            yield Pause(min(poll, left))
+            poll = min(poll * 2, _LAST_POLL)
+            yield from self.refreshing()
+            if self.standing() is not Standing.TAKEN or before != [slot.version for slot in self.slots]:
+                return
+
+    def busy(self) -> BatchBusy:
+        owner = self.fence.owner if self.fence is not None else None
+        return BatchBusy(
+            f"batch {self.key} is worked on by {owner} (epoch {self.epoch}), which is alive, and did not finish within"
+            f" {self.engine.limits.busy_timeout:g} s. Nothing ran here. Try again later; if that owner is stuck, take the batch over by force."
+        )
+
+    # --- the journal ----------------------------------------------------------------------------------------------------
+
+    def write(self, row: Row) -> Future[SlotRecord]:
+        """Submit a row; the slot as seen here follows once it is durable."""
+        future = self.engine.journal.submit(Append(key=self.key, row=row))
+        future.add_done_callback(self._follow)
+        return future
+
+    def _follow(self, future: Future[SlotRecord]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            slot = future.result()
+            if slot.version >= self.slots[slot.index].version:
+                self.slots[slot.index] = slot
+
+    def losing(self, index: int, reason: Reason) -> Steps[None]:
+        """Mark the newest attempt as one whose outcome nobody knows."""
+        slot = self.slots[index]
+        row = Lost(
+            index=index,
+            generation=slot.generation,
+            attempt=slot.attempt,
+            epoch=self.epoch,
+            at=self.engine.clock(),
+            reason=reason,
+        )
+        yield Await(self.write(row))
+        self.engine.emit(EventKind.UNKNOWN, self.key, self.slots[index], detail=_reason(self.slots[index]))
+
+    # --- entrants -------------------------------------------------------------------------------------------------------
+
+    def enter(self, index: int) -> tuple[Active, bool]:
+        """The attempt on this slot that is under way, or a new one; whether it is ours to run."""
+        with self.lock:
+            there = self.active.get(index)
+            if there is not None:
+                return there, False
+            mine = self.active[index] = Active(index)
+            return mine, True
+
+    def running(self) -> list[Active]:
+        """The attempts under way, those whose entrant has gone included."""
+        with self.lock:
+            return list(self.active.values())
+
+    def leave(self, active: Active, error: BaseException | None) -> None:
+        """The entrant is through, or the thread it left behind has ended."""
+        with self.lock:
+            self.active.pop(active.index, None)
+        active.done.set_result(error)
+        self.maybe_release()
+
+    def joining(self, active: Active) -> Steps[None]:
+        """Wait for the entrant that is at work; its error is ours too."""
+        try:
+            error = yield Await(active.done, self.engine.limits.busy_timeout)
+        except TimeoutError:
+            raise self.busy() from None
+        if error is not None:
+            raise error
+
+    def attach(self) -> bool:
+        """One more handle, unless the batch was let go already: then a new `LiveBatch` must be made."""
+        with self.lock:
+            if self._released:
+                return False
+            self.handles += 1
+            return True
+
+    def detach(self) -> None:
+        with self.lock:
+            self.handles -= 1
+        self.maybe_release()
+
+    def maybe_release(self) -> None:
+        """Let the batch go once nobody works on it here: no handle is open, no thread runs on, nothing waits to be recorded."""
+        with self.lock:
+            if self.handles or self.active or self.unrecorded or self._released or self.fence is None:
+                return
+            self._released = True
+        self.on_idle(self)
+        closed = self.closed or len(self.answered) == len(self.slots)
+        self._tell(closed=closed)
+        if self.fence.owner != self.owner:
+            self.engine.journal.retire(self.owner)
+            return
+        # Not waited for: dying before it commits leaves a dead owner, which is as good as none.
+        try:
+            reach(CrashPoint.BEFORE_RELEASE)
+            future = self.engine.journal.submit(Release(key=self.key, epoch=self.epoch, closed=closed))
+        except ToolslotError:
+            self.engine.journal.retire(self.owner)
+            return
+        future.add_done_callback(self._released_now)
+
+    def _released_now(self, future: Future[None]) -> None:
+        self.engine.journal.retire(self.owner)
+        error = None if future.cancelled() else future.exception()
+        if error is not None and not isinstance(error, Fenced):
+            log.warning("toolslot.release_failed run=%r: %s", self.key.run_id, error)
+
+    def _tell(self, *, closed: bool) -> None:
+        if not self.engine.hooks:
+            return
+        calls = tuple(
+            CallMetrics(
+                index=slot.index,
+                tool=slot.spec.tool,
+                state=slot.state,
+                attempt=slot.attempt,
+                queued_at=slot.queued_at,
+                started_at=slot.started_at,
+                ended_at=slot.ended_at,
+                replayed=slot.index in self.replayed,
+            )
+            for slot in self.slots
+        )
+        self.engine.tell(
+            BatchEvent(
+                run_id=self.key.run_id,
+                batch_id=self.key.batch_id,
+                epoch=self.epoch,
+                opened_at=self.opened_at,
+                ended_at=self.engine.clock(),
+                closed=closed,
+                calls=calls,
+            )
+        )
+
+    def check_size(self, count: int) -> None:
+        """Raises `BatchMismatch` when the journal holds another number of calls."""
+        if count != len(self.slots):
+            raise BatchMismatch(
+                f"batch {self.key} was reserved with {len(self.slots)} calls, now {count} are presented: the model's answer is not the"
+                " one that was recorded, so no result can be matched. Use a new batch id for a new answer."
+            )
+
+
+def _reason(slot: SlotRecord) -> str:
+    return slot.reason.value if slot.reason is not None else ""
+
+

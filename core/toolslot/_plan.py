@@ -1,0 +1,167 @@
+"""What to do with a slot: a pure function from what is recorded, what is presented, the policy and the owner's standing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from typing_extensions import assert_never
+
+from toolslot._policy import ToolPolicy
+from toolslot._slot import SlotRecord, SlotSpec, SlotState
+
+
+class Standing(str, Enum):
+    """Who may work on the batch now."""
+
+    #: this batch run holds the current epoch
+    MINE = "mine"
+    #: its owner let go or is certainly dead
+    FREE = "free"
+    #: its owner is alive, or may be
+    TAKEN = "taken"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Hand out what is recorded. `delivered`: what the agent was told about a call nobody could settle."""
+
+    delivered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Enter the tool's code: it certainly has not had its effect."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """Enter the tool's code although an earlier attempt may have had its effect. `undeclared`: nobody said that this is all right."""
+
+    attempt: int
+    undeclared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    """Ask the tool's reconciler. `doubt`: the slot is a failure that escaped and must be marked UNKNOWN first."""
+
+    doubt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Stop here until a person decides. `doubt` as in `Reconcile`."""
+
+    doubt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Give `UnknownOutcome` as the call's error. `doubt` as in `Reconcile`."""
+
+    doubt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Another owner works on it: wait for its result, bounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Take the batch over first, then plan again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The slot was reserved for another call."""
+
+    differs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Nothing of this batch runs any more, and this call has no recorded answer."""
+
+
+Action: TypeAlias = Replay | Run | Rerun | Reconcile | Ask | Fail | Wait | Claim | Mismatch | Closed
+
+
+def plan(slot: SlotRecord, presented: SlotSpec, policy: ToolPolicy, standing: Standing, *, closed: bool = False) -> Action:
+    """The one next step for a slot. `presented` is the call as it stands in front of us now, `slot` what the journal holds."""
+    differs = mismatch(slot.spec, presented)
+    if differs:
+        return Mismatch(differs)
+    action = _by_state(slot, policy)
+    if isinstance(action, Replay):
+        return action
+    if closed:
+        return Replay(delivered=True) if slot.delivered is not None else Closed()
+    match standing:
+        case Standing.MINE:
+            return action
+        case Standing.FREE:
+            return Claim()
+        case Standing.TAKEN:
+            return Wait()
+        case _:
+            assert_never(standing)
+
+
+def mismatch(recorded: SlotSpec, presented: SlotSpec) -> tuple[str, ...]:
+    """Which parts of the guard differ: the tool, the arguments' digest, the framework's call id."""
+    pairs = {
+        "tool": (recorded.tool, presented.tool),
+        "arguments": (recorded.digest, presented.digest),
+        "call id": (recorded.call_id, presented.call_id),
+    }
+    return tuple(name for name, (a, b) in pairs.items() if a != b)
+
+
+def settle_unknown(slot: SlotRecord, policy: ToolPolicy, *, doubt: bool = False) -> Rerun | Ask | Fail:
+    """What becomes of an UNKNOWN call when no reconciler can tell."""
+    if policy.idempotent:
+        return Rerun(slot.attempt + 1, undeclared=False)
+    rule = policy.unknown_rule
+    match rule:
+        case "rerun":
+            return Rerun(slot.attempt + 1, undeclared=not policy.declared)
+        case "ask":
+            return Ask(doubt)
+        case "fail":
+            return Fail(doubt)
+        case _:
+            assert_never(rule)
+
+
+def _by_state(slot: SlotRecord, policy: ToolPolicy) -> Replay | Run | Rerun | Reconcile | Ask | Fail:
+    match slot.state:
+        case SlotState.RESERVED | SlotState.WAITING:
+            return Run(slot.attempt + 1)
+        case SlotState.SUCCEEDED:
+            return Replay()
+        case SlotState.FAILED:
+            return _failed(slot, policy)
+        case SlotState.RUNNING | SlotState.UNKNOWN:
+            # RUNNING under our own epoch without anybody running it: its entrant died here (an interpreter shutdown, say).
+            return _unknown(slot, policy)
+        case _:
+            assert_never(slot.state)
+
+
+def _failed(slot: SlotRecord, policy: ToolPolicy) -> Replay | Rerun | Reconcile | Ask | Fail:
+    if not slot.escaped or policy.on_failed == "replay":
+        return Replay()
+    if policy.retries_failure(slot.error.type_name if slot.error is not None else ""):
+        return Rerun(slot.attempt + 1, undeclared=False)
+    return _unknown(slot, policy, doubt=True)
+
+
+def _unknown(slot: SlotRecord, policy: ToolPolicy, *, doubt: bool = False) -> Rerun | Reconcile | Ask | Fail:
+    if policy.reconcile is not None and not policy.idempotent:
+        return Reconcile(doubt)
+    return settle_unknown(slot, policy, doubt=doubt)

@@ -1,0 +1,263 @@
+"""Who may run now: limits for a batch, a tool (and its rate), and the process, all at once.
+
+One arbiter for the process grants permits to sync and async callers alike. It decides in memory under one lock and never runs user code;
+waiting is the caller's business. Journal writes never pass through here, so they cannot wait behind calls.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from toolslot._policy import Rate
+
+#: the permit under which the current code runs; children of that code borrow from it
+_current: ContextVar[Permit | None] = ContextVar("toolslot_permit", default=None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Demand:
+    """What one call needs. `batch` and `tool` are compared by equality; None limits are off."""
+
+    batch: Hashable
+    tool: Hashable
+    batch_limit: int | None = None
+    tool_limit: int | None = None
+    process_limit: int | None = None
+    rate: Rate | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Permit:
+    """The right to run one call. A permit whose code runs calls of its own lends itself to one of them at a time."""
+
+    demand: Demand
+    parent: Permit | None
+    borrowed: bool = False
+    lent: bool = False
+    #: children that wait or run: the holder itself is then waiting for them
+    children: int = 0
+    released: bool = False
+
+    def ancestors(self) -> Iterator[Permit]:
+        permit = self.parent
+        while permit is not None:
+            yield permit
+            permit = permit.parent
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """A place in the queue; `granted` completes with the permit."""
+
+    demand: Demand
+    parent: Permit | None
+    granted: Future[Permit] = field(default_factory=lambda: Future[Permit]())
+
+
+class Pool:
+    """Grants permits. Batches take turns, so a big one does not starve a small one; within a batch, earlier calls go first.
+
+    A call that runs calls of its own (a sub-agent) keeps its permit and lends it to its children, so limits of 1 never dead-lock.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._queues: OrderedDict[Hashable, deque[Ticket]] = OrderedDict()
+        self._held: set[Permit] = set()
+        self._by_batch: dict[Hashable, int] = {}
+        self._by_tool: dict[Hashable, set[Permit]] = {}
+        self._counted = 0  # permits that count against the process: those not borrowed
+        self._starts: dict[Hashable, deque[float]] = {}
+
+    def request(self, demand: Demand) -> Ticket:
+        """Queue for a permit as a child of the code that runs now. Grants at once when all limits allow it."""
+        parent = _current.get()
+        while parent is not None and parent.released:
+            parent = parent.parent  # a background task may outlive the call that began it
+        ticket = Ticket(demand, parent)
+        with self._lock:
+            if parent is not None:
+                parent.children += 1
+            queue = self._queues.get(demand.batch)
+            if not queue and self._grantable(ticket):
+                granted = [(ticket, self._grant(ticket))]
+            else:
+                if queue is None:
+                    queue = self._queues[demand.batch] = deque()
+                queue.append(ticket)
+                granted = self._scan()  # a newcomer may be allowed what its elders are not, such as borrowing
+        _hand_out(granted)
+        return ticket
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Leave the queue; a permit granted meanwhile is given back."""
+        with self._lock:
+            queue = self._queues.get(ticket.demand.batch)
+            waiting = queue is not None and ticket in queue
+            if waiting and queue is not None:
+                queue.remove(ticket)
+                self._forget_empty(ticket.demand.batch)
+                if ticket.parent is not None:
+                    ticket.parent.children -= 1
+        if not waiting and ticket.granted.done():
+            self.release(ticket.granted.result())
+
+    def release(self, permit: Permit) -> None:
+        """Give the permit back, once."""
+        with self._lock:
+            if permit.released:
+                return
+            permit.released = True
+            demand = permit.demand
+            self._held.discard(permit)
+            self._by_batch[demand.batch] -= 1
+            if not self._by_batch[demand.batch]:
+                del self._by_batch[demand.batch]
+            holders = self._by_tool[demand.tool]
+            holders.discard(permit)
+            if not holders:
+                del self._by_tool[demand.tool]
+            if permit.borrowed and permit.parent is not None:
+                permit.parent.lent = False
+            else:
+                self._counted -= 1
+            if permit.parent is not None:
+                permit.parent.children -= 1
+            granted = self._scan()
+        _hand_out(granted)
+
+    def poll(self) -> float | None:
+        """Grant what has become possible by the passing of time; seconds until the next rate allows something, or None."""
+        with self._lock:
+            granted = self._scan()
+            now = self._clock()
+            waits = [wait for queue in self._queues.values() for t in queue if (wait := self._rate_wait(t.demand, now)) > 0]
+        _hand_out(granted)
+        return min(waits, default=None)
+
+    @property
+    def running(self) -> int:
+        """Permits held now, threads that overstayed their timeout included."""
+        with self._lock:
+            return len(self._held)
+
+    def __repr__(self) -> str:
+        with self._lock:
+            waiting = sum(len(queue) for queue in self._queues.values())
+            return f"<Pool running={len(self._held)} waiting={waiting}>"
+
+    # --- decisions; all under the lock ----------------------------------------------------------------------------------
+
+    def _scan(self) -> list[tuple[Ticket, Permit]]:
+        """One grant per batch and round, until nothing more is possible."""
+        granted: list[tuple[Ticket, Permit]] = []
+        progress = True
+        while progress and self._queues:
+            progress = False
+            for batch in list(self._queues):
+                ticket = self._first_grantable(self._queues[batch])
+                if ticket is None:
+                    continue
+                self._queues[batch].remove(ticket)
+                granted.append((ticket, self._grant(ticket)))
+                self._queues.move_to_end(batch)
+                self._forget_empty(batch)
+                progress = True
+        return granted
+
+    def _first_grantable(self, queue: deque[Ticket]) -> Ticket | None:
+        blocked: set[tuple[Hashable, bool]] = set()
+        for ticket in queue:
+            kind = (ticket.demand.tool, ticket.parent is not None)
+            if kind in blocked:
+                continue
+            if self._grantable(ticket):
+                return ticket
+            if ticket.parent is None:
+                blocked.add(kind)  # its siblings of the same tool meet the same limits
+        return None
+
+    def _grantable(self, ticket: Ticket) -> bool:
+        demand = ticket.demand
+        if demand.batch_limit is not None and self._by_batch.get(demand.batch, 0) >= demand.batch_limit:
+            return False
+        if demand.tool_limit is not None and self._tool_holders(ticket) >= demand.tool_limit:
+            return False
+        if demand.process_limit is not None and self._counted >= demand.process_limit and not _may_borrow(ticket):
+            return False
+        return self._rate_wait(demand, self._clock()) <= 0
+
+    def _tool_holders(self, ticket: Ticket) -> int:
+        """Who counts against the tool's limit.
+
+        For a nested call its own ancestors do not: they wait for it. Neither do holders that wait for children of their own: two chains
+        that each hold what the other needs would wait for ever.
+        """
+        holders = self._by_tool.get(ticket.demand.tool)
+        if not holders:
+            return 0
+        if ticket.parent is None:
+            return len(holders)
+        return sum(1 for holder in holders if not holder.children)
+
+    def _rate_wait(self, demand: Demand, now: float) -> float:
+        rate = demand.rate
+        if rate is None:
+            return 0.0
+        starts = self._starts.get(demand.tool)
+        if starts is None or len(starts) < rate.calls:
+            return 0.0
+        return starts[-rate.calls] + rate.per - now
+
+    def _grant(self, ticket: Ticket) -> Permit:
+        demand = ticket.demand
+        full = demand.process_limit is not None and self._counted >= demand.process_limit
+        permit = Permit(demand, ticket.parent, borrowed=full)
+        if full and ticket.parent is not None:
+            ticket.parent.lent = True
+        else:
+            self._counted += 1
+        self._held.add(permit)
+        self._by_batch[demand.batch] = self._by_batch.get(demand.batch, 0) + 1
+        self._by_tool.setdefault(demand.tool, set()).add(permit)
+        if demand.rate is not None:
+            starts = self._starts.setdefault(demand.tool, deque())
+            starts.append(self._clock())
+            while len(starts) > demand.rate.calls:
+                starts.popleft()
+        return permit
+
+    def _forget_empty(self, batch: Hashable) -> None:
+        if not self._queues[batch]:
+            del self._queues[batch]
+
+
+def _may_borrow(ticket: Ticket) -> bool:
+    return ticket.parent is not None and not ticket.parent.lent
+
+
+def _hand_out(granted: list[tuple[Ticket, Permit]]) -> None:
+    # Outside the lock: completing a future runs its callbacks.
+    for ticket, permit in granted:
+        ticket.granted.set_result(permit)
+
+
+def enter_permit(permit: Permit) -> Callable[[], None]:
+    """Make `permit` the one that calls begun by the current code borrow from; the returned function undoes it."""
+    token = _current.set(permit)
+    return lambda: _current.reset(token)
+
+
+_shared = Pool()
+
+
+def process_pool() -> Pool:
+    """The one pool of this process: limits hold over all executors."""
+    return _shared

@@ -1,0 +1,59 @@
+"""Which batches are worked on in this process, by journal, so that all entrants of one batch share one `LiveBatch`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import wait
+from weakref import WeakKeyDictionary
+
+from toolslot._live import LiveBatch
+from toolslot._slot import BatchKey
+from toolslot.journal import Journal
+
+
+class Registry:
+    """The live batches of one journal."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._live: dict[BatchKey, LiveBatch] = {}
+
+    def attach(self, key: BatchKey, make: Callable[[], LiveBatch]) -> tuple[LiveBatch, bool]:
+        """The live batch with one more handle, and whether it was made just now (and must be opened by the caller)."""
+        with self._lock:
+            live = self._live.get(key)
+            if live is not None and live.attach():
+                return live, False
+            live = make()
+            live.attach()
+            live.on_idle = lambda idle: self._forget(key, idle)
+            self._live[key] = live
+            return live, True
+
+    def _forget(self, key: BatchKey, idle: LiveBatch) -> None:
+        with self._lock:
+            if self._live.get(key) is idle:
+                del self._live[key]
+
+    def drain(self, timeout: float | None) -> bool:
+        """Wait until no call runs in any batch of this journal; whether that came to pass within `timeout` seconds."""
+        with self._lock:
+            waiting = [active.done for live in self._live.values() for active in live.running()]
+        return not wait(waiting, timeout).not_done
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+
+_lock = threading.Lock()
+_registries: WeakKeyDictionary[Journal, Registry] = WeakKeyDictionary()
+
+
+def registry_of(journal: Journal) -> Registry:
+    """The journal's registry, one per process."""
+    with _lock:
+        registry = _registries.get(journal)
+        if registry is None:
+            registry = _registries[journal] = Registry()
+        return registry

@@ -1,0 +1,303 @@
+"""The records of the domain: a call, a batch, a slot, and the journal rows that tell a slot's state.
+
+Rows are write-once: a slot's state is computed from them (`_fold.py`), never stored, so a crash between two
+rows always leaves one of the states below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple, TypeAlias
+
+from typing_extensions import override
+
+from toolslot._codec import ErrorRecord, Payload
+from toolslot._identity import Owner
+
+
+class SlotState(str, Enum):
+    """Where one call stands. `SUCCEEDED` and decided slots are final."""
+
+    #: certainly not done; recovery just runs it
+    RESERVED = "reserved"
+    #: its code was entered by an owner that has not reported yet
+    RUNNING = "running"
+    #: stopped at a question to a human; nothing of it runs until it is answered
+    WAITING = "waiting"
+    #: its result is recorded
+    SUCCEEDED = "succeeded"
+    #: its failure is recorded
+    FAILED = "failed"
+    #: it began and left no record: only its policy, its reconciler or an operator can settle it
+    UNKNOWN = "unknown"
+
+
+class Reason(str, Enum):
+    """Why a slot is UNKNOWN."""
+
+    OWNER_DIED = "owner died"
+    TIMED_OUT = "timed out"
+    CANCELLED = "cancelled"
+    #: the call raised an exception that crashed the run and may have had its effect
+    ESCAPED = "failed"
+    TAKEN_OVER = "taken over by force"
+
+
+class Verdict(str, Enum):
+    """What an operator or reconciler decided about a slot."""
+
+    DONE = "done"
+    FAILED = "failed"
+    RERUN = "rerun"
+
+
+class BatchKey(NamedTuple):
+    """A batch's place: the run and the batch within it. Both are the caller's strings, never interpreted."""
+
+    run_id: str
+    batch_id: str
+
+    @override
+    def __str__(self) -> str:
+        """For messages: line breaks, NULs and lone surrogates are escaped, so two keys may look the same."""
+        return f"{repr(self.run_id)[1:-1]}/{repr(self.batch_id)[1:-1]}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One tool call as the model asked for it. `args` must be the model's own, without injected values."""
+
+    tool: str
+    args: Mapping[str, object] = field(default_factory=lambda: {})
+    call_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """The calls of one model response, in the model's order.
+
+    `lineage` names the response independently of the batch id, so that a fork of an unfinished batch can find
+    it again.
+    """
+
+    run_id: str
+    batch_id: str
+    calls: Sequence[Call]
+    lineage: str | None = None
+    adapter: str = "core"
+    payload: bytes | None = None
+    run_payload: bytes | None = None
+
+    @property
+    def key(self) -> BatchKey:
+        return BatchKey(self.run_id, self.batch_id)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlotSpec:
+    """What a slot was reserved for. `digest` is None when the arguments could not be normalised."""
+
+    index: int
+    tool: str
+    call_id: str
+    digest: str | None
+    args: Payload
+    #: no start mark is written: views say "reserved or running"
+    idempotent: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """The immutable record of a reservation: N slots in the model's order."""
+
+    key: BatchKey
+    specs: tuple[SlotSpec, ...]
+    created: float
+    adapter: str = "core"
+    lineage: str | None = None
+    payload: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fence:
+    """Who may write a batch.
+
+    `held` is False once the owner let go; `closed` means that all answers were handed over.
+    """
+
+    epoch: int
+    owner: Owner
+    held: bool = True
+    closed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tenure:
+    """One ownership of a batch, kept for ever: who held which epoch, since when, and why it was taken."""
+
+    epoch: int
+    owner: Owner
+    at: float
+    why: str = ""
+
+
+# --- rows: write-once facts about one attempt of one slot ---------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowBase:
+    """What every row says.
+
+    `generation` counts the calls at this index (from 1), `attempt` the entries of the tool's code (from 1,
+    and 0 in `Regenerated`). `at` is wall-clock seconds.
+    """
+
+    index: int
+    generation: int
+    attempt: int
+    epoch: int
+    at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started(RowBase):
+    """Durable before the tool's code is entered."""
+
+    queued_at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Withdrawn(RowBase):
+    """The attempt certainly did not happen: never entered, or the reconciler says it was not done."""
+
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paused(RowBase):
+    """The attempt stopped at a question to a human."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lost(RowBase):
+    """The attempt's outcome is not known."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished(RowBase):
+    """The attempt's outcome.
+
+    `escaped` means that the failure crashed the run instead of becoming an answer for the model.
+    """
+
+    outcome: Payload | None
+    error: ErrorRecord | None = None
+    failed: bool = False
+    escaped: bool = False
+    queued_at: float = 0.0
+    started_at: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decided(RowBase):
+    """A reconciler's or an operator's word about an UNKNOWN attempt.
+
+    `version` is the slot's version it was decided on.
+    """
+
+    verdict: Verdict
+    by: str
+    why: str
+    decision_id: str
+    version: int
+    outcome: Payload | None = None
+    error: ErrorRecord | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence(RowBase):
+    """A late result that could not count any more; shown to whoever decides."""
+
+    outcome: Payload | None
+    error: ErrorRecord | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivered(RowBase):
+    """What the agent was told about a slot that nobody could settle; replays once the batch is closed."""
+
+    outcome: Payload | None
+    error: ErrorRecord | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Regenerated(RowBase):
+    """Another call took this index (lenient matching).
+
+    `generation` is the new call's; the rows of the old one stay.
+    """
+
+    spec: SlotSpec
+
+
+#: rows that move the newest attempt on
+AttemptRow: TypeAlias = Started | Withdrawn | Paused | Lost | Finished | Decided | Delivered
+Row: TypeAlias = AttemptRow | Evidence | Regenerated
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlotRecord:
+    """A slot as its rows tell it: what `fold_slot` makes of them.
+
+    `attempt` is the newest attempt begun (0: none). `version` counts the rows; a decision quotes it.
+    """
+
+    spec: SlotSpec
+    generation: int = 1
+    state: SlotState = SlotState.RESERVED
+    attempt: int = 0
+    version: int = 0
+    epoch: int = 0
+    queued_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    reason: Reason | None = None
+    outcome: Payload | None = None
+    error: ErrorRecord | None = None
+    #: the failure crashed the run: `on_failed` decides, it is not an answer
+    escaped: bool = False
+    decision: Decided | None = None
+    delivered: Delivered | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def index(self) -> int:
+        return self.spec.index
+
+    @property
+    def final(self) -> bool:
+        """Whether no recovery can change it: a result, or a failure that reached the agent or was decided."""
+        return self.state is SlotState.SUCCEEDED or (self.state is SlotState.FAILED and not self.escaped)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchRecord:
+    """All the journal knows of one batch, from one snapshot."""
+
+    manifest: Manifest
+    fence: Fence
+    slots: tuple[SlotRecord, ...]
+    tenures: tuple[Tenure, ...] = ()
+
+    @property
+    def key(self) -> BatchKey:
+        return self.manifest.key
+
+    @property
+    def settled(self) -> bool:
+        return all(slot.final for slot in self.slots)

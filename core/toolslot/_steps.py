@@ -1,0 +1,304 @@
+"""What a batch run may ask of its driver, and the two drivers: one that blocks, one that awaits.
+
+A batch run is written once, as generators that yield these requests and get the answers sent back. All I/O, waiting and user code is
+here; all decisions are there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import inspect
+import threading
+import time
+from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import Executor, Future
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar, cast
+
+from typing_extensions import assert_never
+
+from toolslot._bridge import wait_for
+from toolslot._policy import Answer, Reconciler
+from toolslot._pool import Demand, Permit, Pool, Ticket
+from toolslot._view import Slot
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Wait for a future; the answer is its result. Raises `TimeoutError` after `timeout` seconds."""
+
+    future: Future[Any]
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """Wait for a permit; the answer is the `Permit`. Raises `TimeoutError` once `deadline` (monotonic seconds) has passed."""
+
+    pool: Pool
+    demand: Demand
+    deadline: float | None = None
+
+
+@dataclass(slots=True)
+class Invoke:
+    """Enter the tool's code; the answer is what it returns. Raises `TimeoutError` when `timeout` seconds pass first.
+
+    `offload`: run it there instead of in the current thread. `running` is set when the code runs elsewhere and may outlive the waiting;
+    it completes when the code ends. `expired` tells a timeout from a TimeoutError that the tool raised.
+    """
+
+    fn: Callable[[], object]
+    timeout: float | None = None
+    offload: Executor | None = None
+    running: Future[object] | None = None
+    expired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Consult:
+    """Ask a reconciler; the answer is its answer."""
+
+    reconciler: Reconciler
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let `seconds` pass."""
+
+    seconds: float = field()
+
+
+Step: TypeAlias = Await | Acquire | Invoke | Consult | Pause
+Steps: TypeAlias = Generator[Step, Any, T]
+
+
+def drive(steps: Steps[T]) -> T:
+    """Run the steps in this thread."""
+    try:
+        step = next(steps)
+        while True:
+            try:
+                answer = _perform(step)
+            except BaseException as error:  # the steps decide what an interruption means for the journal
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+    except StopIteration as stop:
+        return cast("T", stop.value)
+
+
+async def adrive(steps: Steps[T]) -> T:
+    """Run the steps in this task."""
+    try:
+        step = next(steps)
+        while True:
+            try:
+                answer = await _aperform(step)
+            except BaseException as error:  # cancellation above all: the steps withdraw or mark what they had begun
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+    except StopIteration as stop:
+        return cast("T", stop.value)
+
+
+def _perform(step: Step) -> object:
+    match step:
+        case Await():
+            return _result(step.future, step.timeout)
+        case Acquire():
+            return _acquire(step)
+        case Invoke():
+            return _invoke(step)
+        case Consult():
+            return _consult(step)
+        case Pause():
+            time.sleep(step.seconds)
+            return None
+        case _:
+            assert_never(step)
+
+
+async def _aperform(step: Step) -> object:
+    match step:
+        case Await():
+            return await wait_for(step.future, step.timeout)
+        case Acquire():
+            return await _aacquire(step)
+        case Invoke():
+            return await _ainvoke(step)
+        case Consult():
+            return await _aconsult(step)
+        case Pause():
+            await asyncio.sleep(step.seconds)
+            return None
+        case _:
+            assert_never(step)
+
+
+def _result(future: Future[T], timeout: float | None) -> T:
+    """The result; a timeout of the waiting is a plain `TimeoutError` on every Python."""
+    try:
+        return future.result(timeout)
+    except concurrent.futures.TimeoutError as error:
+        if future.done():
+            raise
+        raise TimeoutError from error
+
+
+# --- permits ------------------------------------------------------------------------------------------------------------
+
+
+def _acquire(step: Acquire) -> Permit:
+    ticket = step.pool.request(step.demand)
+    try:
+        while not ticket.granted.done():
+            try:
+                return _result(ticket.granted, _patience(step))
+            except TimeoutError:
+                _check_deadline(step, ticket)
+        return ticket.granted.result()
+    except BaseException:
+        step.pool.cancel(ticket)
+        raise
+
+
+async def _aacquire(step: Acquire) -> Permit:
+    ticket = step.pool.request(step.demand)
+    try:
+        while not ticket.granted.done():
+            try:
+                return await wait_for(ticket.granted, _patience(step))
+            except TimeoutError:
+                _check_deadline(step, ticket)
+        return ticket.granted.result()
+    except BaseException:
+        step.pool.cancel(ticket)
+        raise
+
+
+def _patience(step: Acquire) -> float | None:
+    """How long to sleep on the ticket: until the deadline, or until the tool's rate may allow the next start."""
+    waits: list[float] = []
+    if step.demand.rate is not None:
+        hint = step.pool.poll()
+        if hint is not None:
+            waits.append(max(hint, 0.0))
+    if step.deadline is not None:
+        waits.append(max(step.deadline - time.monotonic(), 0.0))
+    return min(waits, default=None)
+
+
+def _check_deadline(step: Acquire, ticket: Ticket) -> None:
+    if step.deadline is not None and time.monotonic() >= step.deadline and not ticket.granted.done():
+        raise TimeoutError
+
+
+# --- the tool's code ----------------------------------------------------------------------------------------------------
+
+
+def _invoke(step: Invoke) -> object:
+    if step.timeout is None and step.offload is None:
+        return step.fn()
+    step.running = _elsewhere(step)
+    try:
+        return _result(step.running, step.timeout)
+    except TimeoutError:
+        step.expired = not step.running.done()
+        raise
+
+
+async def _ainvoke(step: Invoke) -> object:
+    if step.offload is not None:
+        step.running = _elsewhere(step)
+        try:
+            return await wait_for(step.running, step.timeout)
+        except TimeoutError:
+            step.expired = not step.running.done()
+            raise
+    awaitable = step.fn()
+    if not inspect.isawaitable(awaitable):
+        return awaitable
+    if step.timeout is None:
+        return await awaitable
+    return await _bounded(step, awaitable, step.timeout)
+
+
+async def _bounded(step: Invoke, awaitable: Awaitable[object], timeout: float) -> object:
+    task = asyncio.ensure_future(awaitable)
+    step.running = Future()
+    task.add_done_callback(lambda done: _copy_outcome(done, cast("Future[object]", step.running)))
+    try:
+        done, _ = await asyncio.wait((task,), timeout=timeout)
+    except BaseException:
+        task.cancel()
+        raise
+    if not done:
+        step.expired = True
+        task.cancel()  # asked to stop; whether its effect still happens nobody knows
+        raise TimeoutError
+    return task.result()
+
+
+def _copy_outcome(task: asyncio.Future[object], future: Future[object]) -> None:
+    if task.cancelled():
+        future.set_exception(asyncio.CancelledError())
+        return
+    error = task.exception()
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(task.result())
+
+
+def _elsewhere(step: Invoke) -> Future[object]:
+    """Run the code in the given executor, or in a thread of its own, with the context copied."""
+    if isinstance(step.offload, concurrent.futures.ThreadPoolExecutor):
+        return step.offload.submit(copy_context().run, step.fn)
+    if step.offload is not None:
+        return step.offload.submit(step.fn)  # another process cannot take the context along
+    context = copy_context()
+    future: Future[object] = Future()
+
+    def body() -> None:
+        try:
+            future.set_result(context.run(step.fn))
+        except BaseException as error:
+            future.set_exception(error)
+
+    # A daemon: a call that hangs for ever must not keep the interpreter from ending. Its slot is UNKNOWN by then.
+    threading.Thread(target=body, name="toolslot-call", daemon=True).start()
+    return future
+
+
+# --- reconcilers --------------------------------------------------------------------------------------------------------
+
+
+def _consult(step: Consult) -> Answer:
+    answer = step.reconciler(step.slot)
+    if not inspect.isawaitable(answer):
+        return answer
+    awaitable = answer
+
+    async def wait() -> Answer:
+        return await awaitable
+
+    # In a thread of its own: the current one may be running an event loop, which must neither be blocked twice nor nested.
+    context = copy_context()
+    with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="toolslot-reconcile") as thread:
+        return thread.submit(context.run, asyncio.run, wait()).result()
+
+
+async def _aconsult(step: Consult) -> Answer:
+    reconciler = step.reconciler
+    if inspect.iscoroutinefunction(reconciler) or inspect.iscoroutinefunction(getattr(reconciler, "__call__", None)):  # noqa: B004
+        answer = reconciler(step.slot)
+    else:
+        answer = await asyncio.to_thread(reconciler, step.slot)  # it may block on the network
+    return await answer if inspect.isawaitable(answer) else answer

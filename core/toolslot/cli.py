@@ -1,0 +1,94 @@
+"""The `toolslot` command. It imports no adapter: frameworks take seconds to import."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from toolslot._demo._facts import facts
+from toolslot._demo._processes import DemoFailed
+from toolslot._demo._run import DemoReport, missing_packages, run_demo
+
+#: Ctrl-C, as shells report it
+_INTERRUPTED = 130
+
+
+class _CannotRun(click.ClickException):
+    """Says why on standard error, without a traceback."""
+
+    exit_code = 2
+
+
+@click.group()
+def cli() -> None:
+    """Durable, recoverable parallel tool calls for LLM agents."""
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON instead of tables.")
+@click.option(
+    "--keep",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep ledgers, checkpoints, journal and logs in DIR, a new or empty folder.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="Give up after this time.",
+)
+def demo(*, as_json: bool, keep: Path | None, seconds: float) -> None:
+    """Kill an agent in the middle of eight tool calls, resume it, and count what was paid.
+
+    A real LangGraph agent and a small bank on 127.0.0.1, once with LangGraph's ToolNode and once with
+    toolslot's. It needs no API key.
+
+    Exit code: 0 when the bank's ledger agrees with the promise, 1 when it does not, 2 when the demo could not
+    run.
+    """
+    if missing := missing_packages():
+        raise _CannotRun(f'the demo also needs {", ".join(missing)}: pip install "toolslot[demo]"')
+    try:
+        with _folder(keep) as folder:
+            report = _run_json(folder, seconds) if as_json else _run_shown(folder, seconds, keep)
+    except DemoFailed as error:
+        raise _CannotRun(f"the demo could not run: {error}") from error
+    except KeyboardInterrupt:
+        click.echo("stopped; no process is left", err=True)
+        sys.exit(_INTERRUPTED)
+    sys.exit(1 if report.problems else 0)
+
+
+def _run_json(folder: Path, seconds: float) -> DemoReport:
+    report = run_demo(folder, seconds=seconds, on_step=lambda _side, _step: None)
+    click.echo(json.dumps(facts(report), indent=2))
+    return report
+
+
+def _run_shown(folder: Path, seconds: float, keep: Path | None) -> DemoReport:
+    try:
+        from toolslot._demo import _view
+    except ModuleNotFoundError as error:
+        raise _CannotRun('the demo also needs rich: pip install "toolslot[demo]"') from error
+    return _view.run_and_show(folder, seconds=seconds, kept=keep)
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Generator[Path]:
+    """A temporary folder, or `keep`, made if need be. It must be empty: an old journal would be replayed."""
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="toolslot-demo-", ignore_cleanup_errors=True) as name:
+            yield Path(name)
+        return
+    keep.mkdir(parents=True, exist_ok=True)
+    if any(keep.iterdir()):
+        raise click.BadParameter(f"{keep} is not empty; name a new folder", param_hint="--keep")
+    yield keep.resolve()

@@ -1,0 +1,78 @@
+"""The default hook: events as log records, with flat `extra` fields and without arguments."""
+
+from __future__ import annotations
+
+import logging
+
+from toolslot._events import BatchEvent, CallEvent, Event, EventKind
+
+_LEVELS = {
+    EventKind.UNKNOWN: logging.WARNING,
+    EventKind.TIMED_OUT: logging.WARNING,
+    EventKind.LATE_RESULT: logging.WARNING,
+    EventKind.NOT_STORABLE: logging.WARNING,
+    EventKind.RERUN: logging.WARNING,
+    EventKind.MISMATCH: logging.WARNING,
+    EventKind.FAILED: logging.INFO,
+    EventKind.RECONCILED: logging.INFO,
+    EventKind.REPLAYED: logging.INFO,
+    EventKind.WAITING: logging.INFO,
+}
+
+
+class LoggingHook:
+    """Writes to the logger "toolslot": what needs attention as WARNING, outcomes that are not ordinary as INFO, the rest as DEBUG."""
+
+    def __init__(self, logger: logging.Logger | None = None) -> None:
+        self._logger = logger if logger is not None else logging.getLogger("toolslot")
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, BatchEvent):
+            self._batch(event)
+        else:
+            self._call(event)
+
+    def _call(self, event: CallEvent) -> None:
+        level = _LEVELS.get(event.kind, logging.DEBUG)
+        if not self._logger.isEnabledFor(level):
+            return
+        extra: dict[str, object] = {
+            "run_id": event.run_id,
+            "batch_id": event.batch_id,
+            "slot_index": event.index,
+            "tool": event.tool,
+            "call_id": event.call_id,
+            "state": event.state.value,
+            "attempt": event.attempt,
+            "latency": event.latency,
+            "queued": event.queued,
+            "error_type": event.error_type,
+        }
+        if event.args is not None:
+            extra["tool_args"] = dict(event.args)
+        # Names come from the model: %r keeps control characters out of the log.
+        self._logger.log(
+            level,
+            "toolslot.%s tool=%r call=%d attempt=%d run=%r%s",
+            event.kind.value,
+            event.tool,
+            event.index,
+            event.attempt,
+            event.run_id,
+            f": {event.detail}" if event.detail else "",
+            extra=extra,
+        )
+
+    def _batch(self, event: BatchEvent) -> None:
+        if not self._logger.isEnabledFor(logging.DEBUG):
+            return
+        replayed = sum(call.replayed for call in event.calls)
+        self._logger.debug(
+            "toolslot.batch run=%r calls=%d replayed=%d closed=%s seconds=%.3f",
+            event.run_id,
+            len(event.calls),
+            replayed,
+            event.closed,
+            event.ended_at - event.opened_at,
+            extra={"run_id": event.run_id, "batch_id": event.batch_id, "epoch": event.epoch, "replayed": replayed},
+        )

@@ -1,0 +1,29 @@
+"""The journal port, its verbs, and the back ends of the core."""
+
+from __future__ import annotations
+
+from toolslot.journal._append import Append
+from toolslot.journal._memory import MemoryJournal, MemoryStore
+from toolslot.journal._operations import Adopt, Decide, Operation, Purge, Release, Reservation, Reserve, TakeOver
+from toolslot.journal._port import Journal, OwnerState
+from toolslot.journal._state import BatchState, Change, JournalView, Write
+
+__all__ = [
+    "Adopt",
+    "Append",
+    "BatchState",
+    "Change",
+    "Decide",
+    "Journal",
+    "JournalView",
+    "MemoryJournal",
+    "MemoryStore",
+    "Operation",
+    "OwnerState",
+    "Purge",
+    "Release",
+    "Reservation",
+    "Reserve",
+    "TakeOver",
+    "Write",
+]

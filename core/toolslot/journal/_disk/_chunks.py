@@ -1,0 +1,78 @@
+"""JSON texts as rows hold them: in place when small, in chunk rows when large.
+
+Chunks are committed before the row that refers to them, a few at a time, so that no commit holds the lock for long. They
+are named by their content: what a killed process left behind is found and used by the next one that writes the same value.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from toolslot._errors import JournalCorrupt
+from toolslot.journal._disk import _keys as keys
+from toolslot.journal._disk._table import Reader
+from toolslot.journal._fields import Fields
+
+#: texts up to this size stand in their row; larger ones in chunks of this size
+CHUNK = 256 * 2**10
+
+dumps: Callable[[object], str] = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A JSON text to be written into a row: itself, or a reference to `chunks`, which are rows of their own."""
+
+    text: str
+    chunks: tuple[tuple[str, bytes], ...] = ()
+
+
+def encode(near: str, data: object) -> Encoded:
+    """`data` for a row whose key is `near`."""
+    text = dumps(data)
+    if len(text) <= CHUNK:
+        return Encoded(text)
+    body = text.encode("ascii")
+    digest = blake2b(body, digest_size=16).hexdigest()
+    count = -(-len(body) // CHUNK)
+    chunks = tuple((keys.chunk(near, digest, n), body[n * CHUNK : (n + 1) * CHUNK]) for n in range(count))
+    return Encoded(dumps({"chunks": {"digest": digest, "count": count, "size": len(body)}}), chunks)
+
+
+def parse(body: bytes) -> object:
+    """A row's JSON, with references left as they are."""
+    try:
+        parsed: object = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise JournalCorrupt(f"a row is not JSON: {error}") from error
+    return parsed
+
+
+def resolve(reader: Reader, near: str, data: object) -> object:
+    """What was given to `encode`: `data` itself, or what its chunks hold.
+
+    Raises:
+        JournalCorrupt: chunks are missing or damaged.
+    """
+    if type(data) is not dict or "chunks" not in data:
+        return data
+    outer = Fields(data, "reference")
+    fields = Fields(outer.take("chunks"), "reference")
+    digest, count, size = fields.text("digest"), fields.integer("count"), fields.integer("size")
+    fields.done()
+    outer.done()
+    parts = [_chunk(reader, keys.chunk(near, digest, number)) for number in range(count)]
+    body = b"".join(parts)
+    if len(body) != size or blake2b(body, digest_size=16).hexdigest() != digest:
+        raise JournalCorrupt(f"the parts of a large value do not make up the {size} bytes that were written.")
+    return parse(body)
+
+
+def _chunk(reader: Reader, key: str) -> bytes:
+    part = reader.get(key)
+    if part is None:
+        raise JournalCorrupt(f"part {key!r} of a large value is missing.")
+    return part

@@ -1,0 +1,111 @@
+"""The text keys of the journal's rows.
+
+Run and batch ids are the caller's and may hold anything. In a key they are percent-encoded, so that "/" only ever
+separates; one that would grow too long is replaced by its SHA-256 (the true id stands in the sealed value, and is
+compared on reading). "#" sorts before digits and digits before "~": one range holds all small rows of a batch in
+order, and the chunks of large values come after them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import lru_cache
+from urllib.parse import quote
+
+from toolslot._slot import BatchKey
+
+JOURNAL_ID = "meta/id"
+SCHEMA = "meta/schema"
+
+TOMBSTONES = "t/"
+BATCH_INDEX = "i/"
+BATCHES = "b/"
+#: runs whose rows are being deleted
+DELETIONS = "d/"
+
+_LONGEST = 120
+_PLAIN = re.compile(r"[A-Za-z0-9_.\-]{1,120}").fullmatch
+
+
+def component(text: str) -> str:
+    """`text` as one part of a key: distinct texts give distinct parts."""
+    if _PLAIN(text):
+        return text
+    encoded = quote(text, safe="", errors="surrogatepass").replace("~", "%7E")
+    if len(encoded) <= _LONGEST:
+        return encoded
+    # "%%" cannot occur in percent-encoding, so a hash never equals an id that looks like one.
+    return "%%" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def batch_prefix(key: BatchKey) -> str:
+    """What all rows of one batch begin with."""
+    return f"{BATCHES}{component(key.run_id)}/{component(key.batch_id)}/"
+
+
+def small_rows(prefix: str) -> tuple[str, str]:
+    """Where the batch's manifest, fence, alias, tenures and segments are: from the first, before the second."""
+    return prefix + "#", prefix + "~"
+
+
+def fence(prefix: str) -> str:
+    return prefix + "#f"
+
+
+def manifest(prefix: str) -> str:
+    return prefix + "#m"
+
+
+def alias(prefix: str) -> str:
+    return prefix + "#a"
+
+
+def tenure(prefix: str, epoch: int) -> str:
+    return f"{prefix}#o{epoch:08}"
+
+
+def segment(prefix: str, number: int) -> str:
+    """The rows that commit `number` (from 1) added to the batch."""
+    return f"{prefix}{number:08}"
+
+
+def chunk(key: str, digest: str, number: int) -> str:
+    """Part `number` (from 0) of a large value that belongs to the row `key`."""
+    return f"{key.rpartition('/')[0]}/~{digest}.{number:05}"
+
+
+def index(key: BatchKey) -> str:
+    return f"{BATCH_INDEX}{component(key.run_id)}/{component(key.batch_id)}"
+
+
+def index_of_run(run_id: str) -> str:
+    return f"{BATCH_INDEX}{component(run_id)}/"
+
+
+def lineage(run_id: str, name: str) -> str:
+    return f"l/{component(run_id)}/{component(name)}"
+
+
+def run_payload(run_id: str) -> str:
+    return f"p/{component(run_id)}/#p"
+
+
+def tombstone(run_id: str) -> str:
+    return TOMBSTONES + component(run_id)
+
+
+def deletion(run_id: str) -> str:
+    return DELETIONS + component(run_id)
+
+
+def under(prefix: str) -> tuple[str, str]:
+    """The range of all keys that begin with `prefix`, which ends in "/"."""
+    return prefix, prefix[:-1] + "0"  # "0" is the character after "/"
+
+
+def of_run(run_id: str) -> tuple[tuple[str, str], ...]:
+    """The ranges of everything a run has left, tombstone excepted. The index goes last: it is what finds the rest."""
+    part = component(run_id)
+    return tuple(under(f"{kind}/{part}/") for kind in "blpi")

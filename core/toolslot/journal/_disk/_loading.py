@@ -1,0 +1,128 @@
+"""Building a batch from its rows. Whatever is missing, surplus, damaged or unknown makes the batch corrupt: a deleted
+result must never read as "not run yet".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from toolslot._errors import JournalCorrupt
+from toolslot._slot import BatchKey, Fence, Manifest, Row, Tenure
+from toolslot.journal._disk import _keys as keys
+from toolslot.journal._disk._chunks import parse, resolve
+from toolslot.journal._disk._seal import unseal
+from toolslot.journal._disk._states import Entry, weight_of_manifest, weight_of_row
+from toolslot.journal._disk._table import Reader
+from toolslot.journal._fields import Fields
+from toolslot.journal._row_codec import (
+    fence_from_json,
+    key_from_json,
+    key_to_json,
+    manifest_from_json,
+    manifest_to_json,
+    row_from_json,
+    tenure_from_json,
+    tenure_to_json,
+)
+from toolslot.journal._state import BatchState
+
+
+def load(reader: Reader, key: BatchKey) -> Entry | BatchKey | None:
+    """What is stored under `key`: a batch, the key of the batch it adopted, or nothing.
+
+    Raises:
+        JournalCorrupt: names the batch.
+    """
+    prefix = keys.batch_prefix(key)
+    try:
+        sealed = dict(reader.scan_raw(keys.small_rows(prefix)))
+        if not sealed:
+            return None
+        rows = {name[len(prefix) :]: unseal(name, value) for name, value in sealed.items()}
+        if set(rows) == {"#a"}:
+            return alias_from_body(key, rows["#a"])
+        return _entry(reader, key, rows, sealed)
+    except JournalCorrupt as error:
+        raise JournalCorrupt(f"batch {key} cannot be read from the journal: {error}") from error
+
+
+def head_to_json(manifest: Manifest, tenure: Tenure) -> dict[str, object]:
+    """The row that makes a batch exist: its calls, and its first owner."""
+    return {"manifest": manifest_to_json(manifest), "tenure": tenure_to_json(tenure)}
+
+
+def alias_to_json(key: BatchKey, target: BatchKey) -> dict[str, object]:
+    return {"key": key_to_json(key), "target": key_to_json(target)}
+
+
+def alias_from_body(key: BatchKey, body: bytes) -> BatchKey:
+    fields = Fields(parse(body), "alias")
+    _same_key(key, key_from_json(fields.take("key")))
+    target = key_from_json(fields.take("target"))
+    fields.done()
+    return target
+
+
+def _entry(reader: Reader, key: BatchKey, rows: Mapping[str, bytes], sealed: Mapping[str, bytes]) -> Entry:
+    prefix = keys.batch_prefix(key)
+    manifest, first = _head(reader, key, prefix, rows)
+    fence, segments, count = _tally(rows)
+    numbers = [name for name in rows if not name.startswith("#")]
+    if numbers != [f"{number:08}" for number in range(1, segments + 1)]:
+        raise JournalCorrupt(f"{segments} commits were written, and the rows of {len(numbers)} are there.")
+    facts = [row for name in numbers for row in _segment(reader, prefix + name, rows[name])]
+    if len(facts) != count:
+        raise JournalCorrupt(f"{count} rows were written, and {len(facts)} are there.")
+    if any(not 0 <= row.index < len(manifest.specs) for row in facts):
+        raise JournalCorrupt("a row belongs to a call that the batch does not have.")
+    tenures = (first, *_tenures(rows))
+    if [tenure.epoch for tenure in tenures] != list(range(1, fence.epoch + 1)):
+        raise JournalCorrupt(f"the batch is at epoch {fence.epoch}, and {len(tenures)} ownerships are recorded.")
+    return Entry(
+        state=BatchState(manifest, fence, tenures, facts),
+        prefix=prefix,
+        tally=sealed[keys.fence(prefix)],
+        segments=segments,
+        rows=count,
+        size=weight_of_manifest(manifest) + sum(map(weight_of_row, facts)),
+    )
+
+
+def _head(reader: Reader, key: BatchKey, prefix: str, rows: Mapping[str, bytes]) -> tuple[Manifest, Tenure]:
+    body = rows.get("#m")
+    if body is None:
+        raise JournalCorrupt("its manifest is missing.")
+    fields = Fields(resolve(reader, keys.manifest(prefix), parse(body)), "batch")
+    manifest, tenure = manifest_from_json(fields.take("manifest")), tenure_from_json(fields.take("tenure"))
+    fields.done()
+    _same_key(key, manifest.key)
+    return manifest, tenure
+
+
+def _tally(rows: Mapping[str, bytes]) -> tuple[Fence, int, int]:
+    body = rows.get("#f")
+    if body is None:
+        raise JournalCorrupt("its fence is missing.")
+    fields = Fields(parse(body), "fence row")
+    found = fence_from_json(fields.take("fence")), fields.integer("segments"), fields.integer("rows")
+    fields.done()
+    return found
+
+
+def _tenures(rows: Mapping[str, bytes]) -> list[Tenure]:
+    unknown = [name for name in rows if name.startswith("#") and name not in ("#f", "#m") and not name.startswith("#o")]
+    if unknown:
+        raise JournalCorrupt(f"it has rows that this version of toolslot does not know: {unknown}.")
+    return [tenure_from_json(parse(rows[name])) for name in sorted(rows) if name.startswith("#o")]
+
+
+def _segment(reader: Reader, name: str, body: bytes) -> list[Row]:
+    items = parse(body)
+    if type(items) is not list:
+        raise JournalCorrupt(f"the row {name!r} is not a list of facts.")
+    return [row_from_json(resolve(reader, name, item)) for item in items]
+
+
+def _same_key(asked: BatchKey, stored: BatchKey) -> None:
+    if asked != stored:
+        raise JournalCorrupt(f"its rows say that they belong to batch {stored}.")

@@ -1,0 +1,149 @@
+"""Making a journal's database, and recognising one. Everything here runs under the commit lock."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import sqlite3
+import uuid
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from toolslot._errors import JournalReplaced, JournalTooNew, JournalUnsafe, NotAJournal
+from toolslot.journal._disk import _keys as keys
+from toolslot.journal._disk._cache import COUNTERS, known_setting, open_cache
+from toolslot.journal._disk._commit_lock import CommitLock
+from toolslot.journal._disk._place import DATABASE, Place, sync_directory
+from toolslot.journal._disk._table import Reader, Table
+
+SCHEMA = 1
+#: SQLite's application_id of a journal: "tslt"
+APPLICATION = int.from_bytes(b"tslt", "big")
+
+log = logging.getLogger("toolslot")
+
+_TABLES = {("table", "Settings"), ("table", "Cache"), ("index", "Cache_key_raw"), ("index", "Cache_expire_time")}
+_TRIGGER = re.compile(
+    r"CREATE TRIGGER (?:IF NOT EXISTS )?Settings_\w+ AFTER (?:INSERT|DELETE|UPDATE) ON Cache FOR EACH ROW BEGIN "
+    r"UPDATE Settings SET value = value (?:[+-] (?:1|NEW\.size|OLD\.size) ?)+WHERE key = ['\"](?:count|size)['\"]; END"
+)
+
+
+def create_if_missing(place: Place, lock: CommitLock) -> None:
+    """Make the database of a new journal. It comes into being in one step: killed before, the next opener begins anew.
+
+    Raises:
+        JournalReplaced: there was a journal here, and its database is gone.
+    """
+    if place.directory.exists():
+        return
+    earlier = lock.read_id()
+    if earlier:
+        raise JournalReplaced(
+            f"{place.directory} is gone, but journal {earlier} was kept in it. A new one would run every call of its runs again."
+            f" Restore it from a backup; or, if its runs no longer matter, delete {place.root} and begin anew."
+        )
+    if place.unfinished.exists():
+        shutil.rmtree(place.unfinished)
+    _create(place.unfinished, journal_id := str(uuid.uuid4()))
+    os.replace(place.unfinished, place.directory)
+    sync_directory(place.root)
+    lock.write_id(journal_id)
+    sync_directory(place.root.parent)
+    log.info("created the journal %s", place.root)
+
+
+def _create(directory: Path, journal_id: str) -> None:
+    directory.mkdir(mode=0o700)
+    # -wal and -shm get the mode of the database.
+    path = directory / DATABASE
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA auto_vacuum=2")  # only before the first page is written
+        connection.execute(f"PRAGMA application_id={APPLICATION}")
+        connection.execute(f"PRAGMA user_version={SCHEMA}")
+    cache, connection = open_cache(str(directory), timeout=10, synchronous=2)
+    with closing(cache):
+        table = Table(cache, connection)
+        with cache.transact(retry=False):
+            table.add(keys.JOURNAL_ID, journal_id.encode())
+            table.add(keys.SCHEMA, str(SCHEMA).encode())
+    sync_directory(directory)
+
+
+def verify(place: Place) -> None:
+    """Look at a database before diskcache does, which would believe whatever settings and triggers it finds there.
+
+    Raises:
+        JournalReplaced: the file is missing or empty.
+        NotAJournal: it is somebody else's database.
+        JournalTooNew: its rules are not known here.
+        JournalUnsafe: it holds things that a journal never holds, and that could act.
+    """
+    try:
+        size = os.stat(place.database).st_size
+    except FileNotFoundError:
+        size = 0
+    if not size:
+        raise JournalReplaced(
+            f"{place.database} is missing or empty: the journal's records are gone. Restore it from a backup; or, if its runs no"
+            f" longer matter, delete {place.root} and begin anew."
+        )
+    with closing(sqlite3.connect(uri(place.database, "rw"), uri=True, isolation_level=None)) as connection:
+        verify_connection(place, connection)
+
+
+def verify_connection(place: Place, connection: sqlite3.Connection) -> None:
+    """`verify` on an open connection."""
+    connection.execute("PRAGMA trusted_schema=0")
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION:
+        raise NotAJournal(f"{place.database} is not a toolslot journal (application id {application}). It was left alone.")
+    (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    if schema > SCHEMA:
+        raise JournalTooNew(
+            f"the journal {place.root} has format {schema}, this version of toolslot knows up to {SCHEMA}. Nothing was changed:"
+            " upgrade toolslot."
+        )
+    for kind, name, text in connection.execute("SELECT type, name, sql FROM sqlite_master"):
+        if (kind, name) not in _TABLES and not str(name).startswith("sqlite_autoindex_") and not _is_counter(kind, text):
+            raise JournalUnsafe(f"{place.database} holds a {kind} {name!r} that neither toolslot nor diskcache makes. It was not run.")
+    unknown = [name for (name,) in connection.execute("SELECT key FROM Settings") if not known_setting(name)]
+    if unknown:
+        raise JournalUnsafe(
+            f"{place.database} holds settings that toolslot never writes: {sorted(map(str, unknown))}. They were not applied."
+        )
+
+
+def _is_counter(kind: object, text: object) -> bool:
+    """One of diskcache's triggers, which count rows in its Settings table."""
+    return kind == "trigger" and type(text) is str and _TRIGGER.fullmatch(" ".join(text.split())) is not None
+
+
+def check_id(place: Place, lock: CommitLock, reader: Reader) -> str:
+    """The journal's id, which must be the one in the lock file.
+
+    Raises:
+        JournalReplaced: another journal was put in this one's place.
+    """
+    stored = (reader.get(keys.JOURNAL_ID) or b"").decode("ascii", "replace")
+    earlier = lock.read_id()
+    if not earlier:
+        lock.write_id(stored)  # its creator died after the last step but one
+    elif earlier != stored:
+        raise JournalReplaced(
+            f"{place.directory} holds journal {stored}, but {place.commit_lock} belongs to journal {earlier}: one was put in the"
+            " other's place. Put back what belongs together, or move the whole directory, never its parts."
+        )
+    return stored
+
+
+def uri(path: str, mode: str) -> str:
+    """A file name for SQLite that opens nothing new."""
+    return f"file:{quote(os.fsencode(path))}?mode={mode}"
+
+
+__all__ = ["APPLICATION", "COUNTERS", "SCHEMA", "check_id", "create_if_missing", "uri", "verify", "verify_connection"]

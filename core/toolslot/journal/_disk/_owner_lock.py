@@ -1,0 +1,101 @@
+"""Telling whether the process behind an owner still lives, without clocks: each holds a lock on a file of its own, which
+the kernel frees when it dies, and not when it is merely stopped.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import threading
+from pathlib import Path
+
+from toolslot._errors import JournalUnavailable
+
+_SAFE_TOKEN = re.compile(r"[A-Za-z0-9_\-]{1,100}").fullmatch
+
+
+class _Process:
+    """The owner locks this process holds, by path."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.held: set[str] = set()
+
+
+_process = _Process()
+
+
+class OwnerLock:
+    """This process's lock file in one journal. Must be made, and is only removed, under the commit lock."""
+
+    def __init__(self, owners: Path, token: str) -> None:
+        self._path = str(owners / f"{token}.lock")
+        try:
+            self._descriptor = os.open(
+                self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+            )
+            with _process.lock:
+                _process.held.add(self._path)
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise JournalUnavailable(
+                f"{self._path} cannot be made and locked ({error}), so other processes could not tell that this one lives."
+            ) from error
+
+    def assert_held(self) -> None:
+        """Lock again. Costs nothing while it is held, and heals a lock dropped by somebody's open and close of the file."""
+        fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def release(self) -> None:
+        try:
+            os.unlink(self._path)
+        except FileNotFoundError:
+            pass
+        with _process.lock:
+            _process.held.discard(self._path)
+        os.close(self._descriptor)
+
+
+def is_dead(owners: Path, token: str) -> bool | None:
+    """Whether the process with this token has ended; None when that cannot be told (its own lock, a strange token)."""
+    if not _SAFE_TOKEN(token):
+        return None
+    return _is_free(str(owners / f"{token}.lock"))
+
+
+def _is_free(path: str) -> bool | None:
+    with _process.lock:
+        if path in _process.held:
+            return None  # probing a lock of one's own process would find it free, and drop it
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True  # released in order, or swept away after its process had died
+    except OSError:
+        return None
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in (errno.EACCES, errno.EAGAIN) else None
+    else:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def sweep(owners: Path) -> int:
+    """Remove the lock files of processes that have ended; how many. Only under the commit lock, where none is half made."""
+    swept = 0
+    for path in owners.glob("*.lock"):
+        if _is_free(str(path)):
+            path.unlink(missing_ok=True)
+            swept += 1
+    return swept
+
+
+def forget_after_fork() -> None:
+    """In a forked child: the parent's locks are not the child's; it may probe them like any other's."""
+    _process.held = set()
+    _process.lock = threading.Lock()

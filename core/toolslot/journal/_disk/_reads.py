@@ -1,0 +1,54 @@
+"""The questions a journal answers, each from one snapshot."""
+
+from __future__ import annotations
+
+from toolslot._errors import JournalCorrupt
+from toolslot._slot import BatchKey, BatchRecord
+from toolslot.journal._disk import _keys as keys
+from toolslot.journal._disk._chunks import parse, resolve
+from toolslot.journal._disk._table import Reader
+from toolslot.journal._disk._view import Snapshot
+from toolslot.journal._fields import Fields
+from toolslot.journal._row_codec import key_from_json
+
+
+def record(view: Snapshot, key: BatchKey) -> BatchRecord | None:
+    """The batch that `key` names or adopted."""
+    state = view.state(view.alias(key) or key)
+    return None if state is None else state.record()
+
+
+def batch_keys(view: Snapshot, run_id: str | None) -> tuple[BatchKey, ...]:
+    """The batches in the order they were reserved, without those of runs that are being deleted."""
+    reader = view.reader
+    bounds = keys.under(keys.BATCH_INDEX) if run_id is None else keys.under(keys.index_of_run(run_id))
+    dropped = set(runs_being_deleted(reader))
+    found = (key_from_json(parse(body)) for body in reader.scan_by_age(bounds))
+    return tuple(key for key in found if key.run_id not in dropped)
+
+
+def runs_being_deleted(reader: Reader) -> list[str]:
+    """The purged runs that may still have rows."""
+    return [_run_of_deletion(body) for body in reader.scan_by_age(keys.under(keys.DELETIONS))]
+
+
+def run_payload(view: Snapshot, run_id: str) -> bytes | None:
+    if view.purged(run_id):
+        return None
+    name = keys.run_payload(run_id)
+    body = view.reader.get(name)
+    if body is None:
+        return None
+    fields = Fields(resolve(view.reader, name, parse(body)), "run payload")
+    stored, payload = fields.text("run_id"), fields.data("payload")
+    fields.done()
+    if stored != run_id:
+        raise JournalCorrupt(f"the payload of run {run_id!r} belongs to run {stored!r}.")
+    return payload
+
+
+def _run_of_deletion(body: bytes) -> str:
+    fields = Fields(parse(body), "deletion")
+    run_id = fields.text("run_id")
+    fields.done()
+    return run_id

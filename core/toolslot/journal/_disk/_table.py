@@ -1,0 +1,97 @@
+"""The rows of the database, sealed and unsealed on the way."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from toolslot._errors import JournalCorrupt
+from toolslot.journal._disk._cache import Cache
+from toolslot.journal._disk._seal import seal, unseal
+
+# raw = 1 and mode = 1 are diskcache's words for "as it is": the only kind of row that toolslot writes. Expiry and access
+# columns are not looked at, so nothing can hide a row.
+_COLUMNS = "value, mode, filename"
+_GET = f"SELECT {_COLUMNS} FROM Cache WHERE key = ? AND raw = 1"  # noqa: S608
+_SCAN = f"SELECT key, {_COLUMNS} FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY "  # noqa: S608
+_SIZES = "SELECT rowid, length(value) FROM Cache WHERE key >= ? AND key < ? AND raw = 1 LIMIT ?"
+
+
+class Reader:
+    """Reading from one connection. Whether several reads see one snapshot is up to the transaction around them."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+        self._executemany = connection.executemany
+
+    def raw(self, key: str) -> bytes | None:
+        """The value as it is stored, unchecked; for comparing with what was stored before."""
+        found = self._execute(_GET, (key,)).fetchone()
+        return None if found is None else _plain(key, *found)
+
+    def get(self, key: str) -> bytes | None:
+        value = self.raw(key)
+        return None if value is None else unseal(key, value)
+
+    def scan(self, bounds: tuple[str, str]) -> list[tuple[str, bytes]]:
+        """Keys from the first bound on and before the second, in key order, with their unsealed values."""
+        return [(key, unseal(key, _plain(key, *row))) for key, *row in self._execute(_SCAN + "key", bounds)]
+
+    def scan_raw(self, bounds: tuple[str, str]) -> list[tuple[str, bytes]]:
+        """Like `scan`, but sealed."""
+        return [(key, _plain(key, *row)) for key, *row in self._execute(_SCAN + "key", bounds)]
+
+    def scan_by_age(self, bounds: tuple[str, str]) -> list[bytes]:
+        """The unsealed values, in the order in which the rows were first written."""
+        return [unseal(key, _plain(key, *row)) for key, *row in self._execute(_SCAN + "rowid", bounds)]
+
+
+class Table(Reader):
+    """Reading and writing, inside a transaction that the caller has begun on the cache."""
+
+    def __init__(self, cache: Cache, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self._cache = cache
+
+    def add(self, key: str, body: bytes) -> bytes:
+        """Write a row that must not exist yet; returns it sealed.
+
+        Raises:
+            JournalCorrupt: it exists.
+        """
+        sealed = seal(key, body)
+        if not self._cache.add(key, sealed, retry=False):
+            raise JournalCorrupt(
+                f"the journal's row {key!r} exists although it was to be written now: somebody wrote without the journal's"
+                " lock, or restored an older copy. Nothing was recorded. Run `toolslot doctor`."
+            )
+        return sealed
+
+    def add_once(self, key: str, body: bytes) -> None:
+        """Write a row unless it exists."""
+        self._cache.add(key, seal(key, body), retry=False)
+
+    def put(self, key: str, body: bytes) -> bytes:
+        """Write or replace a row; returns it sealed."""
+        sealed = seal(key, body)
+        self._cache.set(key, sealed, retry=False)
+        return sealed
+
+    def delete(self, bounds: tuple[str, str], most_rows: int, most_bytes: int = 2**62) -> int:
+        """Delete rows of a range until one of the limits is reached; how many. 0 when there are none."""
+        rows: list[tuple[int]] = []
+        size = 0
+        for rowid, length in self._execute(_SIZES, (*bounds, most_rows)):
+            rows.append((rowid,))
+            size += length or 0
+            if size >= most_bytes:
+                break
+        self._executemany("DELETE FROM Cache WHERE rowid = ?", rows)
+        return len(rows)
+
+
+def _plain(key: object, value: object, mode: object, filename: object) -> bytes:
+    if mode != 1 or filename is not None or type(value) is not bytes:
+        raise JournalCorrupt(
+            f"the journal's row {key!r} is of a kind that toolslot never writes: it was planted or damaged, and not decoded."
+        )
+    return value

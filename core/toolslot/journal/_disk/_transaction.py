@@ -1,0 +1,180 @@
+"""What the operations of one transaction write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from typing_extensions import assert_never
+
+from toolslot._errors import NotStorable
+from toolslot._slot import BatchKey
+from toolslot.journal._disk import _keys as keys
+from toolslot.journal._disk._chunks import Encoded, dumps, encode
+from toolslot.journal._disk._loading import alias_to_json, head_to_json
+from toolslot.journal._disk._states import Entry, States, payload_size, weight_of_manifest, weight_of_row
+from toolslot.journal._disk._table import Table
+from toolslot.journal._disk._view import Snapshot
+from toolslot.journal._row_codec import bytes_to_json, key_to_json, row_to_json, tenure_to_json
+from toolslot.journal._state import AppendRow, BatchState, DropRun, NewBatch, PutAlias, PutFence, Write
+
+#: bytes that one commit may write before the next operation waits for the next commit
+FULL_GROUP = 4 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The writes of one operation, encoded. `chunks` must be in the database before them."""
+
+    writes: tuple[tuple[Write, tuple[Encoded, ...]], ...]
+
+    @property
+    def chunks(self) -> tuple[tuple[str, bytes], ...]:
+        return tuple(chunk for _, parts in self.writes for part in parts for chunk in part.chunks)
+
+
+class Transaction(Snapshot):
+    """A view that also takes writes. They reach the database in `flush`: one segment and one fence row for each batch.
+
+    After a failure it must be thrown away without `keep`: the batches it touched are then read anew.
+    """
+
+    def __init__(self, table: Table, states: States, max_bytes: int) -> None:
+        super().__init__(table, states)
+        self._table = table
+        self._max_bytes = max_bytes
+        self._dirty: dict[BatchKey, Entry] = {}
+        #: bytes to write so far, roughly
+        self.size = 0
+        #: runs that got a tombstone, whose rows are to be deleted once it is durable
+        self.dropped: list[str] = []
+
+    # --- encode ---------------------------------------------------------------------------------------------------------
+
+    def prepare(self, writes: tuple[Write, ...]) -> Prepared:
+        """Encode; changes nothing yet.
+
+        Raises:
+            NotStorable: a value is larger than the journal takes.
+        """
+        return Prepared(tuple((write, self._encode(write)) for write in writes))
+
+    def _encode(self, write: Write) -> tuple[Encoded, ...]:
+        match write:
+            case AppendRow():
+                self._check_size(write.key, payload_size(write.row), f"the result of call {write.row.index}")
+                return (encode(keys.fence(keys.batch_prefix(write.key)), row_to_json(write.row)),)
+            case NewBatch():
+                return self._encode_batch(write)
+            case PutFence() | PutAlias() | DropRun():
+                return ()
+            case _:
+                assert_never(write)
+
+    def _encode_batch(self, write: NewBatch) -> tuple[Encoded, ...]:
+        manifest = write.manifest
+        for spec in manifest.specs:
+            self._check_size(manifest.key, len(spec.args.data), f"the arguments of call {spec.index}")
+        self._check_size(manifest.key, len(manifest.payload or b""), "the payload")
+        self._check_size(manifest.key, len(write.run_payload or b""), "the run's payload")
+        near = keys.manifest(keys.batch_prefix(manifest.key))
+        head = encode(near, head_to_json(manifest, write.tenure))
+        if write.run_payload is None:
+            return (head,)
+        run_id = manifest.key.run_id
+        data = {"run_id": run_id, "payload": bytes_to_json(write.run_payload)}
+        return (head, encode(keys.run_payload(run_id), data))
+
+    def _check_size(self, key: BatchKey, size: int, what: str) -> None:
+        if size > self._max_bytes:
+            raise NotStorable(
+                f"{what} of batch {key} takes {size} bytes; this journal takes up to max_result_bytes={self._max_bytes}."
+                " Nothing was recorded of it. Hand out a reference to the data instead, or open the journal with a higher limit."
+            )
+
+    # --- apply to memory ------------------------------------------------------------------------------------------------
+
+    def apply(self, prepared: Prepared) -> None:
+        """Let the operations after this one see the writes."""
+        for write, parts in prepared.writes:
+            match write:
+                case AppendRow():
+                    self._append(write, parts[0])
+                case NewBatch():
+                    self._reserve(write, *parts)
+                case PutFence():
+                    self._put_fence(write)
+                case PutAlias():
+                    self._aliases[write.key] = write.target
+                    self._add(keys.alias(keys.batch_prefix(write.key)), alias_to_json(write.key, write.target))
+                case DropRun():
+                    self._drop(write)
+                case _:
+                    assert_never(write)
+
+    def _append(self, write: AppendRow, row: Encoded) -> None:
+        entry = self._touch(write.key)
+        entry.state.append(write.row, write.fold)
+        entry.pending.append(row.text)
+        entry.size += weight_of_row(write.row)
+        self.size += len(row.text)
+
+    def _reserve(self, write: NewBatch, head: Encoded, run_payload: Encoded | None = None) -> None:
+        manifest = write.manifest
+        key, run_id = manifest.key, manifest.key.run_id
+        prefix = keys.batch_prefix(key)
+        state = BatchState(manifest, write.fence, (write.tenure,))
+        entry = Entry(state=state, prefix=prefix, tally=b"", segments=0, rows=0, size=weight_of_manifest(manifest))
+        self._entries[key] = self._dirty[key] = entry
+        self._add_text(keys.manifest(prefix), head.text)
+        self._add(keys.index(key), key_to_json(key))
+        if manifest.lineage is not None:
+            self._lineages[run_id, manifest.lineage] = key
+            body = dumps({"lineage": manifest.lineage, "target": key_to_json(key)}).encode()
+            self._table.put(keys.lineage(run_id, manifest.lineage), body)
+        if run_payload is not None:
+            self._table.add_once(keys.run_payload(run_id), run_payload.text.encode())
+
+    def _put_fence(self, write: PutFence) -> None:
+        entry = self._touch(write.key)
+        entry.state.fence = write.fence
+        if write.tenure is not None:
+            entry.state.tenures = (*entry.state.tenures, write.tenure)
+            self._add(keys.tenure(entry.prefix, write.tenure.epoch), tenure_to_json(write.tenure))
+
+    def _drop(self, write: DropRun) -> None:
+        run_id = write.run_id
+        self._purged[run_id] = True
+        self.dropped.append(run_id)
+        self._add(keys.tombstone(run_id), {"run_id": run_id, "at": write.at, "why": write.why})
+        self._add(keys.deletion(run_id), {"run_id": run_id})
+        for key in [key for key in self._entries if key.run_id == run_id]:
+            del self._entries[key]
+            self._dirty.pop(key, None)
+        for key in [key for key in self._aliases if key.run_id == run_id]:
+            del self._aliases[key]
+
+    def _touch(self, key: BatchKey) -> Entry:
+        entry = self._entries.get(key)
+        if entry is None:
+            raise LookupError(f"an operation wrote batch {key} without having read it.")
+        self._dirty[key] = entry
+        return entry
+
+    # --- write ----------------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write what was applied. The caller commits."""
+        for entry in self._dirty.values():
+            if entry.pending:
+                entry.segments += 1
+                entry.rows += len(entry.pending)
+                self._table.add(keys.segment(entry.prefix, entry.segments), f"[{','.join(entry.pending)}]".encode("ascii"))
+                entry.pending.clear()
+            entry.tally = self._table.put(keys.fence(entry.prefix), entry.encode_tally())
+
+    def _add(self, key: str, data: object) -> None:
+        self._add_text(key, dumps(data))
+
+    def _add_text(self, key: str, text: str) -> None:
+        self.size += len(text)
+        self._table.add(key, text.encode("ascii"))

@@ -1,0 +1,241 @@
+"""The thread that owns the database: it alone talks to SQLite, in the order in which things were asked."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+
+from toolslot._errors import JournalClosed, JournalError
+from toolslot.journal._disk._committer import Committer
+from toolslot.journal._disk._items import Item, Park, ReadItem, Stop, WriteItem, answer, log, refuse
+from toolslot.journal._disk._place import Place
+from toolslot.journal._disk._store import Options, Store
+
+#: operations in one commit at most
+_GROUP = 256
+#: seconds without work until the write-ahead log is emptied
+_IDLE = 0.5
+#: seconds that closing spends on deleting purged rows; what is left then is deleted by the next opener
+_DELETING_AT_CLOSE = 5.0
+
+
+class Writer:
+    """The queue and its thread. The thread is a daemon: an agent that forgets to close the journal must still be able to end;
+    `atexit` (see `_processes`) lets it finish what was queued.
+    """
+
+    def __init__(self, place: Place, options: Options, token: str) -> None:
+        self._place = place
+        self._options = options
+        self._token = token
+        self._queue: SimpleQueue[Item] = SimpleQueue()
+        self._opened: Future[None] = Future()
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="toolslot-journal", daemon=True)
+        self._backlog: list[WriteItem[object]] = []
+        self._reads: list[ReadItem[object]] = []
+        self._control: Park | Stop | None = None
+        self._deletions: dict[str, list[tuple[Future[object], object]]] = {}
+
+    def start(self) -> None:
+        """Open the journal.
+
+        Raises:
+            JournalError: it cannot be opened.
+        """
+        self._thread.start()
+        try:
+            self._opened.result()
+        except BaseException:
+            self.put(Stop())  # an interrupt while waiting must not leave it running
+            raise
+
+    def put(self, item: Item) -> None:
+        """Queue something. When the writer has ended, its future is refused with `JournalClosed`."""
+        self._queue.put(item)
+        if self._ended:
+            # Nobody may be looking at the queue any more; whoever looks last answers what is left in it.
+            self._refuse_queued()
+
+    @property
+    def waiting(self) -> int:
+        return self._queue.qsize() + len(self._backlog)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def is_current_thread(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Whether the thread has ended within `timeout` seconds."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    # --- the thread -----------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._store = Store(self._place, self._options, self._token)
+        except BaseException as error:  # noqa: BLE001
+            self._ended = True
+            self._refuse_queued()
+            self._opened.set_exception(error)
+            return
+        self._committer = Committer(self._store)
+        try:
+            for run_id in self._store.deletions():
+                self._deletions.setdefault(run_id, [])
+        except JournalError as error:
+            log.warning("rows of purged runs are left in %s: %s", self._place.root, error)
+        self._opened.set_result(None)
+        try:
+            while not isinstance(self._control, Stop) or self._backlog or self._reads:
+                self._step()
+            self._delete_at_close()
+        except BaseException:
+            log.exception("the writer of the journal %s ended by a defect", self._place.root)
+        finally:
+            self._end()
+
+    def _step(self) -> None:
+        idle = self._collect()
+        if self._backlog and not self._committer.stalled:
+            group, behind = self._backlog[:_GROUP], self._backlog[_GROUP:]
+            self._backlog = self._committer.commit(group) + behind
+            self._take_dropped()
+        if self._reads:
+            self._read()
+        if isinstance(self._control, Park) and not self._backlog:
+            self._park(self._control)
+        self._upkeep(idle=idle)
+
+    def _collect(self) -> bool:
+        """Take what waits; wait when there is nothing to do. Whether nothing came in a while."""
+        timeout = self._patience()
+        if self._control is not None:
+            time.sleep(timeout or 0)
+            return False
+        try:
+            while len(self._backlog) < _GROUP or self._committer.stalled:
+                item = self._queue.get_nowait() if timeout == 0 else self._queue.get(timeout=timeout)
+                timeout = 0
+                if isinstance(item, WriteItem):
+                    self._backlog.append(item)
+                elif isinstance(item, ReadItem):
+                    self._reads.append(item)
+                else:
+                    self._control = item
+                    break
+        except Empty:
+            return timeout != 0
+        return False
+
+    def _patience(self) -> float | None:
+        """How long to wait for work: 0 when there is some, None for ever."""
+        if self._backlog and self._committer.stalled:
+            return max(self._committer.not_before - time.monotonic(), 0.001)
+        if self._backlog or self._deletions or self._control is not None:
+            return 0
+        return _IDLE if self._store.checkpoint_wanted else None
+
+    def _read(self) -> None:
+        reads, self._reads = self._reads, []
+        answers: list[tuple[ReadItem[object], object, BaseException | None]] = []
+        try:
+            with self._store.snapshot() as view:
+                for item in reads:
+                    try:
+                        answers.append((item, item.read(view), None))
+                    except JournalError as error:
+                        answers.append((item, None, error))
+        except BaseException as error:  # noqa: BLE001
+            for item in reads:
+                refuse(item.future, error)
+            return
+        for item, result, failure in answers:
+            if failure is None:
+                answer(item.future, result)
+            else:
+                refuse(item.future, failure)
+
+    def _upkeep(self, *, idle: bool) -> None:
+        store = self._store
+        try:
+            if self._deletions:
+                self._delete_piece()
+            elif idle and store.checkpoint_wanted:
+                store.checkpoint(truncate=True, timeout=0)
+            elif store.checkpoint_due:
+                store.checkpoint()
+        except JournalError as error:
+            log.warning("upkeep of the journal %s: %s", self._place.root, error)
+
+    # --- purged runs ----------------------------------------------------------------------------------------------------
+
+    def _take_dropped(self) -> None:
+        for run_id, future, result in self._committer.dropped:
+            self._deletions.setdefault(run_id, []).append((future, result))
+        self._committer.dropped.clear()
+
+    def _delete_piece(self) -> None:
+        """One commit's worth of deleting, so that other work gets its turn between."""
+        run_id, waiters = next(iter(self._deletions.items()))
+        try:
+            if not self._store.delete_piece(run_id):
+                return
+            if len(self._deletions) == 1:
+                while not self._store.vacuum_piece() and self._queue.empty():
+                    pass
+                self._store.checkpoint(truncate=True)
+        except JournalError as error:
+            del self._deletions[run_id]
+            for future, _ in waiters:
+                refuse(future, error)
+            raise
+        del self._deletions[run_id]
+        for future, result in waiters:
+            answer(future, result)
+
+    def _delete_at_close(self) -> None:
+        deadline = time.monotonic() + _DELETING_AT_CLOSE
+        while self._deletions and time.monotonic() < deadline:
+            self._upkeep(idle=False)
+
+    # --- control --------------------------------------------------------------------------------------------------------
+
+    def _park(self, park: Park) -> None:
+        """Keep out of SQLite while the process forks."""
+        self._control = None
+        park.parked.set()
+        park.resume.wait()
+
+    def _end(self) -> None:
+        try:
+            self._store.close()
+        except BaseException:
+            log.exception("closing the journal %s", self._place.root)
+        self._ended = True
+        for run_id, waiters in self._deletions.items():
+            for future, _ in waiters:
+                refuse(future, self._closed(f"Run {run_id!r} is purged; its rows are deleted when the journal is opened again."))
+        for item in (*self._backlog, *self._reads):
+            refuse(item.future, self._closed("Nothing was recorded by this operation."))
+        self._refuse_queued()
+
+    def _refuse_queued(self) -> None:
+        while True:
+            try:
+                item = self._queue.get_nowait()
+            except Empty:
+                return
+            if isinstance(item, (WriteItem, ReadItem)):
+                refuse(item.future, self._closed("Nothing was recorded by this operation."))
+            elif isinstance(item, Park):
+                item.parked.set()
+
+    def _closed(self, consequence: str) -> JournalClosed:
+        return JournalClosed(f"the journal {self._place.root} was closed. {consequence}")

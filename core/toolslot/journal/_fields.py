@@ -1,0 +1,100 @@
+"""Reading stored JSON objects field by field, refusing whatever is not exactly as expected."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from enum import Enum
+from typing import NoReturn, TypeVar
+
+from toolslot._errors import JournalCorrupt
+
+T = TypeVar("T")
+EnumT = TypeVar("EnumT", bound=Enum)
+
+
+class Fields:
+    """One JSON object that is read field by field; `done` refuses it when a field was left over.
+
+    Raises `JournalCorrupt` from every method when the data is not what was asked for.
+    """
+
+    __slots__ = ("_data", "_what")
+
+    def __init__(self, data: object, what: str) -> None:
+        if type(data) is not dict:
+            raise JournalCorrupt(f"a stored {what} is a {type(data).__name__}, not an object.")
+        self._data: dict[str, object] = dict(data)
+        self._what = what
+
+    def take(self, name: str) -> object:
+        try:
+            return self._data.pop(name)
+        except KeyError:
+            raise JournalCorrupt(f"a stored {self._what} has no field {name!r}.") from None
+
+    def text(self, name: str) -> str:
+        value = self.take(name)
+        return value if type(value) is str else self._refuse(name, value)
+
+    def text_or_none(self, name: str) -> str | None:
+        value = self.take(name)
+        return value if value is None or type(value) is str else self._refuse(name, value)
+
+    def integer(self, name: str) -> int:
+        value = self.take(name)
+        return value if type(value) is int else self._refuse(name, value)
+
+    def number(self, name: str) -> float:
+        value = self.take(name)
+        return value if type(value) is float or type(value) is int else self._refuse(name, value)
+
+    def flag(self, name: str) -> bool:
+        value = self.take(name)
+        return value if type(value) is bool else self._refuse(name, value)
+
+    def items(self, name: str) -> list[object]:
+        value = self.take(name)
+        return list(value) if type(value) is list else self._refuse(name, value)
+
+    def member(self, name: str, kind: type[EnumT]) -> EnumT:
+        value = self.take(name)
+        try:
+            return kind(value)
+        except ValueError:
+            raise JournalCorrupt(
+                f"a stored {self._what} has {name}={value!r}, which this version of toolslot does not know."
+            ) from None
+
+    def data(self, name: str) -> bytes | None:
+        value = self.text_or_none(name)
+        if value is None:
+            return None
+        try:
+            return base64.b64decode(value, validate=True)
+        except binascii.Error:
+            return self._refuse(name, "damaged base64")
+
+    def part(self, name: str, read: Callable[[object], T]) -> T:
+        """A nested record, by its own reader; what that raises is told as corruption."""
+        value = self.take(name)
+        try:
+            return read(value)
+        except (ValueError, TypeError, KeyError) as error:
+            raise JournalCorrupt(f"the {name} of a stored {self._what} cannot be read: {error}") from error
+
+    def part_or_none(self, name: str, read: Callable[[object], T]) -> T | None:
+        if self._data.get(name, name) is None:
+            del self._data[name]
+            return None
+        return self.part(name, read)
+
+    def done(self) -> None:
+        if self._data:
+            raise JournalCorrupt(
+                f"a stored {self._what} has fields that this version of toolslot does not know: {sorted(self._data)}."
+            )
+
+    def _refuse(self, name: str, value: object) -> NoReturn:
+        raise JournalCorrupt(f"a stored {self._what} has a {type(value).__name__} as {name!r}.")

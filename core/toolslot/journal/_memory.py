@@ -1,0 +1,185 @@
+"""A journal in memory: the same semantics, gone with the process.
+
+For tests, and for runs that need slots but no recovery.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from typing import TypeVar
+
+from typing_extensions import assert_never, override
+
+from toolslot._errors import JournalClosed
+from toolslot._identity import Owner, ProcessIdentity
+from toolslot._slot import BatchKey, BatchRecord
+from toolslot.journal._operations import Operation
+from toolslot.journal._port import OwnerState
+from toolslot.journal._state import (
+    AppendRow,
+    BatchState,
+    DropRun,
+    NewBatch,
+    PutAlias,
+    PutFence,
+    Write,
+)
+
+T = TypeVar("T")
+
+
+class MemoryStore:
+    """What several `MemoryJournal`s may share, as several processes share a directory.
+
+    Guarded by one lock.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.batches: dict[BatchKey, BatchState] = {}
+        self.aliases: dict[BatchKey, BatchKey] = {}
+        self.lineages: dict[tuple[str, str], BatchKey] = {}
+        self.payloads: dict[str, bytes] = {}
+        self.tombstones: set[str] = set()
+        self.alive: set[Owner] = set()
+
+    def state(self, key: BatchKey) -> BatchState | None:
+        return self.batches.get(key)
+
+    def alias(self, key: BatchKey) -> BatchKey | None:
+        return self.aliases.get(key)
+
+    def lineage(self, run_id: str, lineage: str) -> BatchKey | None:
+        return self.lineages.get((run_id, lineage))
+
+    def purged(self, run_id: str) -> bool:
+        return run_id in self.tombstones
+
+    def apply(self, write: Write) -> None:
+        match write:
+            case NewBatch():
+                self._reserve(write)
+            case PutFence():
+                state = self.batches[write.key]
+                state.fence = write.fence
+                if write.tenure is not None:
+                    state.tenures = (*state.tenures, write.tenure)
+            case AppendRow():
+                self.batches[write.key].append(write.row, write.fold)
+            case PutAlias():
+                self.aliases[write.key] = write.target
+            case DropRun():
+                self._drop(write.run_id)
+            case _:
+                assert_never(write)
+
+    def _reserve(self, write: NewBatch) -> None:
+        manifest = write.manifest
+        run_id = manifest.key.run_id
+        self.batches[manifest.key] = BatchState(manifest, write.fence, (write.tenure,))
+        if manifest.lineage is not None:
+            self.lineages[run_id, manifest.lineage] = manifest.key
+        if write.run_payload is not None:
+            self.payloads.setdefault(run_id, write.run_payload)
+
+    def _drop(self, run_id: str) -> None:
+        self.tombstones.add(run_id)
+        for key in [key for key in self.batches if key.run_id == run_id]:
+            del self.batches[key]
+        for key in [key for key in self.aliases if key.run_id == run_id]:
+            del self.aliases[key]
+        for pair in [pair for pair in self.lineages if pair[0] == run_id]:
+            del self.lineages[pair]
+        self.payloads.pop(run_id, None)
+
+
+class MemoryJournal:
+    """A `Journal` whose futures are complete when they are returned.
+
+    Journals over one `MemoryStore` behave like processes over one directory; `close` is the death of one of
+    them.
+    """
+
+    def __init__(self, store: MemoryStore | None = None) -> None:
+        self._store = store if store is not None else MemoryStore()
+        self._process = ProcessIdentity.current()
+        self._mine: set[Owner] = set()
+        self._closed = False
+
+    @property
+    def location(self) -> str:
+        return "memory"
+
+    @property
+    def process(self) -> ProcessIdentity:
+        return self._process
+
+    def submit(self, operation: Operation[T]) -> Future[T]:
+        self._check_open()
+        future: Future[T] = Future()
+        try:
+            with self._store.lock:
+                change = operation.change(self._store)
+                for write in change.writes:
+                    self._store.apply(write)
+        except Exception as error:
+            future.set_exception(error)
+            return future
+        if change.refusal is not None:
+            future.set_exception(change.refusal)
+        else:
+            future.set_result(change.result)
+        return future
+
+    def load(self, key: BatchKey) -> Future[BatchRecord | None]:
+        self._check_open()
+        with self._store.lock:
+            state = self._store.state(self._store.alias(key) or key)
+            return _done(state.record() if state is not None else None)
+
+    def keys(self, run_id: str | None = None) -> Future[tuple[BatchKey, ...]]:
+        self._check_open()
+        with self._store.lock:
+            return _done(tuple(key for key in self._store.batches if run_id in (None, key.run_id)))
+
+    def run_payload(self, run_id: str) -> Future[bytes | None]:
+        self._check_open()
+        with self._store.lock:
+            return _done(self._store.payloads.get(run_id))
+
+    def enlist(self, owner: Owner) -> None:
+        self._check_open()
+        with self._store.lock:
+            self._store.alive.add(owner)
+            self._mine.add(owner)
+
+    def retire(self, owner: Owner) -> None:
+        with self._store.lock:
+            self._store.alive.discard(owner)
+            self._mine.discard(owner)
+
+    def owner_state(self, owner: Owner) -> OwnerState:
+        with self._store.lock:
+            return OwnerState.ALIVE if owner in self._store.alive else OwnerState.DEAD
+
+    def close(self) -> None:
+        with self._store.lock:
+            self._store.alive -= self._mine
+            self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise JournalClosed(
+                "this MemoryJournal was closed. Its store lives on in the journals that share it."
+            )
+
+    @override
+    def __repr__(self) -> str:
+        return f"<MemoryJournal batches={len(self._store.batches)} runs_purged={len(self._store.tombstones)}>"
+
+
+def _done(value: T) -> Future[T]:
+    future: Future[T] = Future()
+    future.set_result(value)
+    return future

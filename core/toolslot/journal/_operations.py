@@ -1,0 +1,317 @@
+"""The journal's verbs. Each is a frozen request whose `change` decides, without I/O, what is written.
+
+Every verb is idempotent (repeating it changes nothing more) and fenced: a write that carries an old epoch
+never changes a slot. A batch may be named by a key that adopted it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Protocol, TypeVar
+
+from toolslot._codec import ErrorRecord, Payload
+from toolslot._errors import BatchClosed, BatchMismatch, DecisionRefused, Fenced, JournalCorrupt, RunPurged
+from toolslot._identity import Owner
+from toolslot._slot import (
+    BatchKey,
+    BatchRecord,
+    Decided,
+    Fence,
+    Lost,
+    Manifest,
+    Reason,
+    SlotRecord,
+    SlotState,
+    Tenure,
+    Verdict,
+)
+from toolslot.journal._state import (
+    AppendRow,
+    BatchState,
+    Change,
+    DropRun,
+    JournalView,
+    NewBatch,
+    PutAlias,
+    PutFence,
+)
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Operation(Protocol[T_co]):
+    """A request to the journal.
+
+    `change` is pure and quick; a back end calls it inside its transaction, perhaps more than once.
+    """
+
+    def change(self, view: JournalView) -> Change[T_co]:
+        """What to write. Raises a `ToolslotError` when nothing may be written."""
+        ...
+
+
+class Adopt(str, Enum):
+    """What a reservation does with an earlier batch of the same model response (a fork of it)."""
+
+    #: take over its slots unless its answers were already handed over
+    UNFINISHED = "adopt_unfinished"
+    #: never: run everything again
+    NEVER = "rerun"
+    #: always: never repeat an effect, not even on time travel
+    ALWAYS = "replay"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reservation:
+    """Where the slots are (elsewhere after adoption), the record, and whether this operation made it."""
+
+    key: BatchKey
+    record: BatchRecord
+    fresh: bool
+    adopted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reserve:
+    """Write N reserved slots at once, unless they are there already.
+
+    Never changes an existing batch or its ownership.
+    """
+
+    manifest: Manifest
+    owner: Owner
+    at: float
+    adopt: Adopt = Adopt.UNFINISHED
+    run_payload: bytes | None = None
+
+    def change(self, view: JournalView) -> Change[Reservation]:
+        key = self.manifest.key
+        if view.purged(key.run_id):
+            raise RunPurged(
+                f"run {key.run_id!r} was purged from the journal, so what it did is no longer known. Taking it"
+                " for a new run would run its calls again: use a new run id."
+            )
+        alias = view.alias(key)
+        if alias is not None:
+            target = existing(view, alias)
+            found = Reservation(key=target.key, record=target.record(), fresh=False, adopted=True)
+            return Change((), found)
+        state = view.state(key)
+        if state is not None:
+            return Change((), Reservation(key=key, record=state.record(), fresh=False))
+        adopted = self._adoptable(view)
+        if adopted is not None:
+            found = Reservation(key=adopted.key, record=adopted.record(), fresh=False, adopted=True)
+            return Change((PutAlias(key=key, target=adopted.key),), found)
+        fence = Fence(epoch=1, owner=self.owner)
+        tenure = Tenure(epoch=1, owner=self.owner, at=self.at, why="reserved")
+        record = BatchState(self.manifest, fence, (tenure,)).record()
+        write = NewBatch(manifest=self.manifest, fence=fence, tenure=tenure, run_payload=self.run_payload)
+        return Change((write,), Reservation(key=key, record=record, fresh=True))
+
+    def _adoptable(self, view: JournalView) -> BatchState | None:
+        manifest = self.manifest
+        if manifest.lineage is None or self.adopt is Adopt.NEVER:
+            return None
+        earlier_key = view.lineage(manifest.key.run_id, manifest.lineage)
+        earlier = view.state(earlier_key) if earlier_key is not None else None
+        if earlier is None or (earlier.fence.closed and self.adopt is not Adopt.ALWAYS):
+            return None
+        same = len(earlier.manifest.specs) == len(manifest.specs) and all(
+            (a.tool, a.digest, a.call_id) == (b.tool, b.digest, b.call_id)
+            for a, b in zip(earlier.manifest.specs, manifest.specs, strict=True)
+        )
+        return earlier if same else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakeOver:
+    """Become the owner, if the epoch is still `expected_epoch`; else the record comes back as it is now.
+
+    Whatever the old owner left RUNNING becomes UNKNOWN in the same commit. The caller has made sure that
+    the old owner is dead or let go; `force` says that it may be alive, which the slots' reason and the
+    tenure's `why` keep.
+    """
+
+    key: BatchKey
+    owner: Owner
+    expected_epoch: int
+    at: float
+    why: str
+    force: bool = False
+
+    def change(self, view: JournalView) -> Change[BatchRecord]:
+        state = existing(view, self.key)
+        if state.fence.epoch != self.expected_epoch:
+            return Change((), state.record())
+        epoch = self.expected_epoch + 1
+        fence = Fence(epoch=epoch, owner=self.owner, closed=state.fence.closed)
+        tenure = Tenure(epoch=epoch, owner=self.owner, at=self.at, why=self.why)
+        slots = state.record().slots
+        lost = tuple(self._lose(state, slot, epoch) for slot in slots if slot.state is SlotState.RUNNING)
+        folds = {write.row.index: write.fold for write in lost}
+        record = BatchRecord(
+            manifest=state.manifest,
+            fence=fence,
+            slots=tuple(folds.get(index, slot) for index, slot in enumerate(slots)),
+            tenures=(*state.tenures, tenure),
+        )
+        return Change((PutFence(key=state.key, fence=fence, tenure=tenure), *lost), record)
+
+    def _lose(self, state: BatchState, slot: SlotRecord, epoch: int) -> AppendRow:
+        row = Lost(
+            index=slot.index,
+            generation=slot.generation,
+            attempt=slot.attempt,
+            epoch=epoch,
+            at=self.at,
+            reason=Reason.TAKEN_OVER if self.force else Reason.OWNER_DIED,
+        )
+        return AppendRow(key=state.key, row=row, fold=state.folded_with(row))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Release:
+    """Let the batch go: nothing of it starts until it is taken over.
+
+    With `closed`, its answers were handed over and nothing of it will run any more.
+    """
+
+    key: BatchKey
+    epoch: int
+    closed: bool = False
+
+    def change(self, view: JournalView) -> Change[None]:
+        state = existing(view, self.key)
+        check_epoch(state, self.epoch)
+        fence = replace(state.fence, held=False, closed=state.fence.closed or self.closed)
+        return Change(() if fence == state.fence else (PutFence(key=state.key, fence=fence),), None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decide:
+    """Settle an UNKNOWN slot, or have it run again.
+
+    `epoch` is given by the batch's owner (a reconciler's answer) and None by an operator from outside.
+    Repeating the very same decision changes nothing and is no error.
+
+    Raises:
+        DecisionRefused: the slot is not UNKNOWN, or not at `version` any more.
+        BatchClosed: nothing of the batch can run again.
+    """
+
+    key: BatchKey
+    index: int
+    verdict: Verdict
+    by: str
+    why: str
+    decision_id: str
+    version: int
+    at: float
+    outcome: Payload | None = None
+    error: ErrorRecord | None = None
+    epoch: int | None = None
+
+    def change(self, view: JournalView) -> Change[SlotRecord]:
+        state = existing(view, self.key)
+        if self.epoch is not None:
+            check_epoch(state, self.epoch)
+        slot = slot_at(state, self.index)
+        row = self._row(state, slot)
+        if row in state.rows(self.index):
+            return Change((), slot)
+        self._check(state, slot)
+        fold = state.folded_with(row)
+        return Change((AppendRow(key=state.key, row=row, fold=fold),), fold)
+
+    def _check(self, state: BatchState, slot: SlotRecord) -> None:
+        what = f"call {self.index} ({slot.spec.tool}) of batch {state.key}"
+        if slot.state is not SlotState.UNKNOWN:
+            raise DecisionRefused(f"{what} is {slot.state.value}, not unknown: there is nothing to decide.")
+        if slot.version != self.version:
+            raise DecisionRefused(
+                f"{what} is at version {slot.version}, the decision was made on version {self.version}:"
+                " something was recorded meanwhile. Look at it again and decide anew."
+            )
+        if state.fence.closed and self.verdict is Verdict.RERUN:
+            raise BatchClosed(f"{what} cannot run again: the batch is closed, its answers were handed over.")
+
+    def _row(self, state: BatchState, slot: SlotRecord) -> Decided:
+        return Decided(
+            index=self.index,
+            generation=slot.generation,
+            attempt=slot.attempt,
+            epoch=state.fence.epoch,
+            at=self.at,
+            verdict=self.verdict,
+            by=self.by,
+            why=self.why,
+            decision_id=self.decision_id,
+            version=self.version,
+            outcome=self.outcome,
+            error=self.error,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Purge:
+    """Forget a run: a tombstone, then its rows go.
+
+    The caller has made sure that no living owner works on it.
+    """
+
+    run_id: str
+    at: float
+    why: str
+
+    def change(self, view: JournalView) -> Change[None]:
+        if view.purged(self.run_id):
+            return Change((), None)
+        return Change((DropRun(run_id=self.run_id, at=self.at, why=self.why),), None)
+
+
+def existing(view: JournalView, key: BatchKey) -> BatchState:
+    """The batch reserved under `key`, or adopted by it.
+
+    Raises:
+        RunPurged: the run was purged while its owner worked on it.
+        JournalCorrupt: the journal does not hold the batch.
+    """
+    state = view.state(key)
+    if state is not None:
+        return state
+    if view.purged(key.run_id):
+        raise RunPurged(
+            f"run {key.run_id!r} was purged from the journal while batch {key} was worked on; nothing was"
+            " recorded."
+        )
+    alias = view.alias(key)
+    state = view.state(alias) if alias is not None else None
+    if state is None:
+        raise JournalCorrupt(
+            f"the journal does not hold batch {key}, which was reserved before. Run `toolslot doctor` on it."
+        )
+    return state
+
+
+def slot_at(state: BatchState, index: int) -> SlotRecord:
+    """The slot, which must be one of the batch's.
+
+    Raises:
+        BatchMismatch: the batch was reserved with fewer calls.
+    """
+    if not 0 <= index < state.size:
+        raise BatchMismatch(
+            f"batch {state.key} was reserved with {state.size} calls, counted from 0: there is no {index}."
+        )
+    return state.slot(index)
+
+
+def check_epoch(state: BatchState, epoch: int) -> None:
+    """Raises `Fenced` unless `epoch` is the batch's current one."""
+    if state.fence.epoch != epoch:
+        raise Fenced(
+            f"batch {state.key} was taken over: this owner works with epoch {epoch}, the journal is at epoch"
+            f" {state.fence.epoch} (held by {state.fence.owner}). Nothing was changed; stop working on it."
+        )

@@ -1,0 +1,74 @@
+"""The port every journal back end implements."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from enum import Enum
+from typing import Protocol, TypeVar
+
+from toolslot._identity import Owner, ProcessIdentity
+from toolslot._slot import BatchKey, BatchRecord
+from toolslot.journal._operations import Operation
+
+T = TypeVar("T")
+
+
+class OwnerState(str, Enum):
+    """Whether an owner can still be at work. UNKNOWN (another host, say) is treated like ALIVE: wait, then give up, never reconcile."""
+
+    ALIVE = "alive"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
+
+
+class Journal(Protocol):
+    """Keeps batches through crashes. All methods may be called from any thread; none of them blocks for long except `close`.
+
+    The futures complete after the commit, never before: what a future has answered survives the death of the process (and, with
+    durability "power", of the machine). Cancelling a future does not withdraw the write. Work is taken in the order it was submitted, so
+    a start mark never commits after its result. Errors are `ToolslotError`s; a failing operation fails alone.
+
+    A back end proves itself with `toolslot.testing.JournalContract`.
+    """
+
+    @property
+    def location(self) -> str:
+        """Where it is, for messages: a path, a DSN without its password, or "memory"."""
+        ...
+
+    @property
+    def process(self) -> ProcessIdentity:
+        """The identity under which this process works on the journal."""
+        ...
+
+    def submit(self, operation: Operation[T]) -> Future[T]:
+        """Queue a verb. The future answers after the commit with its result, or raises what refused it."""
+        ...
+
+    def load(self, key: BatchKey) -> Future[BatchRecord | None]:
+        """The batch's record from one snapshot, aliases followed; None when it was never reserved."""
+        ...
+
+    def keys(self, run_id: str | None = None) -> Future[tuple[BatchKey, ...]]:
+        """The batches of a run, or of all runs, oldest first; aliases are not listed."""
+        ...
+
+    def run_payload(self, run_id: str) -> Future[bytes | None]:
+        """What the run's first reservation carried as `run_payload`."""
+        ...
+
+    def enlist(self, owner: Owner) -> None:
+        """Tell that `owner`, of this process, is at work from now on; the back end keeps it visibly alive until `retire`."""
+        ...
+
+    def retire(self, owner: Owner) -> None:
+        """Tell that `owner` of this process has let go, or was abandoned."""
+        ...
+
+    def owner_state(self, owner: Owner) -> OwnerState:
+        """Whether that owner can still be at work. DEAD only when that is certain; an owner of this process is alive while enlisted."""
+        ...
+
+    def close(self) -> None:
+        """Write what is queued and let go of every resource. Idempotent. Later calls raise `JournalClosed`."""
+        ...

@@ -1,0 +1,428 @@
+"""run_all and arun_all: everything settles, results come in call order, limits hold, nesting works."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import pytest
+import tenacity
+from support.harness import World, batch, running, square
+
+from toolslot import (
+    BatchTimedOut,
+    Draining,
+    DurableExecutor,
+    EventKind,
+    InvalidArguments,
+    InvalidSetting,
+    Limits,
+    NotDone,
+    Rate,
+    ResultNotStorable,
+    Retry,
+    SlotState,
+    ToolPolicy,
+    current_call,
+)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def run_sync(executor: DurableExecutor, b: Any, tools: Any, **kwargs: Any) -> list[Any]:
+    return executor.run_all(b, tools, **kwargs)
+
+
+def run_async(executor: DurableExecutor, b: Any, tools: Any, **kwargs: Any) -> list[Any]:
+    return asyncio.run(executor.arun_all(b, tools, **kwargs))
+
+
+both = pytest.mark.parametrize("run", [run_sync, run_async])
+
+
+class Peak:
+    """How many run at once, at most."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.now = self.peak = 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.now += 1
+            self.peak = max(self.peak, self.now)
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.now -= 1
+
+
+# --- results and failures ------------------------------------------------------------------------------------------------
+
+
+@both
+def test_case_21_results_come_in_call_order_whatever_the_order_of_completion(world: World, run: Callable[..., Any]) -> None:
+    done: list[threading.Event] = [threading.Event() for _ in range(6)]
+
+    def tool(i: int) -> int:
+        if i < 5:
+            assert done[i + 1].wait(10)  # the last call finishes first
+        done[i].set()
+        return i
+
+    b = batch(*["t"] * 6)
+    assert run(world.executor(), b, {"t": tool}) == list(range(6))
+    assert run(world.executor(), b, {"t": tool}) == list(range(6))
+
+
+@both
+def test_case_12_one_failure_neither_cancels_nor_loses_its_siblings(world: World, run: Callable[..., Any]) -> None:
+    failed = threading.Event()
+
+    def tool(i: int) -> int:
+        world.effects.append(str(i))
+        if i in (1, 3):
+            failed.set()
+            raise ValueError(f"call {i}")
+        assert failed.wait(10)
+        return i
+
+    b = batch(*["t"] * 5)
+    with pytest.raises(ValueError, match="call 1"):
+        run(world.executor(), b, {"t": tool})
+    record = world.journals[-1].load(b.key).result()
+    assert record is not None
+    assert [slot.state for slot in record.slots] == [
+        SlotState.SUCCEEDED, SlotState.FAILED, SlotState.SUCCEEDED, SlotState.FAILED, SlotState.SUCCEEDED,
+    ]  # fmt: skip
+    world.effects.clear()
+    assert run(world.executor(), b, {"t": lambda i: world.effects.append(str(i)) or i * 10}) == [0, 10, 2, 30, 4]
+    assert sorted(world.effects) == ["1", "3"]
+
+
+@both
+def test_failures_can_be_had_in_their_places(world: World, run: Callable[..., Any]) -> None:
+    def tool(i: int) -> int:
+        if i == 1:
+            raise KeyError("x")
+        return i
+
+    outcomes = run(world.executor(), batch("t", "t", "t"), {"t": tool}, return_exceptions=True)
+    assert outcomes[0] == 0
+    assert isinstance(outcomes[1], KeyError)
+    assert outcomes[2] == 2
+
+
+@both
+def test_an_unknown_tool_is_refused_before_anything_is_reserved(world: World, run: Callable[..., Any]) -> None:
+    with pytest.raises(InvalidSetting, match="'nope'.*read"):
+        run(world.executor(), batch("read", "nope"), {"read": lambda i: i})
+    assert world.store.batches == {}
+
+
+@both
+def test_arguments_that_do_not_fit_do_not_enter_the_tool_and_may_be_tried_again(world: World, run: Callable[..., Any]) -> None:
+    policies = {"pay": ToolPolicy(on_unknown="ask")}
+    with pytest.raises(InvalidArguments, match="pay"):
+        run(world.executor(policies=policies), batch("pay"), {"pay": lambda amount: amount})
+    assert run(world.executor(policies=policies), batch("pay"), {"pay": lambda i: i}) == [0]
+
+
+def test_an_async_tool_needs_the_async_front_door(world: World) -> None:
+    async def tool(i: int) -> int:
+        return i
+
+    with pytest.raises(InvalidSetting, match="arun_all"):
+        world.executor().run_all(batch("t"), {"t": tool})
+
+
+def test_async_tools_are_awaited_and_sync_ones_run_beside_them(world: World) -> None:
+    async def a(i: int) -> str:
+        await asyncio.sleep(0)
+        return f"a{i}"
+
+    def s(i: int) -> str:
+        return f"s{i}@{threading.current_thread() is threading.main_thread()}"
+
+    assert run_async(world.executor(), batch("a", "s"), {"a": a, "s": s}) == ["a0", "s1@False"]
+
+
+@both
+def test_an_empty_batch_is_no_work(world: World, run: Callable[..., Any]) -> None:
+    assert run(world.executor(), batch(), {}) == []
+
+
+@both
+def test_a_result_that_cannot_be_stored_reaches_the_agent_and_never_runs_again(world: World, run: Callable[..., Any]) -> None:
+    class Opaque:
+        def __repr__(self) -> str:
+            return "<opaque>"
+
+    live = Opaque()
+    b = batch("t", "u")
+    tools = {"t": lambda i: world.effects.append("t") or live, "u": lambda i: i}
+    assert run(world.executor(), b, tools)[0] is live
+    assert world.events.calls(EventKind.NOT_STORABLE)
+    outcomes = run(world.executor(), b, tools, return_exceptions=True)
+    assert isinstance(outcomes[0], ResultNotStorable)
+    assert outcomes[1] == 1
+    assert run(world.executor(lossy_replay=True), b, tools)[0] == "<opaque>"
+    assert world.effects == ["t"]
+
+
+# --- limits --------------------------------------------------------------------------------------------------------------
+
+
+@both
+def test_sixteen_calls_that_meet_at_a_barrier_all_run_at_once(world: World, run: Callable[..., Any]) -> None:
+    barrier = threading.Barrier(16)
+    assert run(world.executor(), batch(*["t"] * 16), {"t": lambda i: barrier.wait(20) >= 0}) == [True] * 16
+
+
+@both
+def test_a_batch_limit_is_never_exceeded_and_is_used(world: World, run: Callable[..., Any]) -> None:
+    peak, barrier = Peak(), threading.Barrier(4)
+
+    def tool(i: int) -> None:
+        with peak:
+            barrier.wait(20)  # only four at once get through
+
+    run(world.executor(limits=Limits(batch=4)), batch(*["t"] * 16), {"t": tool})
+    assert peak.peak == 4
+
+
+def test_an_async_batch_limit_is_never_exceeded(world: World) -> None:
+    now = peak = 0
+
+    async def tool(i: int) -> None:
+        nonlocal now, peak
+        now += 1
+        peak = max(peak, now)
+        await asyncio.sleep(0.005)
+        now -= 1
+
+    run_async(world.executor(limits=Limits(batch=4)), batch(*["t"] * 40), {"t": tool})
+    assert peak == 4
+
+
+@both
+def test_a_tool_limit_holds_while_other_tools_go_on(world: World, run: Callable[..., Any]) -> None:
+    peak, others = Peak(), threading.Barrier(3)
+
+    def slow(i: int) -> None:
+        with peak:
+            time.sleep(0.002)
+
+    tools = {"slow": slow, "fast": lambda i: others.wait(20)}
+    run(world.executor(policies={"slow": ToolPolicy(max_parallel=1)}), batch("slow", "slow", "slow", "fast", "fast", "fast"), tools)
+    assert peak.peak == 1
+
+
+@both
+def test_a_rate_spreads_the_starts(world: World, run: Callable[..., Any]) -> None:
+    starts: list[float] = []
+    tools = {"api": lambda i: starts.append(time.monotonic())}
+    began = time.monotonic()
+    run(world.executor(policies={"api": ToolPolicy(rate=Rate(2, per=0.1))}), batch(*["api"] * 6), tools)
+    for n, start in enumerate(sorted(starts)):
+        assert start >= began + (n // 2) * 0.1, "a start is never earlier than its rate allows"
+
+
+@both
+def test_a_tool_with_a_batch_of_its_own_does_not_dead_lock_at_limits_of_one(world: World, run: Callable[..., Any]) -> None:
+    limits = Limits(batch=1, process=1, tools={"agent": 1, "leaf": 1})
+    executor = world.executor(limits=limits)
+
+    def agent(i: int) -> list[Any]:
+        return executor.run_all(batch("leaf", "leaf", "leaf", run=f"inner-{i}"), {"leaf": lambda i: i})
+
+    assert run(executor, batch("agent", "agent"), {"agent": agent}) == [[0, 1, 2], [0, 1, 2]]
+
+
+def test_an_async_tool_with_a_batch_of_its_own_does_not_dead_lock_at_limits_of_one(world: World) -> None:
+    executor = world.executor(limits=Limits(batch=1, process=1, tools={"agent": 1, "leaf": 1}))
+
+    async def leaf(i: int) -> int:
+        return i
+
+    async def agent(i: int) -> list[Any]:
+        return await executor.arun_all(batch("leaf", "leaf", run=f"inner-{i}"), {"leaf": leaf})
+
+    assert run_async(executor, batch("agent", "agent"), {"agent": agent}) == [[0, 1], [0, 1]]
+
+
+def test_case_06_the_journal_does_not_wait_behind_calls(world: World) -> None:
+    release, first_done = threading.Event(), threading.Event()
+    executor = world.executor(limits=Limits(batch=1))
+
+    def tool(i: int) -> int:
+        if i == 1:
+            first_done.set()
+            assert release.wait(10)
+        return i
+
+    with running(lambda: executor.run_all(batch("t", "t", "t"), {"t": tool})):
+        assert first_done.wait(10)
+        record = world.journals[-1].load(batch("t", "t", "t").key).result()
+        assert record is not None
+        assert [s.state for s in record.slots] == [SlotState.SUCCEEDED, SlotState.RUNNING, SlotState.RESERVED]
+        release.set()
+
+
+# --- retries -------------------------------------------------------------------------------------------------------------
+
+
+@both
+def test_retries_follow_tenacitys_objects(world: World, run: Callable[..., Any]) -> None:
+    attempts: list[int] = []
+
+    def tool(i: int) -> str:
+        attempts.append(current_call().attempt)
+        if len(attempts) < 3:
+            raise ConnectionError
+        return "ok"
+
+    retry = tenacity.Retrying(stop=tenacity.stop_after_attempt(5), wait=tenacity.wait_fixed(0.001))
+    assert run(world.executor(policies={"t": ToolPolicy(retry=retry)}), batch("t"), {"t": tool}) == ["ok"]
+    assert attempts == [1, 2, 3]
+
+
+@both
+def test_retries_end_with_the_tools_own_error(world: World, run: Callable[..., Any]) -> None:
+    def tool(i: int) -> None:
+        world.effects.append("t")
+        raise ConnectionError("down")
+
+    with pytest.raises(ConnectionError, match="down"):
+        run(world.executor(policies={"t": ToolPolicy(retry=Retry(stop=3))}), batch("t"), {"t": tool})
+    assert world.effects == ["t"] * 3
+
+
+@both
+def test_a_call_that_may_have_had_its_effect_is_not_retried_where_that_would_hurt(world: World, run: Callable[..., Any]) -> None:
+    def tool(i: int) -> None:
+        world.effects.append("t")
+        raise TimeoutError("read")
+
+    policies = {"t": ToolPolicy(retry=Retry(stop=3), on_unknown="ask")}
+    with pytest.raises(TimeoutError, match="read"):
+        run(world.executor(policies=policies), batch("t"), {"t": tool})
+    assert world.effects == ["t"]
+
+
+@both
+def test_a_reconciler_is_asked_before_a_retry(world: World, run: Callable[..., Any]) -> None:
+    def tool(i: int) -> str:
+        world.effects.append("t")
+        if len(world.effects) == 1:
+            raise TimeoutError("read")
+        return "ok"
+
+    asked: list[int] = []
+    policies = {"t": ToolPolicy(retry=Retry(stop=3), reconcile=lambda slot: asked.append(slot.attempt) or NotDone())}
+    assert run(world.executor(policies=policies), batch("t"), {"t": tool}) == ["ok"]
+    assert (world.effects, asked) == (["t", "t"], [1])
+
+
+# --- the rest ------------------------------------------------------------------------------------------------------------
+
+
+def test_idempotent_tools_skip_the_start_mark(world: World) -> None:
+    executor = world.executor(policies={"read": ToolPolicy(idempotent=True)})
+    assert executor.run_all(batch("read"), {"read": lambda i: i}) == [0]
+    record = world.journals[-1].load(batch("read").key).result()
+    assert record is not None
+    assert record.manifest.specs[0].idempotent
+    assert EventKind.STARTED not in world.events.kinds()
+    assert executor.run_all(batch("read"), {"read": lambda i: 99}) == [0]
+
+
+def test_idempotent_tools_that_fail_are_tried_again_on_resume(world: World) -> None:
+    executor = world.executor(policies={"read": ToolPolicy(idempotent=True)})
+
+    def fails(i: int) -> None:
+        raise OSError
+
+    for _ in range(2):
+        with pytest.raises(OSError):
+            executor.run_all(batch("read"), {"read": fails})
+    assert executor.run_all(batch("read"), {"read": lambda i: i}) == [0]
+
+
+def test_sync_tools_can_run_in_a_process_pool(world: World) -> None:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        outcomes = world.executor(executor=pool).run_all(batch("t", "t"), {"t": square})
+    assert [value for value, _ in outcomes] == [0, 1]
+    assert all(pid != os.getpid() for _, pid in outcomes)
+
+
+def test_draining_starts_nothing_more_and_waits_for_what_runs(world: World) -> None:
+    entered, release = threading.Event(), threading.Event()
+    executor = world.executor(limits=Limits(batch=1))
+    outcomes: list[Any] = []
+
+    def tool(i: int) -> int:
+        entered.set()
+        assert release.wait(10)
+        return i
+
+    with running(lambda: outcomes.extend(executor.run_all(batch("t", "t"), {"t": tool}, return_exceptions=True))):
+        assert entered.wait(10)
+        assert not executor.drain(0.01)
+        release.set()
+        assert executor.drain(10)
+    assert outcomes[0] == 0
+    assert isinstance(outcomes[1], Draining)
+    assert world.executor().run_all(batch("t", "t"), {"t": lambda i: i * 7}) == [0, 7]
+
+
+def test_case_16_a_batch_left_without_its_end_still_records(world: World) -> None:
+    run = world.executor().open(batch("t", "t"))
+    run.__enter__()
+    assert run.call(0, lambda: "kept") == "kept"
+    del run
+    record = world.journals[-1].load(batch("t", "t").key).result()
+    assert record is not None
+    assert record.slots[0].state is SlotState.SUCCEEDED
+
+
+def test_case_07_the_same_batch_can_go_on_with_another_degree_of_parallelism(world: World) -> None:
+    def tool(i: int) -> int:
+        world.effects.append(str(i))
+        if i == 2 and len(world.effects) < 5:
+            raise ValueError
+        return i
+
+    b = batch(*["t"] * 4)
+    with pytest.raises(ValueError):
+        world.executor(limits=Limits(batch=4)).run_all(b, {"t": tool})
+    assert world.executor(limits=Limits(batch=1)).run_all(b, {"t": tool}) == [0, 1, 2, 3]
+    assert sorted(world.effects) == ["0", "1", "2", "2", "3"]
+
+
+def test_a_journal_can_be_given_as_nothing_and_is_opened_late(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOOLSLOT_HOME", str(tmp_path / "home"))
+    executor = DurableExecutor()
+    assert not (tmp_path / "home").exists()
+    try:
+        assert executor.run_all(batch("t"), {"t": lambda i: i}) == [0]
+        assert (tmp_path / "home").is_dir()
+    finally:
+        executor.journal.close()
+
+
+def test_a_deadline_names_itself(world: World) -> None:
+    outcomes = world.executor(limits=Limits(batch=1, batch_timeout=0.05)).run_all(
+        batch("t", "t"), {"t": lambda i: time.sleep(0.1)}, return_exceptions=True
+    )
+    assert any(isinstance(outcome, BatchTimedOut) for outcome in outcomes)
+    assert "0.05 s" in str(outcomes[1])

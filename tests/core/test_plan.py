@@ -1,0 +1,127 @@
+"""The planner: one next step for every state, policy and standing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from toolslot import Reason, SlotRecord, SlotState, ToolPolicy
+from toolslot._codec import Payload, encode_error
+from toolslot._plan import (
+    Ask,
+    Claim,
+    Closed,
+    Fail,
+    Mismatch,
+    Reconcile,
+    Replay,
+    Rerun,
+    Run,
+    Standing,
+    Wait,
+    plan,
+    settle_unknown,
+)
+from toolslot._policy import Answer, CannotTell
+from toolslot._slot import Delivered, SlotSpec
+from toolslot._view import Slot
+
+SPEC = SlotSpec(index=0, tool="pay", call_id="c1", digest="d", args=Payload(codec="j", data=b"{}"))
+RESERVED = SlotRecord(spec=SPEC)
+RUNNING = replace(RESERVED, state=SlotState.RUNNING, attempt=1)
+UNKNOWN = replace(RUNNING, state=SlotState.UNKNOWN, reason=Reason.OWNER_DIED)
+WAITING = replace(RUNNING, state=SlotState.WAITING)
+SUCCEEDED = replace(RUNNING, state=SlotState.SUCCEEDED)
+SEEN = replace(RUNNING, state=SlotState.FAILED)
+ESCAPED = replace(RUNNING, state=SlotState.FAILED, escaped=True, error=encode_error(TimeoutError("read")))
+MINE = Standing.MINE
+
+
+def reconcile(slot: Slot) -> Answer:
+    return CannotTell()
+
+
+def test_a_reserved_call_is_simply_run() -> None:
+    assert plan(RESERVED, SPEC, ToolPolicy(on_unknown="ask"), MINE) == Run(1)
+
+
+def test_an_answered_question_is_a_new_attempt() -> None:
+    assert plan(WAITING, SPEC, ToolPolicy(on_unknown="ask"), MINE) == Run(2)
+
+
+@pytest.mark.parametrize("standing", list(Standing))
+@pytest.mark.parametrize("slot", [SUCCEEDED, SEEN])
+def test_a_result_replays_whoever_owns_the_batch_and_whether_it_is_closed(slot: SlotRecord, standing: Standing) -> None:
+    assert plan(slot, SPEC, ToolPolicy(), standing) == Replay()
+    assert plan(slot, SPEC, ToolPolicy(), standing, closed=True) == Replay()
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (ToolPolicy(), Rerun(2, undeclared=True)),
+        (ToolPolicy(on_unknown="rerun"), Rerun(2, undeclared=False)),
+        (ToolPolicy(idempotent=True), Rerun(2, undeclared=False)),
+        (ToolPolicy(on_unknown="fail"), Fail()),
+        (ToolPolicy(on_unknown="ask"), Ask()),
+        (ToolPolicy(reconcile=reconcile), Reconcile()),
+        (ToolPolicy(reconcile=reconcile, on_unknown="rerun"), Reconcile()),
+    ],
+)
+def test_an_unknown_call_follows_its_tools_policy(policy: ToolPolicy, expected: object) -> None:
+    assert plan(UNKNOWN, SPEC, policy, MINE) == expected
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (ToolPolicy(), Rerun(2, undeclared=False)),
+        (ToolPolicy(on_failed="replay"), Replay()),
+        (ToolPolicy(on_unknown="ask"), Ask(doubt=True)),
+        (ToolPolicy(on_unknown="fail"), Fail(doubt=True)),
+        (ToolPolicy(reconcile=reconcile), Reconcile(doubt=True)),
+        (ToolPolicy(on_unknown="ask", not_done=TimeoutError), Rerun(2, undeclared=False)),
+        (ToolPolicy(on_unknown="ask", not_done=KeyError), Ask(doubt=True)),
+    ],
+)
+def test_a_failure_that_crashed_the_run_follows_on_failed(policy: ToolPolicy, expected: object) -> None:
+    assert plan(ESCAPED, SPEC, policy, MINE) == expected
+
+
+@pytest.mark.parametrize("slot", [RESERVED, RUNNING, UNKNOWN, WAITING, ESCAPED])
+def test_what_is_not_settled_waits_for_a_living_owner_and_is_claimed_from_a_dead_one(slot: SlotRecord) -> None:
+    policy = ToolPolicy(on_unknown="ask")
+    assert plan(slot, SPEC, policy, Standing.TAKEN) == Wait()
+    assert plan(slot, SPEC, policy, Standing.FREE) == Claim()
+
+
+@pytest.mark.parametrize("slot", [RESERVED, RUNNING, UNKNOWN, WAITING, ESCAPED])
+def test_nothing_of_a_closed_batch_runs(slot: SlotRecord) -> None:
+    assert plan(slot, SPEC, ToolPolicy(), MINE, closed=True) == Closed()
+
+
+def test_a_closed_batch_repeats_what_the_agent_was_told() -> None:
+    told = Delivered(index=0, generation=1, attempt=1, epoch=1, at=0.0, outcome=Payload(codec="j", data=b"1"))
+    assert plan(replace(UNKNOWN, delivered=told), SPEC, ToolPolicy(), MINE, closed=True) == Replay(delivered=True)
+
+
+@pytest.mark.parametrize(
+    ("presented", "differs"),
+    [
+        (replace(SPEC, tool="read"), ("tool",)),
+        (replace(SPEC, digest="e"), ("arguments",)),
+        (replace(SPEC, call_id="c2"), ("call id",)),
+        (replace(SPEC, tool="x", digest=None, call_id=""), ("tool", "arguments", "call id")),
+    ],
+)
+@pytest.mark.parametrize("slot", [RESERVED, SUCCEEDED, UNKNOWN])
+def test_case_11_another_call_at_this_place_is_never_passed_over(
+    slot: SlotRecord, presented: SlotSpec, differs: tuple[str, ...]
+) -> None:
+    assert plan(slot, presented, ToolPolicy(), MINE) == Mismatch(differs)
+
+
+def test_when_no_reconciler_can_tell_the_rule_for_unknown_calls_applies() -> None:
+    assert settle_unknown(UNKNOWN, ToolPolicy(reconcile=reconcile)) == Ask()
+    assert settle_unknown(UNKNOWN, ToolPolicy(reconcile=reconcile, on_unknown="rerun")) == Rerun(2, undeclared=False)

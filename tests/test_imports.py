@@ -1,0 +1,130 @@
+"""What may import what, and what an import costs."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE = ROOT / "core" / "toolslot"
+
+FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "psycopg", "workflows"}
+OPTIONAL = {"click", "cryptography", "opentelemetry", "pytest", "rich"}
+# Modules for which an extra, or pytest, has to be there.
+NEED_MORE = ("toolslot.__main__", "toolslot._demo", "toolslot._render", "toolslot.cli", "toolslot.testing")
+# Decide without I/O: these compute from what they are given.
+PURE = ("_errors", "_fold", "_plan", "_policy", "_slot", "_view")
+IMPURE = {"asyncio", "concurrent", "diskcache", "io", "logging", "multiprocessing", "os", "pathlib", "random"}
+IMPURE |= {"secrets", "signal", "socket", "sqlite3", "subprocess", "tempfile", "threading", "time"}
+
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ABSENT:
+            raise ModuleNotFoundError(f"{name} is not installed here", name=name)
+
+sys.meta_path.insert(0, Absent())
+import toolslot
+
+for found in pkgutil.walk_packages(toolslot.__path__, "toolslot."):
+    if not any(found.name == skip or found.name.startswith(skip + ".") for skip in SKIP):
+        importlib.import_module(found.name)
+"""
+
+
+def run(code: str, **given: object) -> str:
+    preamble = "".join(f"{name} = {value!r}\n" for name, value in given.items())
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", preamble + code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_core_works_with_its_two_dependencies_alone() -> None:
+    run(IMPORT_ALL, ABSENT=FRAMEWORKS | OPTIONAL, SKIP=NEED_MORE)
+
+
+def test_the_commands_and_the_test_kit_work_without_any_framework() -> None:
+    run(IMPORT_ALL, ABSENT=FRAMEWORKS, SKIP=())
+
+
+def test_importing_toolslot_loads_no_optional_package() -> None:
+    loaded = run("import sys, toolslot; print(*{name.partition('.')[0] for name in sys.modules})")
+    assert not set(loaded.split()) & (FRAMEWORKS | OPTIONAL | {"toolslot_langgraph"})
+
+
+def test_importing_toolslot_takes_less_than_a_tenth_of_a_second() -> None:
+    """In processor time and as the best of several, so that a busy machine does not decide it."""
+    measure = "import time; start = time.process_time(); import toolslot; print(time.process_time() - start)"
+    assert min(float(run(measure)) for _ in range(5)) < 0.1
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_a_module_that_decides_imports_nothing_that_acts(module: str) -> None:
+    tree = ast.parse((CORE / f"{module}.py").read_text(encoding="utf-8"))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not {name.partition(".")[0] for name in imported} & IMPURE
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """A copy of the packages that a test may spoil."""
+    for root in ("core", "adapters"):
+        shutil.copytree(ROOT / root, tmp_path / root, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def lint_imports(sources: Path) -> subprocess.CompletedProcess[str]:
+    roots = os.pathsep.join(str(sources / root) for root in ("core", "adapters"))
+    command = [
+        sys.executable,
+        "-c",
+        "from importlinter.cli import lint_imports_command; lint_imports_command()",
+        "--no-cache",
+    ]
+    return subprocess.run(
+        command,
+        cwd=sources,
+        env=os.environ | {"PYTHONPATH": roots},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_import_contracts_are_kept(sources: Path) -> None:
+    done = lint_imports(sources)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "statement", "broken"),
+    [
+        ("core/toolslot/_slot.py", "import langgraph", "core knows no framework"),
+        ("core/toolslot/journal/__init__.py", "import llama_index.core", "core knows no framework"),
+        ("core/toolslot/_slot.py", "import toolslot_langgraph", "core knows no framework"),
+        ("core/toolslot/_slot.py", "import click", "optional packages stay"),
+        ("core/toolslot/_slot.py", "import opentelemetry.trace", "optional packages stay"),
+        ("core/toolslot/_slot.py", "import diskcache", "only the disk journal"),
+        ("core/toolslot/journal/__init__.py", "import toolslot._batch", "commands -> executor"),
+    ],
+)
+def test_a_planted_import_breaks_its_contract(
+    sources: Path, module: str, statement: str, broken: str
+) -> None:
+    with (sources / module).open("a", encoding="utf-8") as file:
+        file.write(f"\n{statement}\n")
+    done = lint_imports(sources)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert any(broken in line and line.endswith("BROKEN") for line in done.stdout.splitlines()), done.stdout
