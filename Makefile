@@ -11,7 +11,7 @@ READY  := $(VENV)/.ready-for-work
 
 # Nothing outside .venv may reach the tests: neither another environment nor the user's own journal and settings.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
-unexport TOOLSLOT_HOME TOOLSLOT_MAX_PARALLEL TOOLSLOT_ON_UNKNOWN TOOLSLOT_LOG_ARGS TOOLSLOT_DISABLE
+unexport TOOLSLOT_HOME TOOLSLOT_MAX_PARALLEL TOOLSLOT_ON_UNKNOWN TOOLSLOT_LOG_ARGS TOOLSLOT_DISABLE TOOLSLOT_CRASH_AT
 export PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
@@ -41,7 +41,7 @@ lint: $(READY) ## Style, spelling, package metadata and import boundaries
 	@$(BIN)/ruff format --check
 	@$(BIN)/codespell
 	@$(BIN)/validate-pyproject pyproject.toml
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-cache
 
 format: $(READY) ## Rewrite the code in the house format and fix what can be fixed
 	@$(BIN)/ruff check --fix-only

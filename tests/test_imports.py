@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ CORE = ROOT / "core" / "toolslot"
 
 FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "psycopg", "workflows"}
 OPTIONAL = {"click", "cryptography", "opentelemetry", "pytest", "rich"}
-# Modules for which an extra, or pytest, has to be there.
-NEED_MORE = ("toolslot.__main__", "toolslot._demo", "toolslot._render", "toolslot.cli", "toolslot.testing")
+# Modules for which an extra has to be there.
+NEED_MORE = ("toolslot._demo", "toolslot._render", "toolslot.cli")
 # Decide without I/O: these compute from what they are given.
 PURE = ("_errors", "_fold", "_plan", "_policy", "_slot", "_view")
 IMPURE = {"asyncio", "concurrent", "diskcache", "io", "logging", "multiprocessing", "os", "pathlib", "random"}
@@ -40,11 +41,10 @@ for found in pkgutil.walk_packages(toolslot.__path__, "toolslot."):
 """
 
 
-def run(code: str, **given: object) -> str:
+def run(code: str, environ: Mapping[str, str] = os.environ, **given: object) -> str:
     preamble = "".join(f"{name} = {value!r}\n" for name, value in given.items())
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", preamble + code], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-W", "error", "-c", preamble + code]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -62,10 +62,12 @@ def test_importing_toolslot_loads_no_optional_package() -> None:
     assert not set(loaded.split()) & (FRAMEWORKS | OPTIONAL | {"toolslot_langgraph"})
 
 
-def test_importing_toolslot_takes_less_than_a_tenth_of_a_second() -> None:
-    """In processor time and as the best of several, so that a busy machine does not decide it."""
+def test_importing_toolslot_takes_less_than_a_tenth_of_a_second(tmp_path: Path) -> None:
+    """In processor time, as the best of several, so that a busy machine does not decide it. Compiling is not counted."""
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environ["PYTHONPYCACHEPREFIX"] = str(tmp_path)
     measure = "import time; start = time.process_time(); import toolslot; print(time.process_time() - start)"
-    assert min(float(run(measure)) for _ in range(5)) < 0.1
+    assert min(float(run(measure, environ)) for _ in range(6)) < 0.1
 
 
 @pytest.mark.parametrize("module", PURE)
@@ -127,4 +129,4 @@ def test_a_planted_import_breaks_its_contract(
         file.write(f"\n{statement}\n")
     done = lint_imports(sources)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert any(broken in line and line.endswith("BROKEN") for line in done.stdout.splitlines()), done.stdout
+    assert any(broken in line and "BROKEN" in line for line in done.stdout.splitlines()), done.stdout

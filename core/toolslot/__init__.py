@@ -45,7 +45,7 @@ from toolslot._retry import Retry
 from toolslot._slot import Batch, BatchKey, BatchRecord, Call, Reason, SlotRecord, SlotState
 from toolslot._view import EvidenceView, Slot
 from toolslot.instrumentation import LoggingHook
-from toolslot.journal import Adopt, Journal, MemoryJournal, OwnerState
+from toolslot.journal import Adopt, DiskJournal, Journal, MemoryJournal, OwnerState
 
 __version__ = "0.1.0"
 
@@ -68,6 +68,7 @@ __all__ = [
     "CannotTell",
     "Codec",
     "DecisionRefused",
+    "DiskJournal",
     "Done",
     "Draining",
     "DurableExecutor",

@@ -21,7 +21,7 @@ from toolslot._pool import process_pool
 from toolslot._registry import Registry, registry_of
 from toolslot._slot import Batch
 from toolslot.instrumentation import LoggingHook
-from toolslot.journal import Adopt, Journal, MemoryJournal
+from toolslot.journal import Adopt, Journal, MemoryJournal, open_journal
 
 JournalLike: TypeAlias = "str | os.PathLike[str] | Journal | None"
 
@@ -170,7 +170,7 @@ class DurableExecutor:
 
     def _make_engine(self) -> Engine:
         like = self._journal_like
-        journal = MemoryJournal() if like is None or isinstance(like, (str, os.PathLike)) else like
+        journal = open_journal(like) if like is None or isinstance(like, (str, os.PathLike)) else like
         return Engine(
             journal=journal,
             policies=self._policies,

@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 
 from toolslot._demo._facts import facts
-from toolslot._demo._processes import DemoFailed
 from toolslot._demo._run import DemoReport, missing_packages, run_demo
+from toolslot._errors import ToolslotError
 
 #: Ctrl-C, as shells report it
 _INTERRUPTED = 130
@@ -59,7 +59,7 @@ def demo(*, as_json: bool, keep: Path | None, seconds: float) -> None:
     try:
         with _folder(keep) as folder:
             report = _run_json(folder, seconds) if as_json else _run_shown(folder, seconds, keep)
-    except DemoFailed as error:
+    except ToolslotError as error:
         raise _CannotRun(f"the demo could not run: {error}") from error
     except KeyboardInterrupt:
         click.echo("stopped; no process is left", err=True)

@@ -45,7 +45,9 @@ def started(attempt: int = 1, generation: int = 1) -> Started:
     return Started(index=0, generation=generation, attempt=attempt, epoch=1, at=10.0 * attempt, queued_at=9.0)
 
 
-def finished(attempt: int = 1, *, failed: bool = False, escaped: bool = False, generation: int = 1) -> Finished:
+def finished(
+    attempt: int = 1, *, failed: bool = False, escaped: bool = False, generation: int = 1
+) -> Finished:
     return Finished(
         index=0,
         generation=generation,
@@ -165,7 +167,7 @@ def test_evidence_keeps_the_order_it_was_written_in() -> None:
 
 
 def test_evidence_of_every_attempt_of_the_generation_is_shown() -> None:
-    rows = [started(), lost(), started(2), lost(attempt=2), evidence(), evidence(attempt=2)]
+    rows: list[Row] = [started(), lost(), started(2), lost(attempt=2), evidence(), evidence(attempt=2)]
     assert [row.attempt for row in fold(*rows).evidence] == [1, 2]
 
 
@@ -243,7 +245,9 @@ def test_only_results_decisions_and_failures_the_agent_saw_are_final(final: bool
     ("settled", "histories"),
     [(True, ()), (True, ("succeeded", "failed")), (False, ("succeeded", "escaped")), (False, ("nothing",))],
 )
-def test_a_batch_is_settled_when_all_of_its_slots_are_final(settled: bool, histories: tuple[str, ...]) -> None:
+def test_a_batch_is_settled_when_all_of_its_slots_are_final(
+    settled: bool, histories: tuple[str, ...]
+) -> None:
     slots = tuple(fold(*HISTORIES[name][1]) for name in histories)
     manifest = Manifest(key=BatchKey("r", "b"), specs=(SPEC,) * len(slots), created=0.0)
     owner = Owner(process=ProcessIdentity.current(), token="t")

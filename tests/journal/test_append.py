@@ -275,7 +275,9 @@ def test_the_same_evidence_again_is_refused_and_not_kept_twice() -> None:
 
 
 @pytest.mark.parametrize("row", [finished(attempt=2), lost(Reason.TIMED_OUT, attempt=2), paused(attempt=2)])
-@pytest.mark.parametrize("state", ["withdrawn", "waiting", "escaped", "timed out", "owner died", "decided rerun"])
+@pytest.mark.parametrize(
+    "state", ["withdrawn", "waiting", "escaped", "timed out", "owner died", "decided rerun"]
+)
 def test_the_next_attempt_of_an_idempotent_call_needs_no_start_mark(state: str, row: Row) -> None:
     assert answer(store(*STATES[state], spec=replace(SPEC, idempotent=True)), row) is Answer.YES
 
@@ -287,7 +289,9 @@ def test_a_settled_idempotent_call_has_no_next_attempt(state: str) -> None:
     assert answer(view, paused(attempt=2)) is Answer.NO
 
 
-@pytest.mark.parametrize("row", [decided(Verdict.DONE), replace(finished(), at=0.0)], ids=["decided", "evidence"])
+@pytest.mark.parametrize(
+    "row", [decided(Verdict.DONE), replace(finished(), at=0.0)], ids=["decided", "evidence"]
+)
 def test_rows_that_other_verbs_write_are_refused(row: Row) -> None:
     if isinstance(row, Finished):
         row = Evidence(index=0, generation=1, attempt=1, epoch=1, at=0.0, outcome=row.outcome)
@@ -305,7 +309,11 @@ def test_an_index_outside_the_batch_is_refused(index: int) -> None:
     ("view", "row", "says"),
     [
         (lambda: store(held=False), BEGAN, ("attempt 1 of call 0 (pay)", "run/batch", "let the batch go")),
-        (lambda: store(BEGAN), started(), ("attempt 2 of call 0", "running at attempt 1", "open the batch again")),
+        (
+            lambda: store(BEGAN),
+            started(),
+            ("attempt 2 of call 0", "running at attempt 1", "open the batch again"),
+        ),
         (lambda: store(closed=True), BEGAN, ("closed",)),
         (lambda: store(), replace(BEGAN, epoch=7), ("epoch 7", "epoch 1", "stop working")),
         (lambda: store(), regenerated(3), ("generation 3", "at 1")),

@@ -53,7 +53,9 @@ FIRST, SECOND = (Owner(process=ProcessIdentity.current(), token=token) for token
 
 def specs(count: int) -> tuple[SlotSpec, ...]:
     args = Payload(codec="j", data=SECRET)
-    return tuple(SlotSpec(index=i, tool="pay", call_id=f"c{i}", digest=f"d{i}", args=args) for i in range(count))
+    return tuple(
+        SlotSpec(index=i, tool="pay", call_id=f"c{i}", digest=f"d{i}", args=args) for i in range(count)
+    )
 
 
 def manifest(key: BatchKey = KEY, count: int = 3) -> Manifest:
@@ -87,7 +89,9 @@ def take_over(*, expected: int = 1, force: bool = False) -> TakeOver:
     return TakeOver(key=KEY, owner=SECOND, expected_epoch=expected, at=9.0, why="it died", force=force)
 
 
-def decide(verdict: Verdict = Verdict.DONE, *, version: int = 2, epoch: int | None = None, index: int = 0) -> Decide:
+def decide(
+    verdict: Verdict = Verdict.DONE, *, version: int = 2, epoch: int | None = None, index: int = 0
+) -> Decide:
     return Decide(
         key=KEY,
         index=index,
@@ -270,7 +274,12 @@ def purged() -> MemoryStore:
         (decide(epoch=2), lambda: store(*IN_DOUBT), Fenced, ("epoch 2", "epoch 1")),
         (decide(), store, DecisionRefused, ("call 0 (pay)", "run/batch", "reserved", "nothing to decide")),
         (decide(version=1), lambda: store(*IN_DOUBT), DecisionRefused, ("version 2", "version 1", "anew")),
-        (decide(Verdict.RERUN), lambda: store(*IN_DOUBT, closed=True), BatchClosed, ("cannot run again", "closed")),
+        (
+            decide(Verdict.RERUN),
+            lambda: store(*IN_DOUBT, closed=True),
+            BatchClosed,
+            ("cannot run again", "closed"),
+        ),
         (decide(index=3), store, BatchMismatch, ("3 calls", "no 3")),
         (decide(index=-1), store, BatchMismatch, ("no -1",)),
     ],

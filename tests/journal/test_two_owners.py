@@ -63,7 +63,7 @@ class Expected:
     escaped: bool = False
     versions: int = 0
     #: results that came too late
-    late: list[bytes] = field(default_factory=list)
+    late: list[bytes] = field(default_factory=lambda: [])
 
     @property
     def final(self) -> bool:
@@ -244,7 +244,11 @@ class TwoOwners(RuleBasedStateMachine):
     @invariant()
     def the_fence_is_the_last_owners(self) -> None:
         record = self.load()
-        assert (record.fence.epoch, record.fence.held, record.fence.closed) == (self.epoch, self.held, self.closed)
+        assert (record.fence.epoch, record.fence.held, record.fence.closed) == (
+            self.epoch,
+            self.held,
+            self.closed,
+        )
         assert [tenure.epoch for tenure in record.tenures] == list(range(1, self.epoch + 1))
         assert record.tenures[-1].owner == record.fence.owner
 

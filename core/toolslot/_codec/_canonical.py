@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from toolslot._codec._tree import Tree, ordered
-from toolslot._errors import NotStorable
 
 
 def canonical(value: object) -> bytes | None:
@@ -14,5 +13,5 @@ def canonical(value: object) -> bytes | None:
     """
     try:
         return ordered(Tree({}, canonical=True).tree(value)).encode("utf-8", "surrogatepass")
-    except (NotStorable, RecursionError):
+    except Exception:  # NotStorable, too little stack, classes that fail when they are looked at
         return None

@@ -7,14 +7,14 @@ from contextlib import closing
 from pathlib import Path
 
 from toolslot._slot import SlotRecord, SlotState
-from toolslot.journal import DiskJournal
+from toolslot.journal import open_journal
 
 
 def journal_states(path: Path) -> Mapping[int, str]:
     """The state of each call of the one batch, by its place in the message; empty where there is no journal."""
     if not path.exists():
         return {}
-    with closing(DiskJournal(path)) as journal:
+    with closing(open_journal(path)) as journal:
         records = [journal.load(key).result() for key in journal.keys().result()]
     return {slot.index: _word(slot) for record in records if record is not None for slot in record.slots}
 

@@ -206,7 +206,10 @@ def _next(kept: Path | None) -> Text:
         else "To keep the ledgers and the journal: toolslot demo --keep DIR"
     )
     return Text.assemble(
-        ("Next", "bold"), ": replace ToolNode(tools) by DurableParallelToolNode(tools)\n", files
+        ("Next", "bold"),
+        ": in your graph, in place of ToolNode\n",
+        "      from toolslot_langgraph import DurableParallelToolNode\n",
+        files,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from toolslot.journal._append import Append
+from toolslot.journal._disk import DiskJournal, open_journal
 from toolslot.journal._memory import MemoryJournal, MemoryStore
 from toolslot.journal._operations import Adopt, Decide, Operation, Purge, Release, Reservation, Reserve, TakeOver
 from toolslot.journal._port import Journal, OwnerState
@@ -14,6 +15,7 @@ __all__ = [
     "BatchState",
     "Change",
     "Decide",
+    "DiskJournal",
     "Journal",
     "JournalView",
     "MemoryJournal",
@@ -26,4 +28,5 @@ __all__ = [
     "Reserve",
     "TakeOver",
     "Write",
+    "open_journal",
 ]

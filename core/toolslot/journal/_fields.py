@@ -28,6 +28,9 @@ class Fields:
         self._data: dict[str, object] = dict(data)
         self._what = what
 
+    def has(self, name: str) -> bool:
+        return name in self._data
+
     def take(self, name: str) -> object:
         try:
             return self._data.pop(name)

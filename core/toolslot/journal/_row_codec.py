@@ -39,13 +39,34 @@ from toolslot.journal._fields import Fields
 # --- what surrounds the rows ---------------------------------------------------------------------------------------------
 
 
+def payload_to_json(payload: Payload) -> dict[str, object]:
+    """Text stays text, for whoever looks at a row; other bytes are base64."""
+    data: dict[str, object] = {"codec": payload.codec}
+    try:
+        data["text"] = payload.data.decode()
+    except UnicodeDecodeError:
+        data["base64"] = bytes_to_json(payload.data)
+    if payload.lossy:
+        data["lossy"] = True
+    return data
+
+
+def payload_from_json(data: object) -> Payload:
+    fields = Fields(data, "payload")
+    codec = fields.text("codec")
+    content = fields.text("text").encode() if fields.has("text") else fields.data("base64")
+    lossy = fields.flag("lossy") if fields.has("lossy") else False
+    fields.done()
+    return Payload(codec=codec, data=content or b"", lossy=lossy)
+
+
 def spec_to_json(spec: SlotSpec) -> dict[str, object]:
     return {
         "index": spec.index,
         "tool": spec.tool,
         "call_id": spec.call_id,
         "digest": spec.digest,
-        "args": spec.args.to_json(),
+        "args": payload_to_json(spec.args),
         "idempotent": spec.idempotent,
     }
 
@@ -57,7 +78,7 @@ def spec_from_json(data: object) -> SlotSpec:
         tool=fields.text("tool"),
         call_id=fields.text("call_id"),
         digest=fields.text_or_none("digest"),
-        args=fields.part("args", Payload.from_json),
+        args=fields.part("args", payload_from_json),
         idempotent=fields.flag("idempotent"),
     )
     fields.done()
@@ -210,7 +231,9 @@ def row_from_json(data: object) -> Row:
     kind = fields.text("kind")
     read = _READERS.get(kind)
     if read is None:
-        raise JournalCorrupt(f"a stored row is of kind {kind!r}, which this version of toolslot does not know.")
+        raise JournalCorrupt(
+            f"a stored row is of kind {kind!r}, which this version of toolslot does not know."
+        )
     base = _Base(
         index=fields.integer("index"),
         generation=fields.integer("generation"),
@@ -224,13 +247,13 @@ def row_from_json(data: object) -> Row:
 
 
 def _put_result(data: dict[str, object], row: Finished | Delivered | Evidence | Decided) -> None:
-    data["outcome"] = None if row.outcome is None else row.outcome.to_json()
+    data["outcome"] = None if row.outcome is None else payload_to_json(row.outcome)
     data["error"] = None if row.error is None else row.error.to_json()
 
 
 def _result(fields: Fields) -> _Result:
     return _Result(
-        outcome=fields.part_or_none("outcome", Payload.from_json),
+        outcome=fields.part_or_none("outcome", payload_from_json),
         error=fields.part_or_none("error", ErrorRecord.from_json),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
@@ -27,7 +27,7 @@ def holds(condition: bool, what: str) -> None:
 
 
 @contextmanager
-def raises(*expected: type[Exception]) -> Iterator[None]:
+def raises(*expected: type[Exception]) -> Generator[None, None, None]:
     """Fail unless the block raises one of these."""
     names = " or ".join(error.__name__ for error in expected)
     try:

@@ -11,6 +11,13 @@ from toolslot.testing._checks import cases, raises, same
 from toolslot.testing._kit import JournalKit
 from toolslot.testing._worker import PATIENCE, Broken
 
+_USES: dict[str, Callable[[Journal], object]] = {
+    "submit": lambda journal: journal.submit(Broken()).result(PATIENCE),
+    "load": lambda journal: journal.load(BatchKey("run", "batch")).result(PATIENCE),
+    "keys": lambda journal: journal.keys().result(PATIENCE),
+    "run_payload": lambda journal: journal.run_payload("run").result(PATIENCE),
+}
+
 
 class ClosingContract(JournalKit):
     """close."""
@@ -35,15 +42,7 @@ class ClosingContract(JournalKit):
         other.close()
         same(worker.run(0).state, SlotState.SUCCEEDED, "state")
 
-    @cases(
-        "use",
-        {
-            "submit": lambda journal: journal.submit(Broken()).result(PATIENCE),
-            "load": lambda journal: journal.load(BatchKey("run", "batch")).result(PATIENCE),
-            "keys": lambda journal: journal.keys().result(PATIENCE),
-            "run_payload": lambda journal: journal.run_payload("run").result(PATIENCE),
-        },
-    )
+    @cases("use", _USES)
     def test_a_closed_journal_takes_no_more_work(self, use: Callable[[Journal], object]) -> None:
         journal = self.open()
         journal.close()

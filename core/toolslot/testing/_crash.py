@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from toolslot._crashpoints import VARIABLE, CrashPoint, Trap, arm, die
@@ -23,7 +23,9 @@ def crash_environment(point: CrashPoint | str, nth: int = 1) -> dict[str, str]:
 
 
 @contextmanager
-def crash_at(point: CrashPoint | str, nth: int = 1, *, action: Callable[[], None] = die) -> Iterator[None]:
+def crash_at(
+    point: CrashPoint | str, nth: int = 1, *, action: Callable[[], None] = die
+) -> Generator[None, None, None]:
     """Inside the block, die (or do `action`) when this process reaches `point` for the `nth` time.
 
     An `action` that raises shows what the code around the point does with an error there; it says nothing about

@@ -13,6 +13,14 @@ from toolslot.testing._checks import cases, raises, same
 from toolslot.testing._kit import JournalKit
 from toolslot.testing._worker import PATIENCE, Worker, an_error, do, text
 
+_STATES: dict[str, Callable[[Worker], SlotRecord]] = {
+    "reserved": lambda worker: worker.slot(0),
+    "running": lambda worker: worker.start(0),
+    "waiting": lambda worker: _pause(worker),
+    "succeeded": lambda worker: worker.run(0),
+    "failed": lambda worker: _fail(worker),
+}
+
 
 class DecisionContract(JournalKit):
     """Decide."""
@@ -104,16 +112,7 @@ class DecisionContract(JournalKit):
         same(len(taken), 1, "decisions taken")
         same(worker.slot(0), taken[0], "slot")
 
-    @cases(
-        "reach",
-        {
-            "reserved": lambda worker: worker.slot(0),
-            "running": lambda worker: worker.start(0),
-            "waiting": lambda worker: _pause(worker),
-            "succeeded": lambda worker: worker.run(0),
-            "failed": lambda worker: _fail(worker),
-        },
-    )
+    @cases("reach", _STATES)
     def test_only_an_unknown_call_is_decided(self, reach: Callable[[Worker], SlotRecord]) -> None:
         worker = self.worker(1)
         reach(worker)

@@ -12,6 +12,13 @@ from toolslot.testing._checks import cases, same
 from toolslot.testing._kit import JournalKit, specs
 from toolslot.testing._worker import do, text
 
+_CHANGES: dict[str, Callable[[SlotSpec], SlotSpec]] = {
+    "tool": lambda spec: replace(spec, tool="refund"),
+    "arguments": lambda spec: replace(spec, digest="f" * 64),
+    "arguments that cannot be compared": lambda spec: replace(spec, digest=None),
+    "call id": lambda spec: replace(spec, call_id="another"),
+}
+
 
 class AdoptionContract(JournalKit):
     """Reserve with a lineage."""
@@ -72,15 +79,7 @@ class AdoptionContract(JournalKit):
         found = self.reserve(worker.journal, self._fork(), adopt=Adopt.NEVER)
         same((found.fresh, found.adopted), (True, False), "reservation")
 
-    @cases(
-        "changed",
-        {
-            "tool": lambda spec: replace(spec, tool="refund"),
-            "arguments": lambda spec: replace(spec, digest="f" * 64),
-            "arguments that cannot be compared": lambda spec: replace(spec, digest=None),
-            "call id": lambda spec: replace(spec, call_id="another"),
-        },
-    )
+    @cases("changed", _CHANGES)
     def test_a_batch_of_other_calls_is_not_adopted(self, changed: Callable[[SlotSpec], SlotSpec]) -> None:
         worker = self.worker(2, lineage="response")
         first, second = specs(2)

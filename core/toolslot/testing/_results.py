@@ -10,6 +10,16 @@ from toolslot.testing._checks import cases, same
 from toolslot.testing._kit import JournalKit
 from toolslot.testing._worker import Worker, an_error, do, text
 
+_SETTLE: dict[str, Callable[[Worker], SlotRecord]] = {
+    "withdrawn": lambda worker: worker.write(worker.withdrawn(0)),
+    "waiting": lambda worker: worker.write(worker.paused(0)),
+    "in doubt because it failed": lambda worker: _escape(worker),
+    "decided done": lambda worker: _decide(worker, Verdict.DONE),
+    "decided failed": lambda worker: _decide(worker, Verdict.FAILED),
+    "decided to run again": lambda worker: _decide(worker, Verdict.RERUN),
+    "running again": lambda worker: _again(worker),
+}
+
 
 class ResultContract(JournalKit):
     """Results in time."""
@@ -125,18 +135,7 @@ class LateResultContract(JournalKit):
         later = worker.succeed(worker.journal, self.owner(worker.journal))
         self._late(later, later.finished(0, "not mine"), later.slot(0))
 
-    @cases(
-        "settle",
-        {
-            "withdrawn": lambda worker: worker.write(worker.withdrawn(0)),
-            "waiting": lambda worker: worker.write(worker.paused(0)),
-            "in doubt because it failed": lambda worker: _escape(worker),
-            "decided done": lambda worker: _decide(worker, Verdict.DONE),
-            "decided failed": lambda worker: _decide(worker, Verdict.FAILED),
-            "decided to run again": lambda worker: _decide(worker, Verdict.RERUN),
-            "running again": lambda worker: _again(worker),
-        },
-    )
+    @cases("settle", _SETTLE)
     def test_a_result_that_somebody_forestalled_is_only_evidence(
         self, settle: Callable[[Worker], SlotRecord]
     ) -> None:

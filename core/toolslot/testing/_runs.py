@@ -14,6 +14,14 @@ from toolslot.testing._worker import PATIENCE, Worker, do
 #: runs that a careless prefix, pattern or case-folding comparison takes for "run"
 LOOKALIKES = ("ru", "run1", "run/", "run/batch", "Run", "run ", " run", "r%n", "r_n", "r*", "run\0", "")
 
+_WRITES: dict[str, Callable[[Worker], object]] = {
+    "a row": lambda worker: do(worker.journal, Append(key=worker.key, row=worker.lost(0))),
+    "a result": lambda worker: do(worker.journal, Append(key=worker.key, row=worker.finished(0))),
+    "a release": lambda worker: do(worker.journal, Release(key=worker.key, epoch=worker.epoch)),
+    "a take-over": lambda worker: worker.succeed(worker.journal, worker.owner),
+    "a decision": lambda worker: do(worker.journal, worker.decision(0, Verdict.DONE, version=2)),
+}
+
 
 class ListingContract(JournalKit):
     """keys and run_payload."""
@@ -117,16 +125,7 @@ class PurgeContract(JournalKit):
         same(journal.keys().result(PATIENCE), tuple(other.key for other in others), "keys")
         same(self.load(journal, worker.key), None, "the purged one")
 
-    @cases(
-        "write",
-        {
-            "a row": lambda worker: do(worker.journal, Append(key=worker.key, row=worker.lost(0))),
-            "a result": lambda worker: do(worker.journal, Append(key=worker.key, row=worker.finished(0))),
-            "a release": lambda worker: do(worker.journal, Release(key=worker.key, epoch=worker.epoch)),
-            "a take-over": lambda worker: worker.succeed(worker.journal, worker.owner),
-            "a decision": lambda worker: do(worker.journal, worker.decision(0, Verdict.DONE, version=2)),
-        },
-    )
+    @cases("write", _WRITES)
     def test_nothing_is_written_to_a_purged_run(self, write: Callable[[Worker], object]) -> None:
         worker = self.worker(1)
         worker.doubt(0, Reason.CANCELLED)

@@ -109,8 +109,13 @@ def connection_of(cache: Cache) -> sqlite3.Connection:
 
 def _prove(cache: Cache, connection: sqlite3.Connection, synchronous: int) -> None:
     if getattr(cache, "read_only", False):
-        raise JournalReadOnly("the journal's database cannot be written by this user; open it with read_only=True to look at it.")
-    found = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in (*_EXPECTED_PRAGMAS, "synchronous")}
+        raise JournalReadOnly(
+            "the journal's database cannot be written by this user; open it with read_only=True to look at it."
+        )
+    found = {
+        name: connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in (*_EXPECTED_PRAGMAS, "synchronous")
+    }
     found |= {name: getattr(cache, name, None) for name in _EXPECTED_ATTRIBUTES}
     expected = {**_EXPECTED_PRAGMAS, **_EXPECTED_ATTRIBUTES, "synchronous": synchronous}
     wrong = {name: value for name, value in found.items() if value != expected[name]}
@@ -126,7 +131,14 @@ def _bytes_disk(base: type) -> type:
     return type(
         "BytesDisk",
         (base,),
-        {"put": _put, "get": _get, "store": _store, "fetch": _fetch, "filename": _no_file, "remove": _no_file},
+        {
+            "put": _put,
+            "get": _get,
+            "store": _store,
+            "fetch": _fetch,
+            "filename": _no_file,
+            "remove": _no_file,
+        },
     )
 
 
@@ -138,7 +150,9 @@ def _put(_: object, key: object) -> tuple[str, bool]:
 
 def _get(_: object, key: object, raw: object) -> str:
     if not raw or type(key) is not str:
-        raise JournalCorrupt("the journal's database holds a key that toolslot never writes. It was not decoded.")
+        raise JournalCorrupt(
+            "the journal's database holds a key that toolslot never writes. It was not decoded."
+        )
     return key
 
 
@@ -150,9 +164,13 @@ def _store(_: object, value: object, read: bool, key: object = None) -> tuple[in
 
 def _fetch(_: object, mode: object, filename: object, value: object, read: object) -> bytes:
     if mode != _RAW or filename is not None or read or type(value) is not bytes:
-        raise JournalCorrupt("the journal's database holds a value of a kind that toolslot never writes. It was not decoded.")
+        raise JournalCorrupt(
+            "the journal's database holds a value of a kind that toolslot never writes. It was not decoded."
+        )
     return value
 
 
 def _no_file(*_: object, **__: object) -> None:
-    raise JournalCorrupt("the journal's database names a file beside it. toolslot never writes one, so it was not touched.")
+    raise JournalCorrupt(
+        "the journal's database names a file beside it. toolslot never writes one, so it was not touched."
+    )

@@ -1,4 +1,4 @@
-"""JSON texts as rows hold them: in place when small, in chunk rows when large.
+"""JSON as rows hold it: in place when small, in chunk rows when large.
 
 Chunks are committed before the row that refers to them, a few at a time, so that no commit holds the lock for long. They
 are named by their content: what a killed process left behind is found and used by the next one that writes the same value.
@@ -16,26 +16,32 @@ from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._fields import Fields
 
-#: texts up to this size stand in their row; larger ones in chunks of this size
+#: bodies up to this size stand in their row; larger ones in chunks of this size
 CHUNK = 256 * 2**10
 
-dumps: Callable[[object], str] = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_encode: Callable[[object], str] = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), check_circular=False
+).encode
+
+
+def dumps(data: object) -> bytes:
+    """Compact JSON. Any text survives, lone surrogates and pairs of them included."""
+    return _encode(data).encode("utf-8", "surrogatepass")
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A JSON text to be written into a row: itself, or a reference to `chunks`, which are rows of their own."""
+    """JSON to be written into a row: itself, or a reference to `chunks`, which are rows of their own."""
 
-    text: str
+    body: bytes
     chunks: tuple[tuple[str, bytes], ...] = ()
 
 
 def encode(near: str, data: object) -> Encoded:
     """`data` for a row whose key is `near`."""
-    text = dumps(data)
-    if len(text) <= CHUNK:
-        return Encoded(text)
-    body = text.encode("ascii")
+    body = dumps(data)
+    if len(body) <= CHUNK:
+        return Encoded(body)
     digest = blake2b(body, digest_size=16).hexdigest()
     count = -(-len(body) // CHUNK)
     chunks = tuple((keys.chunk(near, digest, n), body[n * CHUNK : (n + 1) * CHUNK]) for n in range(count))
@@ -45,7 +51,7 @@ def encode(near: str, data: object) -> Encoded:
 def parse(body: bytes) -> object:
     """A row's JSON, with references left as they are."""
     try:
-        parsed: object = json.loads(body)
+        parsed: object = json.loads(body.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError) as error:
         raise JournalCorrupt(f"a row is not JSON: {error}") from error
     return parsed
@@ -57,15 +63,14 @@ def resolve(reader: Reader, near: str, data: object) -> object:
     Raises:
         JournalCorrupt: chunks are missing or damaged.
     """
-    if type(data) is not dict or "chunks" not in data:
+    if not isinstance(data, dict) or "chunks" not in data:
         return data
     outer = Fields(data, "reference")
     fields = Fields(outer.take("chunks"), "reference")
     digest, count, size = fields.text("digest"), fields.integer("count"), fields.integer("size")
     fields.done()
     outer.done()
-    parts = [_chunk(reader, keys.chunk(near, digest, number)) for number in range(count)]
-    body = b"".join(parts)
+    body = b"".join(_chunk(reader, keys.chunk(near, digest, number)) for number in range(count))
     if len(body) != size or blake2b(body, digest_size=16).hexdigest() != digest:
         raise JournalCorrupt(f"the parts of a large value do not make up the {size} bytes that were written.")
     return parse(body)

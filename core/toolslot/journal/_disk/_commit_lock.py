@@ -62,7 +62,9 @@ class CommitLock:
                 fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno not in (errno.EACCES, errno.EAGAIN):
-                    raise JournalIOError(f"{self._path} cannot be locked: {error}. Nothing was written.") from error
+                    raise JournalIOError(
+                        f"{self._path} cannot be locked: {error}. Nothing was written."
+                    ) from error
             else:
                 return True
         # Waiting in the kernel is fair and prompt, but has no deadline: a thread of its own waits there.

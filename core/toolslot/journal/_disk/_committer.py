@@ -28,7 +28,7 @@ class Committer:
         #: runs that got their tombstone, with the futures that wait for their rows to be gone
         self.dropped: list[tuple[str, Future[object], object]] = []
 
-    def commit(self, items: list[WriteItem[object]], *, last_try: bool = False) -> list[WriteItem[object]]:
+    def commit(self, items: list[WriteItem], *, last_try: bool = False) -> list[WriteItem]:
         """Commit one group from the head of `items`. Returns what is left, to be committed next."""
         outcomes: list[_Outcome] = []
         try:
@@ -46,7 +46,7 @@ class Committer:
             return self._write_chunks(rest)
         return rest
 
-    def _group(self, items: list[WriteItem[object]], outcomes: list[_Outcome]) -> list[WriteItem[object]]:
+    def _group(self, items: list[WriteItem], outcomes: list[_Outcome]) -> list[WriteItem]:
         with self._store.transaction() as view:
             for number, item in enumerate(items):
                 if view.size > FULL_GROUP:
@@ -57,7 +57,7 @@ class Committer:
                 outcomes.append(outcome)
         return []
 
-    def _write_chunks(self, items: list[WriteItem[object]]) -> list[WriteItem[object]]:
+    def _write_chunks(self, items: list[WriteItem]) -> list[WriteItem]:
         first, missing = items[0], items[0].missing
         first.missing = ()
         try:
@@ -69,8 +69,8 @@ class Committer:
         return items
 
     def _after_failure(
-        self, items: list[WriteItem[object]], error: JournalError, *, last_try: bool
-    ) -> list[WriteItem[object]]:
+        self, items: list[WriteItem], error: JournalError, *, last_try: bool
+    ) -> list[WriteItem]:
         if isinstance(error, JournalFull):
             return self._without_room(items, error)
         if isinstance(error, JournalIOError) and not last_try:
@@ -83,7 +83,7 @@ class Committer:
             refuse(item.future, error)
         return []
 
-    def _one_by_one(self, items: list[WriteItem[object]]) -> list[WriteItem[object]]:
+    def _one_by_one(self, items: list[WriteItem]) -> list[WriteItem]:
         """Only what cannot be committed by itself fails."""
         for number, item in enumerate(items):
             rest = self.commit([item], last_try=True)
@@ -93,7 +93,7 @@ class Committer:
                 return rest + items[number + 1 :]
         return []
 
-    def _without_room(self, items: list[WriteItem[object]], error: JournalFull) -> list[WriteItem[object]]:
+    def _without_room(self, items: list[WriteItem], error: JournalFull) -> list[WriteItem]:
         if len(items) > 1:
             return self._one_by_one(items)
         (item,) = items
@@ -117,7 +117,9 @@ class _Outcome:
 
     __slots__ = ("_dropped", "_error", "_future", "_result")
 
-    def __init__(self, future: Future[object], result: object, error: BaseException | None, dropped: str | None) -> None:
+    def __init__(
+        self, future: Future[object], result: object, error: BaseException | None, dropped: str | None
+    ) -> None:
         self._future = future
         self._result = result
         self._error = error
@@ -132,7 +134,7 @@ class _Outcome:
             answer(self._future, self._result)
 
 
-def _run(view: Transaction, item: WriteItem[object]) -> _Outcome | None:
+def _run(view: Transaction, item: WriteItem) -> _Outcome | None:
     """Decide and apply one operation. None: its chunks must be written first, and nothing was applied."""
     try:
         change = item.operation.change(view)

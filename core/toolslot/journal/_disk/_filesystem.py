@@ -11,11 +11,27 @@ from toolslot._errors import JournalUnsafe, JournalWarning
 
 _MOUNTINFO = Path("/proc/self/mountinfo")
 _NETWORK = frozenset(
-    {"9p", "afs", "beegfs", "ceph", "cifs", "coda", "gfs2", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "smb3"}
+    {
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "gfs2",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "smb3",
+    }
     | {"smbfs", "vboxsf", "vmhgfs"}
 )
 #: FUSE file systems known to be local
 _LOCAL_FUSE = frozenset({"fuse.fuse-overlayfs", "fuse.mergerfs", "fuse.ext2", "fuse.ext4", "fuse.bindfs"})
+_ONE_KERNEL = frozenset({"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "xfs", "zfs"})
 _VOLATILE = frozenset({"tmpfs", "ramfs"})
 
 
@@ -42,6 +58,13 @@ def check(path: Path, *, allow_network: bool, durable: bool) -> None:
             JournalWarning,
             stacklevel=2,
         )
+
+
+def locks_are_shared(path: Path) -> bool:
+    """Whether a lock on a file here is seen by whoever can use the file at all: true of file systems that only one kernel can have
+    mounted. Then a lock tells about a process in another container, too, whatever that calls its host.
+    """
+    return type_of(path) in _ONE_KERNEL
 
 
 def type_of(path: Path, mountinfo: Path = _MOUNTINFO) -> str | None:

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Generic, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from toolslot._slot import Started
 from toolslot.journal._append import Append
@@ -18,14 +18,14 @@ T = TypeVar("T")
 log = logging.getLogger("toolslot")
 
 
-class WriteItem(Generic[T]):
+class WriteItem:
     """An operation and who waits for it."""
 
     __slots__ = ("chunks", "future", "missing", "operation", "tries")
 
-    def __init__(self, operation: Operation[T]) -> None:
+    def __init__(self, operation: Operation[object]) -> None:
         self.operation = operation
-        self.future: Future[T] = Future()
+        self.future: Future[object] = Future()
         #: keys of the chunk rows that were written for it
         self.chunks: frozenset[str] = frozenset()
         #: chunk rows that must be written before it can be
@@ -44,14 +44,14 @@ class WriteItem(Generic[T]):
         return not isinstance(operation, (Reserve, TakeOver))
 
 
-class ReadItem(Generic[T]):
+class ReadItem:
     """A question about one snapshot, and who waits for the answer."""
 
     __slots__ = ("future", "read")
 
-    def __init__(self, read: Callable[[Snapshot], T]) -> None:
+    def __init__(self, read: Callable[[Snapshot], object]) -> None:
         self.read = read
-        self.future: Future[T] = Future()
+        self.future: Future[object] = Future()
 
 
 class Park:
@@ -70,7 +70,7 @@ class Stop:
     __slots__ = ()
 
 
-Item: TypeAlias = WriteItem[object] | ReadItem[object] | Park | Stop
+Item: TypeAlias = WriteItem | ReadItem | Park | Stop
 
 
 def answer(future: Future[T], result: T) -> None:

@@ -77,7 +77,9 @@ def _entry(reader: Reader, key: BatchKey, rows: Mapping[str, bytes], sealed: Map
         raise JournalCorrupt("a row belongs to a call that the batch does not have.")
     tenures = (first, *_tenures(rows))
     if [tenure.epoch for tenure in tenures] != list(range(1, fence.epoch + 1)):
-        raise JournalCorrupt(f"the batch is at epoch {fence.epoch}, and {len(tenures)} ownerships are recorded.")
+        raise JournalCorrupt(
+            f"the batch is at epoch {fence.epoch}, and {len(tenures)} ownerships are recorded."
+        )
     return Entry(
         state=BatchState(manifest, fence, tenures, facts),
         prefix=prefix,
@@ -110,7 +112,11 @@ def _tally(rows: Mapping[str, bytes]) -> tuple[Fence, int, int]:
 
 
 def _tenures(rows: Mapping[str, bytes]) -> list[Tenure]:
-    unknown = [name for name in rows if name.startswith("#") and name not in ("#f", "#m") and not name.startswith("#o")]
+    unknown = [
+        name
+        for name in rows
+        if name.startswith("#") and name not in ("#f", "#m") and not name.startswith("#o")
+    ]
     if unknown:
         raise JournalCorrupt(f"it has rows that this version of toolslot does not know: {unknown}.")
     return [tenure_from_json(parse(rows[name])) for name in sorted(rows) if name.startswith("#o")]

@@ -25,7 +25,12 @@ APPLICATION = int.from_bytes(b"tslt", "big")
 
 log = logging.getLogger("toolslot")
 
-_TABLES = {("table", "Settings"), ("table", "Cache"), ("index", "Cache_key_raw"), ("index", "Cache_expire_time")}
+_TABLES = {
+    ("table", "Settings"),
+    ("table", "Cache"),
+    ("index", "Cache_key_raw"),
+    ("index", "Cache_expire_time"),
+}
 _TRIGGER = re.compile(
     r"CREATE TRIGGER (?:IF NOT EXISTS )?Settings_\w+ AFTER (?:INSERT|DELETE|UPDATE) ON Cache FOR EACH ROW BEGIN "
     r"UPDATE Settings SET value = value (?:[+-] (?:1|NEW\.size|OLD\.size) ?)+WHERE key = ['\"](?:count|size)['\"]; END"
@@ -101,7 +106,9 @@ def verify_connection(place: Place, connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA trusted_schema=0")
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION:
-        raise NotAJournal(f"{place.database} is not a toolslot journal (application id {application}). It was left alone.")
+        raise NotAJournal(
+            f"{place.database} is not a toolslot journal (application id {application}). It was left alone."
+        )
     (schema,) = connection.execute("PRAGMA user_version").fetchone()
     if schema > SCHEMA:
         raise JournalTooNew(
@@ -109,8 +116,14 @@ def verify_connection(place: Place, connection: sqlite3.Connection) -> None:
             " upgrade toolslot."
         )
     for kind, name, text in connection.execute("SELECT type, name, sql FROM sqlite_master"):
-        if (kind, name) not in _TABLES and not str(name).startswith("sqlite_autoindex_") and not _is_counter(kind, text):
-            raise JournalUnsafe(f"{place.database} holds a {kind} {name!r} that neither toolslot nor diskcache makes. It was not run.")
+        if (
+            (kind, name) not in _TABLES
+            and not str(name).startswith("sqlite_autoindex_")
+            and not _is_counter(kind, text)
+        ):
+            raise JournalUnsafe(
+                f"{place.database} holds a {kind} {name!r} that neither toolslot nor diskcache makes. It was not run."
+            )
     unknown = [name for (name,) in connection.execute("SELECT key FROM Settings") if not known_setting(name)]
     if unknown:
         raise JournalUnsafe(
@@ -146,4 +159,13 @@ def uri(path: str, mode: str) -> str:
     return f"file:{quote(os.fsencode(path))}?mode={mode}"
 
 
-__all__ = ["APPLICATION", "COUNTERS", "SCHEMA", "check_id", "create_if_missing", "uri", "verify", "verify_connection"]
+__all__ = [
+    "APPLICATION",
+    "COUNTERS",
+    "SCHEMA",
+    "check_id",
+    "create_if_missing",
+    "uri",
+    "verify",
+    "verify_connection",
+]

@@ -85,7 +85,9 @@ def resolve(path: str | os.PathLike[str]) -> Place:
     given = Path(path)
     try:
         if given.is_symlink():
-            raise JournalUnsafe(f"{given} is a symbolic link; name the journal's real directory: {given.resolve()}")
+            raise JournalUnsafe(
+                f"{given} is a symbolic link; name the journal's real directory: {given.resolve()}"
+            )
         return Place(given.resolve())
     except (OSError, RuntimeError) as error:
         raise JournalUnavailable(f"the journal's path {str(given)!r} cannot be resolved: {error}") from error
@@ -132,7 +134,9 @@ def check_safe(place: Place, *, read_only: bool = False) -> None:
         except FileNotFoundError:
             continue
         if stat.S_ISLNK(status.st_mode):
-            raise JournalUnsafe(f"{path} is a symbolic link. A journal's own files never are; remove it, or use another path.")
+            raise JournalUnsafe(
+                f"{path} is a symbolic link. A journal's own files never are; remove it, or use another path."
+            )
         if status.st_uid != os.geteuid() and not read_only:
             raise JournalUnsafe(
                 f"{path} belongs to user {status.st_uid}, this process runs as user {os.geteuid()}. A journal is written by its"

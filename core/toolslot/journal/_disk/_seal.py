@@ -27,7 +27,9 @@ def unseal(key: str, value: object) -> bytes:
     if not isinstance(value, bytes) or len(value) < _HEAD:
         raise JournalCorrupt(f"the journal's row {key!r} is cut short or not a journal value. {_KEPT}")
     if value[:1] != _VERSION:
-        raise JournalCorrupt(f"the journal's row {key!r} has envelope version {value[0]}; this one reads 1. {_KEPT}")
+        raise JournalCorrupt(
+            f"the journal's row {key!r} has envelope version {value[0]}; this one reads 1. {_KEPT}"
+        )
     body = value[_HEAD:]
     if value[1:_HEAD] != _checksum(key, body):
         raise JournalCorrupt(

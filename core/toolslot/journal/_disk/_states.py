@@ -16,8 +16,8 @@ MOST_BYTES = 32 * 2**20
 
 
 #: bounds of what is kept in memory between transactions
-MOST_SLOTS = 20_000
-MOST_BYTES = 32 * 2**20
+_MOST_SLOTS = 20_000
+_MOST_BYTES = 32 * 2**20
 _MOST_ALIASES = 10_000
 _PER_ROW = 400
 
@@ -35,21 +35,21 @@ class Entry:
     rows: int
     size: int
     #: encoded rows that the current transaction adds
-    pending: list[str] = field(default_factory=lambda: [])
+    pending: list[bytes] = field(default_factory=lambda: [])
     fence: Fence | None = None
-    fence_text: str = ""
+    fence_body: bytes = b""
 
     def encode_tally(self) -> bytes:
         if self.fence is not self.state.fence:
             self.fence = self.state.fence
-            self.fence_text = dumps(fence_to_json(self.fence))
-        return f'{{"fence":{self.fence_text},"segments":{self.segments},"rows":{self.rows}}}'.encode()
+            self.fence_body = dumps(fence_to_json(self.fence))
+        return b'{"fence":%b,"segments":%d,"rows":%d}' % (self.fence_body, self.segments, self.rows)
 
 
 class States:
     """The entries and aliases kept between transactions, least recently used first out."""
 
-    def __init__(self, most_slots: int = MOST_SLOTS, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, most_slots: int = _MOST_SLOTS, most_bytes: int = _MOST_BYTES) -> None:
         self._entries: OrderedDict[BatchKey, Entry] = OrderedDict()
         self._most_slots = most_slots
         self._most_bytes = most_bytes
@@ -95,8 +95,9 @@ class States:
 
 def payload_size(row: Row) -> int:
     """The bytes of the result it carries."""
-    carries = isinstance(row, (Finished, Decided, Evidence, Delivered)) and row.outcome is not None
-    return len(row.outcome.data) if carries else 0
+    if isinstance(row, (Finished, Decided, Evidence, Delivered)) and row.outcome is not None:
+        return len(row.outcome.data)
+    return 0
 
 
 def weight_of_row(row: Row) -> int:

@@ -142,7 +142,11 @@ class Store:
                     self._connection.execute("ROLLBACK")
             if is_timeout(error):
                 raise self._why_not_begun() from error
-            if isinstance(error, sqlite3.Error) and "no transaction is active" in str(error) and error.__context__:
+            if (
+                isinstance(error, sqlite3.Error)
+                and "no transaction is active" in str(error)
+                and error.__context__
+            ):
                 raise error.__context__ from None
             raise
 
@@ -247,4 +251,3 @@ class Store:
                     self._owner.release()
         finally:
             self.lock.drop()
-

@@ -105,7 +105,9 @@ class Transaction(Snapshot):
                     self._put_fence(write)
                 case PutAlias():
                     self._aliases[write.key] = write.target
-                    self._add(keys.alias(keys.batch_prefix(write.key)), alias_to_json(write.key, write.target))
+                    self._add(
+                        keys.alias(keys.batch_prefix(write.key)), alias_to_json(write.key, write.target)
+                    )
                 case DropRun():
                     self._drop(write)
                 case _:
@@ -114,25 +116,27 @@ class Transaction(Snapshot):
     def _append(self, write: AppendRow, row: Encoded) -> None:
         entry = self._touch(write.key)
         entry.state.append(write.row, write.fold)
-        entry.pending.append(row.text)
+        entry.pending.append(row.body)
         entry.size += weight_of_row(write.row)
-        self.size += len(row.text)
+        self.size += len(row.body)
 
     def _reserve(self, write: NewBatch, head: Encoded, run_payload: Encoded | None = None) -> None:
         manifest = write.manifest
         key, run_id = manifest.key, manifest.key.run_id
         prefix = keys.batch_prefix(key)
         state = BatchState(manifest, write.fence, (write.tenure,))
-        entry = Entry(state=state, prefix=prefix, tally=b"", segments=0, rows=0, size=weight_of_manifest(manifest))
+        entry = Entry(
+            state=state, prefix=prefix, tally=b"", segments=0, rows=0, size=weight_of_manifest(manifest)
+        )
         self._entries[key] = self._dirty[key] = entry
-        self._add_text(keys.manifest(prefix), head.text)
+        self._add_body(keys.manifest(prefix), head.body)
         self._add(keys.index(key), key_to_json(key))
         if manifest.lineage is not None:
             self._lineages[run_id, manifest.lineage] = key
-            body = dumps({"lineage": manifest.lineage, "target": key_to_json(key)}).encode()
+            body = dumps({"lineage": manifest.lineage, "target": key_to_json(key)})
             self._table.put(keys.lineage(run_id, manifest.lineage), body)
         if run_payload is not None:
-            self._table.add_once(keys.run_payload(run_id), run_payload.text.encode())
+            self._table.add_once(keys.run_payload(run_id), run_payload.body)
 
     def _put_fence(self, write: PutFence) -> None:
         entry = self._touch(write.key)
@@ -168,13 +172,15 @@ class Transaction(Snapshot):
             if entry.pending:
                 entry.segments += 1
                 entry.rows += len(entry.pending)
-                self._table.add(keys.segment(entry.prefix, entry.segments), f"[{','.join(entry.pending)}]".encode("ascii"))
+                self._table.add(
+                    keys.segment(entry.prefix, entry.segments), b"[%b]" % b",".join(entry.pending)
+                )
                 entry.pending.clear()
             entry.tally = self._table.put(keys.fence(entry.prefix), entry.encode_tally())
 
     def _add(self, key: str, data: object) -> None:
-        self._add_text(key, dumps(data))
+        self._add_body(key, dumps(data))
 
-    def _add_text(self, key: str, text: str) -> None:
-        self.size += len(text)
-        self._table.add(key, text.encode("ascii"))
+    def _add_body(self, key: str, body: bytes) -> None:
+        self.size += len(body)
+        self._table.add(key, body)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 
 from toolslot._errors import JournalClosed, JournalError
 from toolslot.journal._disk._committer import Committer
 from toolslot.journal._disk._items import Item, Park, ReadItem, Stop, WriteItem, answer, log, refuse
-from toolslot.journal._disk._place import Place
-from toolslot.journal._disk._store import Options, Store
+from toolslot.journal._disk._store import Store
 
 #: operations in one commit at most
 _GROUP = 256
@@ -26,16 +26,16 @@ class Writer:
     `atexit` (see `_processes`) lets it finish what was queued.
     """
 
-    def __init__(self, place: Place, options: Options, token: str) -> None:
-        self._place = place
-        self._options = options
-        self._token = token
+    def __init__(self, name: str, open_store: Callable[[], Store]) -> None:
+        self._name = name
+        self._open_store = open_store
         self._queue: SimpleQueue[Item] = SimpleQueue()
         self._opened: Future[None] = Future()
         self._ended = False
+        self._commits = 0
         self._thread = threading.Thread(target=self._run, name="toolslot-journal", daemon=True)
-        self._backlog: list[WriteItem[object]] = []
-        self._reads: list[ReadItem[object]] = []
+        self._backlog: list[WriteItem] = []
+        self._reads: list[ReadItem] = []
         self._control: Park | Stop | None = None
         self._deletions: dict[str, list[tuple[Future[object], object]]] = {}
 
@@ -64,6 +64,11 @@ class Writer:
         return self._queue.qsize() + len(self._backlog)
 
     @property
+    def commits(self) -> int:
+        """Commits so far that wrote operations."""
+        return self._commits
+
+    @property
     def alive(self) -> bool:
         return self._thread.is_alive()
 
@@ -79,7 +84,7 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            self._store = Store(self._place, self._options, self._token)
+            self._store = self._open_store()
         except BaseException as error:  # noqa: BLE001
             self._ended = True
             self._refuse_queued()
@@ -90,14 +95,14 @@ class Writer:
             for run_id in self._store.deletions():
                 self._deletions.setdefault(run_id, [])
         except JournalError as error:
-            log.warning("rows of purged runs are left in %s: %s", self._place.root, error)
+            log.warning("rows of purged runs are left in %s: %s", self._name, error)
         self._opened.set_result(None)
         try:
             while not isinstance(self._control, Stop) or self._backlog or self._reads:
                 self._step()
             self._delete_at_close()
         except BaseException:
-            log.exception("the writer of the journal %s ended by a defect", self._place.root)
+            log.exception("the writer of the journal %s ended by a defect", self._name)
         finally:
             self._end()
 
@@ -106,6 +111,7 @@ class Writer:
         if self._backlog and not self._committer.stalled:
             group, behind = self._backlog[:_GROUP], self._backlog[_GROUP:]
             self._backlog = self._committer.commit(group) + behind
+            self._commits += 1
             self._take_dropped()
         if self._reads:
             self._read()
@@ -144,7 +150,7 @@ class Writer:
 
     def _read(self) -> None:
         reads, self._reads = self._reads, []
-        answers: list[tuple[ReadItem[object], object, BaseException | None]] = []
+        answers: list[tuple[ReadItem, object, BaseException | None]] = []
         try:
             with self._store.snapshot() as view:
                 for item in reads:
@@ -172,7 +178,7 @@ class Writer:
             elif store.checkpoint_due:
                 store.checkpoint()
         except JournalError as error:
-            log.warning("upkeep of the journal %s: %s", self._place.root, error)
+            log.warning("upkeep of the journal %s: %s", self._name, error)
 
     # --- purged runs ----------------------------------------------------------------------------------------------------
 
@@ -217,11 +223,16 @@ class Writer:
         try:
             self._store.close()
         except BaseException:
-            log.exception("closing the journal %s", self._place.root)
+            log.exception("closing the journal %s", self._name)
         self._ended = True
         for run_id, waiters in self._deletions.items():
             for future, _ in waiters:
-                refuse(future, self._closed(f"Run {run_id!r} is purged; its rows are deleted when the journal is opened again."))
+                refuse(
+                    future,
+                    self._closed(
+                        f"Run {run_id!r} is purged; its rows are deleted when the journal is opened again."
+                    ),
+                )
         for item in (*self._backlog, *self._reads):
             refuse(item.future, self._closed("Nothing was recorded by this operation."))
         self._refuse_queued()
@@ -238,4 +249,4 @@ class Writer:
                 item.parked.set()
 
     def _closed(self, consequence: str) -> JournalClosed:
-        return JournalClosed(f"the journal {self._place.root} was closed. {consequence}")
+        return JournalClosed(f"the journal {self._name} was closed. {consequence}")

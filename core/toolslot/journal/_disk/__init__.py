@@ -1,0 +1,7 @@
+"""The journal in a directory, on diskcache: see `DiskJournal`."""
+
+from __future__ import annotations
+
+from toolslot.journal._disk._journal import DiskJournal, open_journal
+
+__all__ = ["DiskJournal", "open_journal"]

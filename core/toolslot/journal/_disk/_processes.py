@@ -1,0 +1,107 @@
+"""All disk journals open in this process: one for each directory, carried safely through fork and to the process's end."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from typing import Protocol
+
+from toolslot._identity import Owner
+from toolslot.journal._disk import _commit_lock, _owner_lock
+from toolslot.journal._disk._items import Park, log
+from toolslot.journal._disk._writer import Writer
+
+#: seconds that a fork waits for the writers to come to rest
+_FORK_PATIENCE = 5.0
+#: seconds that the end of the process waits for what is queued
+_EXIT_PATIENCE = 10.0
+
+
+class Member(Protocol):
+    """An open journal, as the process sees it."""
+
+    def running(self) -> Writer | None:
+        """Its writer, if it has one in this process."""
+        ...
+
+    def enlisted(self, owner: Owner) -> bool | None:
+        """Whether the owner works on it; None when it is no owner of this journal's process identity."""
+        ...
+
+    def forget(self) -> None:
+        """This is a forked child: what was opened is the parent's. Open anew when needed."""
+        ...
+
+    def finish(self, timeout: float) -> None:
+        """The process ends: write what is queued, waiting up to `timeout` seconds."""
+        ...
+
+
+class Members:
+    """The journals that were opened and not closed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._members: list[Member] = []
+        self._parked: list[Park] = []
+
+    def add(self, member: Member) -> None:
+        self._members.append(member)
+
+    def discard(self, member: Member) -> None:
+        if member in self._members:
+            self._members.remove(member)
+
+    def enlisted(self, owner: Owner) -> bool | None:
+        """Whether the owner is at work in this process; None when it is not an owner of this process."""
+        answers = [member.enlisted(owner) for member in list(self._members)]
+        known = [answer for answer in answers if answer is not None]
+        return any(known) if known else None
+
+    def before_fork(self) -> None:
+        """Bring every writer to rest outside SQLite, whose own locks a child would inherit in whatever state they are."""
+        self.lock.acquire()
+        deadline = time.monotonic() + _FORK_PATIENCE
+        for member in self._members:
+            writer = member.running()
+            if writer is not None and writer.alive and not writer.is_current_thread():
+                park = Park()
+                self._parked.append(park)
+                writer.put(park)
+        for park in self._parked:
+            if not park.parked.wait(max(deadline - time.monotonic(), 0)):
+                log.warning(
+                    "a journal was still busy when the process forked; if the child hangs, fork while it is idle"
+                )
+
+    def after_fork_in_parent(self) -> None:
+        for park in self._parked:
+            park.resume.set()
+        self._parked.clear()
+        self.lock.release()
+
+    def after_fork_in_child(self) -> None:
+        self.lock = threading.Lock()
+        self._parked = []
+        _commit_lock.forget_after_fork()
+        _owner_lock.forget_after_fork()
+        for member in self._members:
+            member.forget()
+
+    def finish(self) -> None:
+        """Called at exit, after the main thread and all threads that are no daemons have ended."""
+        deadline = time.monotonic() + _EXIT_PATIENCE
+        for member in list(self._members):
+            member.finish(max(deadline - time.monotonic(), 0.1))
+
+
+members = Members()
+atexit.register(members.finish)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=members.before_fork,
+        after_in_parent=members.after_fork_in_parent,
+        after_in_child=members.after_fork_in_child,
+    )
