@@ -62,12 +62,19 @@ def test_importing_toolslot_loads_no_optional_package() -> None:
     assert not set(loaded.split()) & (FRAMEWORKS | OPTIONAL | {"toolslot_langgraph"})
 
 
-def test_importing_toolslot_takes_less_than_a_tenth_of_a_second(tmp_path: Path) -> None:
-    """In processor time, as the best of several, so that a busy machine does not decide it. Compiling is not counted."""
+def test_importing_toolslot_costs_at_most_four_times_what_importing_asyncio_costs(tmp_path: Path) -> None:
+    """That is about a tenth of a second. A busy machine makes both slower, so it does not decide this.
+
+    Measured in processor time, as the best of several, without what compiling costs the first time.
+    """
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environ["PYTHONPYCACHEPREFIX"] = str(tmp_path)
-    measure = "import time; start = time.process_time(); import toolslot; print(time.process_time() - start)"
-    assert min(float(run(measure, environ)) for _ in range(6)) < 0.1
+
+    def cost(module: str) -> float:
+        measure = f"start = time.process_time(); import {module}; print(time.process_time() - start)"
+        return min(float(run(f"import time; {measure}", environ)) for _ in range(6))
+
+    assert cost("toolslot") < 4 * cost("asyncio")
 
 
 @pytest.mark.parametrize("module", PURE)

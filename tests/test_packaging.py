@@ -25,8 +25,10 @@ CONSUMER = """\
 from typing_extensions import assert_type
 
 import toolslot
+import toolslot_langgraph
 
 assert_type(toolslot.__version__, str)
+print(toolslot_langgraph.__name__)
 """
 
 
@@ -156,7 +158,7 @@ def test_strict_pyright_of_a_consumer_accepts_the_package(consumer: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("package", sorted(ROOTS))
-def test_the_public_types_of_a_package_are_complete(consumer: Path, package: str) -> None:
-    report = checked(consumer, "pyright", "--ignoreexternal", "--verifytypes", package)
-    assert f"{package}/py.typed" in report
+def test_the_public_types_of_the_core_are_complete(consumer: Path) -> None:
+    """For an adapter nobody can promise that: its classes inherit from those of its framework."""
+    report = checked(consumer, "pyright", "--ignoreexternal", "--verifytypes", "toolslot")
+    assert "toolslot/py.typed" in report

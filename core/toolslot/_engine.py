@@ -137,7 +137,7 @@ class Engine:
         error: ErrorRecord | None = None,
         detail: str = "",
     ) -> None:
-        if not self.hooks:
+        if not self.hooks.wants(kind):
             return
         event = CallEvent(
             kind=kind,

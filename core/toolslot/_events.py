@@ -114,15 +114,20 @@ _log = logging.getLogger("toolslot")
 
 
 class Hooks:
-    """Calls every hook with every event. A hook that raises is logged and ignored: it must not touch the calls."""
+    """Calls every hook with every event. A hook that raises is logged and ignored: it must not touch the calls.
 
-    __slots__ = ("_hooks",)
+    A hook may have a method `wants(kind)`: an event of a kind that no hook wants is not even made.
+    """
+
+    __slots__ = ("_hooks", "_wants")
 
     def __init__(self, hooks: Sequence[Hook]) -> None:
         self._hooks = tuple(hooks)
+        self._wants = tuple(getattr(hook, "wants", _everything) for hook in self._hooks)
 
-    def __bool__(self) -> bool:
-        return bool(self._hooks)
+    def wants(self, kind: EventKind | None) -> bool:
+        """Whether any hook wants call events of this kind; None stands for batch events."""
+        return any(wants(kind) for wants in self._wants)
 
     def emit(self, event: Event) -> None:
         for hook in self._hooks:
@@ -130,3 +135,7 @@ class Hooks:
                 hook(event)
             except Exception:
                 _log.exception("toolslot.hook_failed", extra={"hook": repr(hook)})
+
+
+def _everything(kind: EventKind | None) -> bool:
+    return True

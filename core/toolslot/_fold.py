@@ -76,9 +76,8 @@ class _Attempt:
             case Paused():
                 self.paused = row
             case Lost():
-                if (
-                    self.lost is None or row.reason is Reason.ESCAPED
-                ):  # the later of two, in whatever order they come
+                # Of two the one about the escaped failure is the later, in whatever order they come.
+                if self.lost is None or row.reason is Reason.ESCAPED:
                     self.lost = row
             case Finished():
                 self.finished = row

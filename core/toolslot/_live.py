@@ -288,7 +288,7 @@ class LiveBatch:
             log.warning("toolslot.release_failed run=%r: %s", self.key.run_id, error)
 
     def _tell(self, *, closed: bool) -> None:
-        if not self.engine.hooks:
+        if not self.engine.hooks.wants(None):
             return
         calls = tuple(
             CallMetrics(

@@ -17,11 +17,8 @@ import pytest
 from toolslot import InvalidSetting, NotStorable, UnreadablePayload
 from toolslot._codec import (
     JsonCodec,
-    Payload,
     TypeCodec,
     dataclass_type,
-    decode,
-    encode,
     enum_type,
     pydantic_type,
 )

@@ -127,6 +127,10 @@ HISTORIES: dict[str, tuple[SlotState, tuple[Row, ...]]] = {
         SlotState.SUCCEEDED,
         (started(), ESCAPED, lost(Reason.ESCAPED), decided(Verdict.DONE)),
     ),
+    "doubted, then decided failed": (
+        SlotState.FAILED,
+        (started(), ESCAPED, lost(Reason.ESCAPED), decided(Verdict.FAILED)),
+    ),
     "told": (SlotState.UNKNOWN, (started(), lost(), delivered())),
     "entered again": (SlotState.RUNNING, (started(), paused(), started(2))),
     "lost when entered again": (SlotState.UNKNOWN, (started(), paused(), started(2), lost(attempt=2))),
@@ -235,6 +239,7 @@ def test_times_come_from_the_result_where_there_is_no_start_mark() -> None:
         (True, "failed"),
         (True, "decided done"),
         (True, "decided failed"),
+        (True, "doubted, then decided failed"),
     ],
 )
 def test_only_results_decisions_and_failures_the_agent_saw_are_final(final: bool, history: str) -> None:

@@ -224,8 +224,14 @@ def test_a_row_about_an_attempt_that_never_began_never_counts(row: str) -> None:
 @pytest.mark.parametrize("row", ROWS)
 def test_a_row_about_an_earlier_generation_never_counts(state: str, row: str) -> None:
     expected = {"finish": Answer.EVIDENCE, "start": Answer.FENCED, "regenerate": Answer.FENCED}
-    later = replace(regenerated(), at=50.0)
-    assert answer(store(*STATES[state], later), ROWS[row]) is expected.get(row, Answer.NO)
+    later: list[Row] = [replace(regenerated(), at=50.0)]
+    assert answer(store(*STATES[state], *later), ROWS[row]) is expected.get(row, Answer.NO)
+    later.append(replace(BEGAN, generation=2))
+    assert answer(store(*STATES[state], *later), ROWS[row]) is expected.get(row, Answer.NO)
+
+
+def test_a_call_that_gave_way_does_not_start_as_the_new_one() -> None:
+    assert answer(store(regenerated()), BEGAN) is Answer.FENCED
 
 
 @pytest.mark.parametrize("row", ["start", "regenerate"])
@@ -287,6 +293,10 @@ def test_a_settled_idempotent_call_has_no_next_attempt(state: str) -> None:
     view = store(*STATES[state], spec=replace(SPEC, idempotent=True))
     assert answer(view, finished(attempt=2)) is Answer.EVIDENCE
     assert answer(view, paused(attempt=2)) is Answer.NO
+
+
+def test_an_unmarked_attempt_of_an_idempotent_call_leaves_nothing_to_withdraw() -> None:
+    assert answer(store(spec=replace(SPEC, idempotent=True)), withdrawn()) is Answer.NO
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class Talk:
         settings.setdefault("hooks", [self.world.events])
         return DurableParallelToolNode(tools, **settings)
 
-    def graph(self, tools: Sequence[Any], *, saver: Any = None, **settings: Any) -> Any:
+    def graph(self, tools: Sequence[Any], *, saver: Any = ..., **settings: Any) -> Any:
         def model(state: MessagesState) -> dict[str, Any]:
             self.asked += 1
             return {"messages": [AIMessage("", tool_calls=[{"type": "tool_call", **call} for call in self.calls])]}
@@ -43,7 +43,7 @@ class Talk:
         graph.add_node("tools", self.node(tools, **settings))
         graph.add_edge(START, "model")
         graph.add_edge("model", "tools")
-        return graph.compile(checkpointer=saver or self.saver)
+        return graph.compile(checkpointer=self.saver if saver is ... else saver)
 
     def run(self, graph: Any, value: Any, **config: Any) -> Any:
         merged = {**self.config, **config}

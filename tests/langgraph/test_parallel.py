@@ -276,8 +276,14 @@ def test_a_timeout_becomes_an_answer_when_tool_errors_are_handled(talk: Any, ask
         release.wait(20)
         return ""
 
+    async def awork(i: int) -> str:
+        """Hangs."""
+        await asyncio.Event().wait()
+        return ""
+
     talk.calls = ask("work", 1)
-    graph = talk.graph([tool(work)], policies={"work": ToolPolicy(timeout=0.02)}, handle_tool_errors=True)
+    policies = {"work": ToolPolicy(timeout=0.02)}
+    graph = talk.graph([tool("work")(awork if talk.asynchronous else work)], policies=policies, handle_tool_errors=True)
     message = talk.start(graph)["messages"][-1]
     release.set()
     assert message.status == "error"

@@ -61,7 +61,7 @@ def show(report: DemoReport, console: Console, kept: Path | None = None) -> None
         if part:
             console.print(part)
             console.print()
-    console.print(_next(kept))
+    console.print(_next(report, kept))
 
 
 def _opening() -> RenderableType:
@@ -199,12 +199,14 @@ def _how(report: DemoReport) -> Text:
     )
 
 
-def _next(kept: Path | None) -> Text:
+def _next(report: DemoReport, kept: Path | None) -> Text:
     files = (
         f"Files of this run: {kept}"
         if kept
         else "To keep the ledgers and the journal: toolslot demo --keep DIR"
     )
+    if report.problems:
+        return Text(files)
     return Text.assemble(
         ("Next", "bold"),
         ": in your graph, in place of ToolNode\n",

@@ -26,6 +26,10 @@ class LoggingHook:
     def __init__(self, logger: logging.Logger | None = None) -> None:
         self._logger = logger if logger is not None else logging.getLogger("toolslot")
 
+    def wants(self, kind: EventKind | None) -> bool:
+        """Whether a record of such an event would be kept."""
+        return self._logger.isEnabledFor(logging.DEBUG if kind is None else _LEVELS.get(kind, logging.DEBUG))
+
     def __call__(self, event: Event) -> None:
         if isinstance(event, BatchEvent):
             self._batch(event)
@@ -34,8 +38,6 @@ class LoggingHook:
 
     def _call(self, event: CallEvent) -> None:
         level = _LEVELS.get(event.kind, logging.DEBUG)
-        if not self._logger.isEnabledFor(level):
-            return
         extra: dict[str, object] = {
             "run_id": event.run_id,
             "batch_id": event.batch_id,
@@ -64,8 +66,6 @@ class LoggingHook:
         )
 
     def _batch(self, event: BatchEvent) -> None:
-        if not self._logger.isEnabledFor(logging.DEBUG):
-            return
         replayed = sum(call.replayed for call in event.calls)
         self._logger.debug(
             "toolslot.batch run=%r calls=%d replayed=%d closed=%s seconds=%.3f",

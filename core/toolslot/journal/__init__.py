@@ -5,7 +5,16 @@ from __future__ import annotations
 from toolslot.journal._append import Append
 from toolslot.journal._disk import DiskJournal, open_journal
 from toolslot.journal._memory import MemoryJournal, MemoryStore
-from toolslot.journal._operations import Adopt, Decide, Operation, Purge, Release, Reservation, Reserve, TakeOver
+from toolslot.journal._operations import (
+    Adopt,
+    Decide,
+    Operation,
+    Purge,
+    Release,
+    Reservation,
+    Reserve,
+    TakeOver,
+)
 from toolslot.journal._port import Journal, OwnerState
 from toolslot.journal._state import BatchState, Change, JournalView, Write
 

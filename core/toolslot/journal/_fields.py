@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from enum import Enum
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeVar, cast
 
 from toolslot._errors import JournalCorrupt
 
@@ -25,7 +25,7 @@ class Fields:
     def __init__(self, data: object, what: str) -> None:
         if type(data) is not dict:
             raise JournalCorrupt(f"a stored {what} is a {type(data).__name__}, not an object.")
-        self._data: dict[str, object] = dict(data)
+        self._data = dict(cast("dict[str, object]", data))
         self._what = what
 
     def has(self, name: str) -> bool:
@@ -59,7 +59,7 @@ class Fields:
 
     def items(self, name: str) -> list[object]:
         value = self.take(name)
-        return list(value) if type(value) is list else self._refuse(name, value)
+        return list(cast("list[object]", value)) if type(value) is list else self._refuse(name, value)
 
     def member(self, name: str, kind: type[EnumT]) -> EnumT:
         value = self.take(name)

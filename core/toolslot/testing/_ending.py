@@ -69,6 +69,14 @@ class EndingContract(JournalKit):
         slot = worker.decide(0, Verdict.DONE)
         same((slot.state, slot.outcome), (SlotState.SUCCEEDED, text("as decided")), "decided")
 
+    def test_a_failure_in_doubt_that_is_decided_failed_is_settled(self) -> None:
+        worker = self.worker(1)
+        worker.start(0)
+        worker.write(worker.finished(0, failed=True, escaped=True))
+        worker.write(worker.lost(0, Reason.ESCAPED))
+        slot = worker.decide(0, Verdict.FAILED)
+        same((slot.state, slot.escaped, slot.final), (SlotState.FAILED, False, True), "slot")
+
     @cases("what", {what: what for what in _ENDS})
     def test_what_is_settled_stays_as_it_is(self, what: str) -> None:
         worker = self.worker(3)

@@ -143,6 +143,18 @@ class RegenerationContract(JournalKit):
         worker.refused(Fenced, late)
         same(worker.slot(0), replace(before, version=before.version + 1), "slot")
 
+    def test_nothing_of_the_old_call_touches_the_same_attempt_of_the_new_one(self) -> None:
+        worker = self.worker(1)
+        worker.start(0)
+        worker.write(worker.regenerated(self._other()))
+        worker.refused(Fenced, worker.started(0))
+        before = worker.write(replace(worker.started(0), generation=2))
+        for row in (worker.withdrawn(0), worker.paused(0), worker.lost(0)):
+            worker.write(row)
+        same(worker.slot(0), before, "slot")
+        worker.refused(Fenced, worker.finished(0, "of the old call"))
+        same(worker.slot(0), replace(before, version=before.version + 1), "slot after its late result")
+
     def test_the_same_regeneration_again_changes_nothing(self) -> None:
         worker = self.worker(1)
         row = worker.regenerated(self._other())

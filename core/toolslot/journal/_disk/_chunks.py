@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import cast
 
 from toolslot._errors import JournalCorrupt
 from toolslot.journal._disk import _keys as keys
@@ -64,8 +65,8 @@ def resolve(reader: Reader, near: str, data: object) -> object:
         JournalCorrupt: chunks are missing or damaged.
     """
     if not isinstance(data, dict) or "chunks" not in data:
-        return data
-    outer = Fields(data, "reference")
+        return cast("object", data)
+    outer = Fields(cast("object", data), "reference")
     fields = Fields(outer.take("chunks"), "reference")
     digest, count, size = fields.text("digest"), fields.integer("count"), fields.integer("size")
     fields.done()

@@ -67,6 +67,8 @@ class CommitLock:
                     ) from error
             else:
                 return True
+        if deadline - time.monotonic() <= 0:
+            return False
         # Waiting in the kernel is fair and prompt, but has no deadline: a thread of its own waits there.
         if self._helper is None:
             self._helper = _Helper(self._descriptor)
@@ -82,6 +84,14 @@ class CommitLock:
             f"the journal's lock {self._path} was not free within {timeout:g} s; it is held by {held}. Nothing was written."
             " Try again; if that process is stopped, continue or end it."
         )
+
+    def in_place(self) -> bool:
+        """Whether the file at the path still is the one that this object locks."""
+        try:
+            here = os.stat(self._path)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(here, os.fstat(self._descriptor))
 
     def read_id(self) -> str:
         """The journal id in the lock file, "" before the journal is complete."""

@@ -9,8 +9,9 @@ from contextlib import suppress
 
 from toolslot._errors import JournalCorrupt, JournalError, JournalFull, JournalIOError
 from toolslot.journal._disk._items import WriteItem, answer, refuse
-from toolslot.journal._disk._store import Store
+from toolslot.journal._disk._read_store import ReadStore
 from toolslot.journal._disk._transaction import FULL_GROUP, Transaction
+from toolslot.journal._operations import Purge
 
 #: how long a record waits for room on a full disk, before each further try
 _ROOM_DELAYS = (0.05, 0.2, 0.5, 1.0)
@@ -21,7 +22,7 @@ _CHUNKS_PER_COMMIT = 4
 class Committer:
     """Commits operations in the order given, and completes their futures."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ReadStore) -> None:
         self._store = store
         #: nothing is to be committed before this moment (monotonic): the disk was full
         self.not_before = 0.0
@@ -35,7 +36,7 @@ class Committer:
             rest = self._group(items, outcomes)
         except JournalError as error:
             return self._after_failure(items, error, last_try=last_try)
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             # A defect, here or in SQLite's binding. Nobody may be left waiting for it.
             for item in items:
                 refuse(item.future, error)
@@ -141,13 +142,13 @@ def _run(view: Transaction, item: WriteItem) -> _Outcome | None:
         prepared = view.prepare(change.writes)
     except (sqlite3.Error, OSError):
         raise  # the journal could not be read, which is no answer to the operation
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:
         return _Outcome(item.future, None, error, None)
     chunks = prepared.chunks
     if chunks and not item.chunks.issuperset(key for key, _ in chunks):
         item.missing = chunks
         return None
-    dropped_before = len(view.dropped)
     view.apply(prepared)
-    dropped = view.dropped[-1] if len(view.dropped) > dropped_before else None
+    # Also when it was purged before: an earlier purge may have died before all its rows were gone.
+    dropped = item.operation.run_id if isinstance(item.operation, Purge) else None
     return _Outcome(item.future, change.result, change.refusal, dropped)

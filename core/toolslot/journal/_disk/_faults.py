@@ -16,6 +16,7 @@ from toolslot._errors import (
     JournalIOError,
     JournalReadOnly,
     JournalUnavailable,
+    JournalUnsafe,
     JournalUnsupported,
 )
 
@@ -28,6 +29,7 @@ _BY_TEXT: tuple[tuple[str, type[JournalError]], ...] = (
     ("unable to open database file", JournalUnavailable),
     ("disk i/o error", JournalIOError),
     ("malformed", JournalCorrupt),
+    ("could not decode", JournalCorrupt),
     ("file is not a database", JournalCorrupt),
     ("no such column", JournalUnsupported),
 )
@@ -38,6 +40,7 @@ _BY_ERRNO: dict[int | None, type[JournalError]] = {
     errno.EACCES: JournalReadOnly,
     errno.EPERM: JournalReadOnly,
     errno.EIO: JournalIOError,
+    errno.ELOOP: JournalUnsafe,
 }
 _ADVICE: dict[type[JournalError], str] = {
     JournalBusy: (
@@ -54,6 +57,7 @@ _ADVICE: dict[type[JournalError], str] = {
         "whether the record is durable is unknown until the journal is opened again. Look at the system's log for disk errors."
     ),
     JournalCorrupt: "nothing was repaired, recreated or deleted. `toolslot doctor` tells what can still be read.",
+    JournalUnsafe: "a file of the journal was exchanged for a symbolic link. It was not followed, and nothing was recorded.",
     JournalUnsupported: (
         "this SQLite was built without double-quoted text literals, which diskcache 5.6.3 needs: install diskcache-community."
         " Nothing was recorded."

@@ -5,6 +5,7 @@ result must never read as "not run yet".
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from toolslot._errors import JournalCorrupt
 from toolslot._slot import BatchKey, Fence, Manifest, Row, Tenure
@@ -126,7 +127,7 @@ def _segment(reader: Reader, name: str, body: bytes) -> list[Row]:
     items = parse(body)
     if type(items) is not list:
         raise JournalCorrupt(f"the row {name!r} is not a list of facts.")
-    return [row_from_json(resolve(reader, name, item)) for item in items]
+    return [row_from_json(resolve(reader, name, item)) for item in cast("list[object]", items)]
 
 
 def _same_key(asked: BatchKey, stored: BatchKey) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from toolslot._errors import JournalReplaced, JournalTooNew, JournalUnsafe, NotAJournal
 from toolslot.journal._disk import _keys as keys
-from toolslot.journal._disk._cache import COUNTERS, known_setting, open_cache
+from toolslot.journal._disk._cache import known_setting, open_cache
 from toolslot.journal._disk._commit_lock import CommitLock
 from toolslot.journal._disk._place import DATABASE, Place, sync_directory
 from toolslot.journal._disk._table import Reader, Table
@@ -157,15 +157,3 @@ def check_id(place: Place, lock: CommitLock, reader: Reader) -> str:
 def uri(path: str, mode: str) -> str:
     """A file name for SQLite that opens nothing new."""
     return f"file:{quote(os.fsencode(path))}?mode={mode}"
-
-
-__all__ = [
-    "APPLICATION",
-    "COUNTERS",
-    "SCHEMA",
-    "check_id",
-    "create_if_missing",
-    "uri",
-    "verify",
-    "verify_connection",
-]

@@ -9,6 +9,7 @@ import fcntl
 import os
 import re
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from toolslot._errors import JournalUnavailable
@@ -49,10 +50,8 @@ class OwnerLock:
         fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def release(self) -> None:
-        try:
+        with suppress(FileNotFoundError):
             os.unlink(self._path)
-        except FileNotFoundError:
-            pass
         with _process.lock:
             _process.held.discard(self._path)
         os.close(self._descriptor)

@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from toolslot._errors import JournalReplaced, JournalUnsafe, JournalUnavailable, NotAJournal
+from toolslot._errors import JournalReplaced, JournalUnavailable, JournalUnsafe, NotAJournal
 
 DATABASE = "cache.db"
+#: what may be there before the lock file, when an opener died early
+_OURS = {".gitignore", "owners"}
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -109,6 +111,9 @@ def prepare(place: Place) -> None:
         _refuse_foreign(place)
     check_safe(place)
     place.owners.mkdir(mode=0o700, exist_ok=True)
+    if not place.directory.exists():
+        # Results may be secrets: they must not get into a repository because the journal lies in a working copy.
+        (place.root / ".gitignore").write_text("*\n", encoding="ascii")
 
 
 def _refuse_foreign(place: Place) -> None:
@@ -116,7 +121,7 @@ def _refuse_foreign(place: Place) -> None:
         raise NotAJournal(
             f"{place.root} is a diskcache directory, not a toolslot journal. It was left alone; name another path."
         )
-    if not os.path.lexists(place.commit_lock) and any(place.root.iterdir()):
+    if not os.path.lexists(place.commit_lock) and not {path.name for path in place.root.iterdir()} <= _OURS:
         raise NotAJournal(
             f"{place.root} holds other files and no toolslot journal. It was left alone; name an empty or a new directory."
         )
@@ -128,7 +133,7 @@ def check_safe(place: Place, *, read_only: bool = False) -> None:
     Raises:
         JournalUnsafe: a file or directory has another owner, is writable for others, or is a symbolic link.
     """
-    for path in (place.root, place.owners, place.directory, *_files(place)):
+    for path in (str(place.root), str(place.owners), str(place.directory), *_files(place)):
         try:
             status = os.lstat(path)
         except FileNotFoundError:

@@ -10,9 +10,11 @@ from toolslot.journal._disk._seal import seal, unseal
 
 # raw = 1 and mode = 1 are diskcache's words for "as it is": the only kind of row that toolslot writes. Expiry and access
 # columns are not looked at, so nothing can hide a row.
-_COLUMNS = "value, mode, filename"
-_GET = f"SELECT {_COLUMNS} FROM Cache WHERE key = ? AND raw = 1"  # noqa: S608
-_SCAN = f"SELECT key, {_COLUMNS} FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY "  # noqa: S608
+_GET = "SELECT value, mode, filename FROM Cache WHERE key = ? AND raw = 1"
+_SCAN = "SELECT key, value, mode, filename FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY key"
+_SCAN_BY_AGE = (
+    "SELECT key, value, mode, filename FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY rowid"
+)
 _SIZES = "SELECT rowid, length(value) FROM Cache WHERE key >= ? AND key < ? AND raw = 1 LIMIT ?"
 
 
@@ -34,15 +36,15 @@ class Reader:
 
     def scan(self, bounds: tuple[str, str]) -> list[tuple[str, bytes]]:
         """Keys from the first bound on and before the second, in key order, with their unsealed values."""
-        return [(key, unseal(key, _plain(key, *row))) for key, *row in self._execute(_SCAN + "key", bounds)]
+        return [(key, unseal(key, _plain(key, *row))) for key, *row in self._execute(_SCAN, bounds)]
 
     def scan_raw(self, bounds: tuple[str, str]) -> list[tuple[str, bytes]]:
         """Like `scan`, but sealed."""
-        return [(key, _plain(key, *row)) for key, *row in self._execute(_SCAN + "key", bounds)]
+        return [(key, _plain(key, *row)) for key, *row in self._execute(_SCAN, bounds)]
 
     def scan_by_age(self, bounds: tuple[str, str]) -> list[bytes]:
         """The unsealed values, in the order in which the rows were first written."""
-        return [unseal(key, _plain(key, *row)) for key, *row in self._execute(_SCAN + "rowid", bounds)]
+        return [unseal(key, _plain(key, *row)) for key, *row in self._execute(_SCAN_BY_AGE, bounds)]
 
 
 class Table(Reader):

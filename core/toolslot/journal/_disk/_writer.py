@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from toolslot._errors import JournalClosed, JournalError
 from toolslot.journal._disk._committer import Committer
 from toolslot.journal._disk._items import Item, Park, ReadItem, Stop, WriteItem, answer, log, refuse
-from toolslot.journal._disk._store import Store
+from toolslot.journal._disk._read_store import ReadStore
 
 #: operations in one commit at most
 _GROUP = 256
@@ -26,7 +26,7 @@ class Writer:
     `atexit` (see `_processes`) lets it finish what was queued.
     """
 
-    def __init__(self, name: str, open_store: Callable[[], Store]) -> None:
+    def __init__(self, name: str, open_store: Callable[[], ReadStore]) -> None:
         self._name = name
         self._open_store = open_store
         self._queue: SimpleQueue[Item] = SimpleQueue()
@@ -37,6 +37,8 @@ class Writer:
         self._backlog: list[WriteItem] = []
         self._reads: list[ReadItem] = []
         self._control: Park | Stop | None = None
+        self._store: ReadStore
+        self._committer: Committer
         self._deletions: dict[str, list[tuple[Future[object], object]]] = {}
 
     def start(self) -> None:
@@ -80,12 +82,18 @@ class Writer:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def abandon(self) -> None:
+        """In a forked child: never let SQLite close what the parent has open. Not even at the end of the interpreter, where every
+        object goes that is not counted once more than it is known.
+        """
+        _keep_for_ever(self)
+
     # --- the thread -----------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
             self._store = self._open_store()
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             self._ended = True
             self._refuse_queued()
             self._opened.set_exception(error)
@@ -158,7 +166,7 @@ class Writer:
                         answers.append((item, item.read(view), None))
                     except JournalError as error:
                         answers.append((item, None, error))
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             for item in reads:
                 refuse(item.future, error)
             return
@@ -233,8 +241,8 @@ class Writer:
                         f"Run {run_id!r} is purged; its rows are deleted when the journal is opened again."
                     ),
                 )
-        for item in (*self._backlog, *self._reads):
-            refuse(item.future, self._closed("Nothing was recorded by this operation."))
+        for future in [item.future for item in self._backlog] + [item.future for item in self._reads]:
+            refuse(future, self._closed("Nothing was recorded by this operation."))
         self._refuse_queued()
 
     def _refuse_queued(self) -> None:
@@ -250,3 +258,15 @@ class Writer:
 
     def _closed(self, consequence: str) -> JournalClosed:
         return JournalClosed(f"the journal {self._name} was closed. {consequence}")
+
+
+def _keep_for_ever(thing: object) -> None:
+    try:
+        import ctypes
+    except ImportError:
+        _kept.append(thing)
+    else:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+_kept: list[object] = []

@@ -1,0 +1,133 @@
+"""The open database for reading: what the writing store is built on, and all that a read-only journal has."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from toolslot._errors import JournalReadOnly, JournalUnavailable
+from toolslot.journal._disk._faults import translate
+from toolslot.journal._disk._opening import uri, verify_connection
+from toolslot.journal._disk._place import Place, check_safe
+from toolslot.journal._disk._states import States
+from toolslot.journal._disk._table import Reader
+from toolslot.journal._disk._transaction import Transaction
+from toolslot.journal._disk._view import Snapshot
+
+_SQLITE_TIMEOUT = 5.0
+
+
+class ReadStore:
+    """Reads from snapshots and refuses everything else. Made and used by one thread only, the writer's."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.states = States()
+        with self._translated():
+            self._open()
+
+    def _open(self) -> None:
+        check_safe(self.place, read_only=True)
+        self.connection = open_for_reading(self.place)
+        self.reader = Reader(self.connection)
+
+    @contextmanager
+    def snapshot(self) -> Generator[Snapshot]:
+        """Read, without any lock: writers do not wait for it, nor it for them."""
+        with self._translated():
+            self._ready()
+            view = Snapshot(self.reader, self.states)
+            self.connection.execute("BEGIN")
+            try:
+                yield view
+            finally:
+                self.connection.execute("ROLLBACK")
+            view.keep()
+
+    def _ready(self) -> None:
+        """Called before every transaction."""
+
+    @contextmanager
+    def transaction(self) -> Generator[Transaction]:
+        """Refuses."""
+        raise self._refusal()
+        yield
+
+    def add_chunks(self, chunks: tuple[tuple[str, bytes], ...]) -> None:
+        """Refuses."""
+        raise self._refusal()
+
+    def _refusal(self) -> JournalReadOnly:
+        return JournalReadOnly(
+            f"the journal {self.place.root} was opened with read_only=True. Nothing was recorded; open it without, to write."
+        )
+
+    @contextmanager
+    def _translated(self) -> Generator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise translate(error, str(self.place.root)) from error
+
+    def reconnect(self) -> None:
+        """Open the database anew, after an error."""
+        self.states.clear()
+        with self._translated():
+            self.connection.close()
+            self._open()
+
+    # --- upkeep, of which a reader has none ---------------------------------------------------------------------
+
+    @property
+    def checkpoint_due(self) -> bool:
+        return False
+
+    @property
+    def checkpoint_wanted(self) -> bool:
+        return False
+
+    def checkpoint(self, *, truncate: bool = False, timeout: float | None = None) -> None:
+        """Refuses."""
+        raise self._refusal()
+
+    def deletions(self) -> list[str]:
+        """The runs whose rows this process must delete."""
+        return []
+
+    def delete_piece(self, run_id: str) -> bool:
+        """Refuses."""
+        raise self._refusal()
+
+    def vacuum_piece(self) -> bool:
+        """Refuses."""
+        raise self._refusal()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        with self._translated():
+            self.connection.close()
+
+
+def open_for_reading(place: Place) -> sqlite3.Connection:
+    """A connection that can change nothing, for the calling thread.
+
+    Raises:
+        JournalUnavailable: there is no journal.
+    """
+    if not os.path.exists(place.database):
+        raise JournalUnavailable(f"there is no journal in {place.root} to read. Check the path.")
+    target = uri(place.database, "ro")
+    if not os.path.exists(place.wal) and not os.access(place.directory, os.W_OK):
+        # Nobody has it open, and SQLite could not make the files it needs to share it: read it as it lies.
+        target += "&immutable=1"
+    connection = sqlite3.connect(target, uri=True, timeout=_SQLITE_TIMEOUT, isolation_level=None)
+    try:
+        for setting in ("trusted_schema=0", "cell_size_check=1", "mmap_size=0", "query_only=1"):
+            connection.execute(f"PRAGMA {setting}")
+        verify_connection(place, connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,127 @@
+"""What a process has of a journal, opened at the first use and anew in every forked child."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from dataclasses import dataclass, field, replace
+
+from toolslot._errors import JournalClosed
+from toolslot._identity import Owner, ProcessIdentity
+from toolslot.journal._disk._faults import translate
+from toolslot.journal._disk._filesystem import check
+from toolslot.journal._disk._items import Stop, log
+from toolslot.journal._disk._place import Place, prepare
+from toolslot.journal._disk._read_store import ReadStore
+from toolslot.journal._disk._store import Options, Store
+from toolslot.journal._disk._writer import Writer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """Under which terms a journal is opened."""
+
+    options: Options
+    allow_network: bool = False
+    read_only: bool = False
+    #: a token of its own lets two journals of one process behave like two processes
+    own_identity: bool = False
+
+
+@dataclass(slots=True)
+class Core:
+    """An open journal in one process."""
+
+    pid: int
+    process: ProcessIdentity
+    writer: Writer
+    enlisted: set[Owner] = field(default_factory=lambda: set())
+
+
+class Session:
+    """Opens and ends the `Core` of the current process. A `Member` of the process's journals."""
+
+    def __init__(self, place: Place, terms: Terms) -> None:
+        self.place = place
+        self.terms = terms
+        self._lock = threading.Lock()
+        self._core: Core | None = None
+        self._closed = False
+
+    def live(self) -> Core:
+        """What this process has open.
+
+        Raises:
+            JournalClosed: the journal was closed.
+            JournalError: it cannot be opened.
+        """
+        core = self._core
+        if core is not None and core.pid == os.getpid():
+            return core
+        if core is not None:
+            self.forget()  # forked past Python's own fork
+        with self._lock:
+            if self._closed:
+                raise JournalClosed(f"the journal {self.place.root} was closed; open it again to use it.")
+            if self._core is None:
+                self._core = self._start()
+            return self._core
+
+    def _start(self) -> Core:
+        place, terms = self.place, self.terms
+        if not terms.read_only:
+            try:
+                prepare(place)
+            except OSError as error:
+                raise translate(error, str(place.root)) from error
+        durable = terms.options.synchronous > 1 and not terms.read_only
+        check(place.root, allow_network=terms.allow_network, durable=durable)
+        process = ProcessIdentity.current()
+        if terms.own_identity:
+            process = replace(process, token=secrets.token_hex(8))
+
+        def open_store() -> ReadStore:
+            return ReadStore(place) if terms.read_only else Store(place, terms.options, process.token)
+
+        writer = Writer(str(place.root), open_store)
+        writer.start()
+        return Core(os.getpid(), process, writer)
+
+    def end(self, timeout: float | None = None) -> None:
+        """Write what is queued and let go of everything; wait for that up to `timeout` seconds."""
+        with self._lock:
+            core, self._core, self._closed = self._core, None, True
+        if core is None or core.pid != os.getpid():
+            return
+        core.writer.put(Stop())
+        if not core.writer.is_current_thread() and not core.writer.join(timeout):
+            log.warning(
+                "the journal %s did not come to an end within %s s; what was not acknowledged may be lost",
+                self.place.root,
+                timeout,
+            )
+
+    def present(self) -> Core | None:
+        """What is open, without opening it."""
+        return self._core
+
+    # --- Member -------------------------------------------------------------------------------------------------
+
+    def running(self) -> Writer | None:
+        return None if self._core is None else self._core.writer
+
+    def enlisted(self, owner: Owner) -> bool | None:
+        core = self._core
+        if core is None or owner.process != core.process or self.terms.read_only:
+            return None
+        return owner in core.enlisted
+
+    def forget(self) -> None:
+        self._lock = threading.Lock()
+        core, self._core = self._core, None
+        if core is not None:
+            core.writer.abandon()
+
+    def finish(self, timeout: float) -> None:
+        self.end(timeout)
