@@ -54,16 +54,15 @@ class Answers:
         before = max(self._length + 1 - len(own), 0)
         view = [None] * before + own
         self._views[asker] = (view, before)
-        nested = self._size if isinstance(asker, int) else 0
-        first = asker if isinstance(asker, int) else 0
+        counters: dict[str, Any] = {}
+        if isinstance(asker, int):
+            # LangGraph numbers nested graphs and tasks in the order they come; calls that are replayed do not come any more.
+            for name in ("subgraph_counter", "call_counter"):
+                counters[name] = itertools.count(asker, self._size).__next__
         scratchpad = replace(
             self._scratchpad,
             interrupt_counter=itertools.count(before).__next__,
-            # Nested graphs and tasks are numbered per task in the order they come; recorded calls do not come any more.
-            subgraph_counter=itertools.count(first, nested).__next__
-            if nested
-            else self._scratchpad.subgraph_counter,
-            call_counter=itertools.count(first, nested).__next__ if nested else self._scratchpad.call_counter,
+            **counters,
             resume=view,
             get_null_resume=self._scratchpad.get_null_resume if asker == self._asked else _nothing,
         )

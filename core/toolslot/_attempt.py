@@ -75,7 +75,7 @@ class Attempt:
     def _permit(self) -> Steps[Permit]:
         # Dies here: the slot is RESERVED, and is simply run on resume.
         live, engine, deadline = self._live, self._engine, self._entry.deadline
-        demand = engine.demand(live.key, self._entry.spec.tool, live.limit)
+        demand = live.demand(self._entry.spec.tool)
         try:
             permit: Permit = yield Acquire(engine.pool, demand, deadline)
         except TimeoutError:

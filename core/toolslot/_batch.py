@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import replace
 from types import TracebackType
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from typing_extensions import Self
 
@@ -112,15 +112,30 @@ class BatchRun:
         """
         return drive(self._entry(index, fn, is_error, offload).steps())
 
+    @overload
     async def acall(
         self,
         index: int,
-        fn: Callable[[], Awaitable[T] | T],
+        fn: Callable[[], Awaitable[T]],
+        *,
+        is_error: Callable[[T], bool] | None = None,
+        offload: None = None,
+    ) -> T: ...
+
+    @overload
+    async def acall(
+        self, index: int, fn: Callable[[], T], *, is_error: Callable[[T], bool] | None = None, offload: Executor
+    ) -> T: ...
+
+    async def acall(
+        self,
+        index: int,
+        fn: Callable[[], object],
         *,
         is_error: Callable[[T], bool] | None = None,
         offload: Executor | None = None,
     ) -> T:
-        """As `call`, for a `fn` that returns an awaitable, or for a sync one with `offload`."""
+        """As `call`, for a `fn` that returns an awaitable, or for a sync one that runs in `offload`."""
         return await adrive(self._entry(index, fn, is_error, offload).steps())
 
     def _entry(

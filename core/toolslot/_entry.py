@@ -80,7 +80,10 @@ class Entry(Generic[T]):
                     self.live.leave(active, error)
 
     def _replayable(self) -> bool:
-        action = _plan.plan(self.slot, self.spec, self.policy, _plan.Standing.TAKEN, closed=self.live.closed)
+        slot = self.slot
+        if slot.state is not SlotState.FAILED and not slot.final and slot.delivered is None:
+            return False  # the usual case, decided cheaply
+        action = _plan.plan(slot, self.spec, self.policy, _plan.Standing.TAKEN, closed=self.live.closed)
         return isinstance(action, _plan.Replay) and self.index not in self.live.unrecorded
 
     # --- the loop -------------------------------------------------------------------------------------------------------

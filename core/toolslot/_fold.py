@@ -34,9 +34,15 @@ def fold_slot(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord:
     itself the reason for the loss. Evidence never says which attempt is the newest, and is shown for every
     attempt of the generation.
     """
-    generation = max((row.generation for row in rows if not isinstance(row, Evidence)), default=1)
+    if not rows:
+        return SlotRecord(spec=spec)
+    generation = 1
+    for row in rows:
+        if row.generation > generation and not isinstance(row, Evidence):
+            generation = row.generation
     steps: list[AttemptRow] = []
     evidence: list[Evidence] = []
+    attempt = 0
     for row in rows:
         if row.generation != generation:
             continue
@@ -46,7 +52,7 @@ def fold_slot(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord:
             evidence.append(row)
         else:
             steps.append(row)
-    attempt = max((row.attempt for row in steps), default=0)
+            attempt = max(attempt, row.attempt)
     newest = _Attempt(row for row in steps if row.attempt == attempt)
     return newest.record(spec, generation, attempt, len(rows), tuple(evidence))
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._engine import Engine, log
 from toolslot._errors import BatchBusy, BatchMismatch, Fenced, ToolslotError
 from toolslot._events import BatchEvent, CallMetrics, EventKind
 from toolslot._plan import Standing
+from toolslot._pool import Demand
 from toolslot._slot import (
     Batch,
     BatchKey,
@@ -36,14 +36,35 @@ from toolslot.journal import Adopt, Append, OwnerState, Release, Reserve, TakeOv
 _FIRST_POLL, _LAST_POLL = 0.005, 0.25
 
 
-@dataclass(eq=False, slots=True)
 class Active:
-    """One entrant at work on a slot. Others wait for `done`; its value is the error they share, or None to look at the slot again."""
+    """One entrant at work on a slot. Others wait for `done()`; its value is the error they share, or None to look at the slot again."""
 
-    index: int
-    done: Future[BaseException | None] = field(default_factory=lambda: Future[BaseException | None]())
-    #: the attempt's code runs on in a thread of its own after its entrant has gone
-    detached: bool = False
+    __slots__ = ("_done", "_error", "_lock", "_over", "detached", "index")
+
+    def __init__(self, index: int, lock: threading.Lock) -> None:
+        self.index = index
+        #: the attempt's code runs on in a thread of its own after its entrant has gone
+        self.detached = False
+        self._lock = lock
+        self._over = False
+        self._error: BaseException | None = None
+        self._done: Future[BaseException | None] | None = None  # made when somebody waits: hardly anybody does
+
+    def done(self) -> Future[BaseException | None]:
+        """Completes when the attempt is over."""
+        with self._lock:
+            if self._done is None:
+                self._done = Future()
+                if self._over:
+                    self._done.set_result(self._error)
+            return self._done
+
+    def end(self, error: BaseException | None) -> None:
+        with self._lock:
+            self._over, self._error = True, error
+            done = self._done
+        if done is not None:
+            done.set_result(error)
 
 
 class LiveBatch:
@@ -71,6 +92,7 @@ class LiveBatch:
         self.on_idle: Callable[[LiveBatch], None] = lambda _: None
         self._batch = batch
         self._specs = specs
+        self._demands: dict[str, Demand] = {}
         self._claiming: Future[None] | None = None
         self._released = False
 
@@ -215,6 +237,13 @@ class LiveBatch:
         yield Await(self.write(row))
         self.engine.emit(EventKind.UNKNOWN, self.key, self.slots[index], detail=_reason(self.slots[index]))
 
+    def demand(self, tool: str) -> Demand:
+        """What a call of this tool needs to run; calls of one tool share it."""
+        demand = self._demands.get(tool)
+        if demand is None:
+            demand = self._demands[tool] = self.engine.demand(self.key, tool, self.limit)
+        return demand
+
     # --- entrants -------------------------------------------------------------------------------------------------------
 
     def enter(self, index: int) -> tuple[Active, bool]:
@@ -223,7 +252,7 @@ class LiveBatch:
             there = self.active.get(index)
             if there is not None:
                 return there, False
-            mine = self.active[index] = Active(index)
+            mine = self.active[index] = Active(index, self.lock)
             return mine, True
 
     def running(self) -> list[Active]:
@@ -235,13 +264,13 @@ class LiveBatch:
         """The entrant is through, or the thread it left behind has ended."""
         with self.lock:
             self.active.pop(active.index, None)
-        active.done.set_result(error)
+        active.end(error)
         self.maybe_release()
 
     def joining(self, active: Active) -> Steps[None]:
         """Wait for the entrant that is at work; its error is ours too."""
         try:
-            error = yield Await(active.done, self.engine.limits.busy_timeout)
+            error = yield Await(active.done(), self.engine.limits.busy_timeout)
         except TimeoutError:
             raise self.busy() from None
         if error is not None:

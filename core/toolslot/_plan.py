@@ -114,6 +114,8 @@ def plan(slot: SlotRecord, presented: SlotSpec, policy: ToolPolicy, standing: St
 
 def mismatch(recorded: SlotSpec, presented: SlotSpec) -> tuple[str, ...]:
     """Which parts of the guard differ: the tool, the arguments' digest, the framework's call id."""
+    if recorded.digest == presented.digest and recorded.tool == presented.tool and recorded.call_id == presented.call_id:
+        return ()
     pairs = {
         "tool": (recorded.tool, presented.tool),
         "arguments": (recorded.digest, presented.digest),

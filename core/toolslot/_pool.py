@@ -12,7 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from toolslot._policy import Rate
 
@@ -51,13 +51,32 @@ class Permit:
             permit = permit.parent
 
 
-@dataclass(eq=False, slots=True)
 class Ticket:
-    """A place in the queue; `granted` completes with the permit."""
+    """A place in the queue. `permit` is there once it is granted; `granted()` completes with it."""
 
-    demand: Demand
-    parent: Permit | None
-    granted: Future[Permit] = field(default_factory=lambda: Future[Permit]())
+    __slots__ = ("_granted", "_lock", "demand", "parent", "permit")
+
+    def __init__(self, demand: Demand, parent: Permit | None, lock: threading.Lock) -> None:
+        self.demand = demand
+        self.parent = parent
+        self.permit: Permit | None = None
+        self._lock = lock
+        self._granted: Future[Permit] | None = None  # made when somebody has to wait
+
+    def granted(self) -> Future[Permit]:
+        with self._lock:
+            if self._granted is None:
+                self._granted = Future()
+                if self.permit is not None:
+                    self._granted.set_result(self.permit)
+            return self._granted
+
+    def tell(self) -> None:
+        """Wake who waits; called outside the lock, for completing a future runs its callbacks."""
+        with self._lock:
+            granted = self._granted
+        if granted is not None and self.permit is not None and not granted.done():
+            granted.set_result(self.permit)
 
 
 class Pool:
@@ -81,13 +100,13 @@ class Pool:
         parent = _current.get()
         while parent is not None and parent.released:
             parent = parent.parent  # a background task may outlive the call that began it
-        ticket = Ticket(demand, parent)
+        ticket = Ticket(demand, parent, self._lock)
         with self._lock:
             if parent is not None:
                 parent.children += 1
             queue = self._queues.get(demand.batch)
             if not queue and self._grantable(ticket):
-                granted = [(ticket, self._grant(ticket))]
+                granted = [self._grant(ticket)]
             else:
                 if queue is None:
                     queue = self._queues[demand.batch] = deque()
@@ -106,8 +125,8 @@ class Pool:
                 self._forget_empty(ticket.demand.batch)
                 if ticket.parent is not None:
                     ticket.parent.children -= 1
-        if not waiting and ticket.granted.done():
-            self.release(ticket.granted.result())
+        if not waiting and ticket.permit is not None:
+            self.release(ticket.permit)
 
     def release(self, permit: Permit) -> None:
         """Give the permit back, once."""
@@ -155,9 +174,9 @@ class Pool:
 
     # --- decisions; all under the lock ----------------------------------------------------------------------------------
 
-    def _scan(self) -> list[tuple[Ticket, Permit]]:
+    def _scan(self) -> list[Ticket]:
         """One grant per batch and round, until nothing more is possible."""
-        granted: list[tuple[Ticket, Permit]] = []
+        granted: list[Ticket] = []
         progress = True
         while progress and self._queues:
             progress = False
@@ -166,7 +185,7 @@ class Pool:
                 if ticket is None:
                     continue
                 self._queues[batch].remove(ticket)
-                granted.append((ticket, self._grant(ticket)))
+                granted.append(self._grant(ticket))
                 self._queues.move_to_end(batch)
                 self._forget_empty(batch)
                 progress = True
@@ -216,7 +235,7 @@ class Pool:
             return 0.0
         return starts[-rate.calls] + rate.per - now
 
-    def _grant(self, ticket: Ticket) -> Permit:
+    def _grant(self, ticket: Ticket) -> Ticket:
         demand = ticket.demand
         full = demand.process_limit is not None and self._counted >= demand.process_limit
         permit = Permit(demand, ticket.parent, borrowed=full)
@@ -232,7 +251,8 @@ class Pool:
             starts.append(self._clock())
             while len(starts) > demand.rate.calls:
                 starts.popleft()
-        return permit
+        ticket.permit = permit
+        return ticket
 
     def _forget_empty(self, batch: Hashable) -> None:
         if not self._queues[batch]:
@@ -243,10 +263,9 @@ def _may_borrow(ticket: Ticket) -> bool:
     return ticket.parent is not None and not ticket.parent.lent
 
 
-def _hand_out(granted: list[tuple[Ticket, Permit]]) -> None:
-    # Outside the lock: completing a future runs its callbacks.
-    for ticket, permit in granted:
-        ticket.granted.set_result(permit)
+def _hand_out(granted: list[Ticket]) -> None:
+    for ticket in granted:
+        ticket.tell()
 
 
 def enter_permit(permit: Permit) -> Callable[[], None]:

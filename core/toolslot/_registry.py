@@ -39,7 +39,7 @@ class Registry:
     def drain(self, timeout: float | None) -> bool:
         """Wait until no call runs in any batch of this journal; whether that came to pass within `timeout` seconds."""
         with self._lock:
-            waiting = [active.done for live in self._live.values() for active in live.running()]
+            waiting = [active.done() for live in self._live.values() for active in live.running()]
         return not wait(waiting, timeout).not_done
 
     def __len__(self) -> int:

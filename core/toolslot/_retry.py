@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, cast, runtime_checkable
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from toolslot._errors import InvalidSetting
 
@@ -31,9 +31,10 @@ class RetryState:
     kwargs: dict[str, object] = field(default_factory=lambda: {})
 
 
-Stop: TypeAlias = "Callable[[RetryState], bool]"
-Wait: TypeAlias = "Callable[[RetryState], float]"
-ShouldRetry: TypeAlias = "Callable[[RetryState], bool]"
+# They are given a `RetryState`. The parameter is Any because tenacity's own are annotated with its class, not with what they read of it.
+Stop: TypeAlias = "Callable[[Any], bool]"
+Wait: TypeAlias = "Callable[[Any], float]"
+ShouldRetry: TypeAlias = "Callable[[Any], bool]"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -158,12 +158,12 @@ def _result(future: Future[T], timeout: float | None) -> T:
 def _acquire(step: Acquire) -> Permit:
     ticket = step.pool.request(step.demand)
     try:
-        while not ticket.granted.done():
+        while ticket.permit is None:
             try:
-                return _result(ticket.granted, _patience(step))
+                return _result(ticket.granted(), _patience(step))
             except TimeoutError:
                 _check_deadline(step, ticket)
-        return ticket.granted.result()
+        return ticket.permit
     except BaseException:
         step.pool.cancel(ticket)
         raise
@@ -172,12 +172,12 @@ def _acquire(step: Acquire) -> Permit:
 async def _aacquire(step: Acquire) -> Permit:
     ticket = step.pool.request(step.demand)
     try:
-        while not ticket.granted.done():
+        while ticket.permit is None:
             try:
-                return await wait_for(ticket.granted, _patience(step))
+                return await wait_for(ticket.granted(), _patience(step))
             except TimeoutError:
                 _check_deadline(step, ticket)
-        return ticket.granted.result()
+        return ticket.permit
     except BaseException:
         step.pool.cancel(ticket)
         raise
@@ -196,7 +196,7 @@ def _patience(step: Acquire) -> float | None:
 
 
 def _check_deadline(step: Acquire, ticket: Ticket) -> None:
-    if step.deadline is not None and time.monotonic() >= step.deadline and not ticket.granted.done():
+    if step.deadline is not None and time.monotonic() >= step.deadline and ticket.permit is None:
         raise TimeoutError
 
 

@@ -38,10 +38,14 @@ KEY = BatchKey("run", "batch")
 CALLS = 2
 S = SlotState
 
-owners = st.integers(0, 1)
+#: mostly whoever was last given an epoch, sometimes the other one
+owners = st.sampled_from(["holder"] * 7 + ["other"])
 indexes = st.integers(0, CALLS - 1)
+#: a call that something can be said about: mostly one that runs or has run, if there is one
+touched = st.sampled_from(["running", "running", "escaped or unknown", "first", "last"])
+reasons = st.sampled_from([Reason.ESCAPED, Reason.ESCAPED, *Reason])
 #: which attempt a row is about, seen from the slot's newest
-offsets = st.sampled_from([0, 0, 0, 0, 1, -1])
+offsets = st.sampled_from([0] * 8 + [1, -1])
 
 
 class _About(TypedDict):
@@ -79,6 +83,7 @@ class TwoOwners(RuleBasedStateMachine):
         self.journals = [MemoryJournal(store), MemoryJournal(store)]
         self.owners = [Owner(process=self.journals[0].process, token=f"owner {i}") for i in range(2)]
         self.epochs = [0, 0]
+        self.holder = 0
         self.epoch = 1
         self.held = True
         self.closed = False
@@ -87,18 +92,18 @@ class TwoOwners(RuleBasedStateMachine):
         self.finals: dict[int, tuple[object, ...]] = {}
         self.now = 0.0
 
-    @initialize(owner=owners)
-    def reserve(self, owner: int) -> None:
+    @initialize()
+    def reserve(self) -> None:
         args = Payload(codec="j", data=b"{}")
         specs = tuple(SlotSpec(index=i, tool="pay", call_id="", digest=None, args=args) for i in range(CALLS))
         manifest = Manifest(key=KEY, specs=specs, created=0.0)
-        self.do(owner, Reserve(manifest=manifest, owner=self.owners[owner], at=0.0))
-        self.epochs[owner] = 1
+        self.do("holder", Reserve(manifest=manifest, owner=self.owners[0], at=0.0))
+        self.epochs[0] = 1
 
     # --- the owners -----------------------------------------------------------------------------------------
 
-    @rule(owner=owners, index=indexes, offset=st.sampled_from([1, 1, 1, 1, 0, 2]))
-    def start(self, owner: int, index: int, offset: int) -> None:
+    @rule(owner=owners, index=indexes, offset=st.sampled_from([1] * 8 + [0, 2]))
+    def start(self, owner: str, index: int, offset: int) -> None:
         slot, current = self.model[index], self.current(owner)
         attempt = slot.attempt + offset
         row = Started(**self.about(owner, index, attempt), queued_at=self.now)
@@ -113,51 +118,59 @@ class TwoOwners(RuleBasedStateMachine):
             self.write(owner, row)
             self.moves(index, S.RUNNING, attempt=attempt)
 
-    @rule(owner=owners, index=indexes, offset=offsets, failed=st.booleans(), escaped=st.booleans())
-    def finish(self, owner: int, index: int, offset: int, failed: bool, escaped: bool) -> None:
+    @rule(owner=owners, call=touched, offset=offsets, how=st.sampled_from(["done", "failed", "escaped"]))
+    def finish(self, owner: str, call: str, offset: int, how: str) -> None:
+        index = self.index(call)
+        failed, escaped = how != "done", how == "escaped"
         slot = self.model[index]
         data = f"result {self.now}".encode()
         row = Finished(
             **self.about(owner, index, slot.attempt + offset),
             outcome=Payload(codec="s", data=data),
             failed=failed,
-            escaped=failed and escaped,
+            escaped=escaped,
         )
         doubtful = slot.state is S.UNKNOWN and slot.reason in (Reason.TIMED_OUT, Reason.CANCELLED)
         in_time = offset == 0 and (slot.state is S.RUNNING or doubtful)
         if self.current(owner) and not self.closed and in_time:
             self.write(owner, row)
-            self.moves(index, S.FAILED if failed else S.SUCCEEDED, outcome=data, escaped=row.escaped)
+            self.moves(index, S.FAILED if failed else S.SUCCEEDED, outcome=data, escaped=escaped)
         else:
             self.refused(owner, row, Fenced)
             slot.late.append(data)
             slot.versions += 1
 
-    @rule(owner=owners, index=indexes, offset=offsets, reason=st.sampled_from(Reason))
-    def lose(self, owner: int, index: int, offset: int, reason: Reason) -> None:
+    @rule(owner=owners, call=touched, offset=offsets, reason=reasons)
+    def lose(self, owner: str, call: str, offset: int, reason: Reason) -> None:
+        index = self.index(call)
         slot = self.model[index]
         row = Lost(**self.about(owner, index, slot.attempt + offset), reason=reason)
         doubted = slot.state is S.FAILED and slot.escaped and reason is Reason.ESCAPED
         if self.said(owner, row, offset == 0 and (slot.state is S.RUNNING or doubted)):
             self.moves(index, S.UNKNOWN, reason=reason, outcome=slot.outcome)
 
-    @rule(owner=owners, index=indexes, offset=offsets)
-    def withdraw(self, owner: int, index: int, offset: int) -> None:
+    @rule(owner=owners, call=touched, offset=offsets)
+    def withdraw(self, owner: str, call: str, offset: int) -> None:
+        index = self.index(call)
         slot = self.model[index]
         row = Withdrawn(**self.about(owner, index, slot.attempt + offset), why="")
         if self.said(owner, row, offset == 0 and slot.state in (S.RUNNING, S.UNKNOWN)):
             self.moves(index, S.RESERVED)
 
-    @rule(owner=owners, index=indexes, offset=offsets)
-    def pause(self, owner: int, index: int, offset: int) -> None:
+    @rule(owner=owners, call=touched, offset=offsets)
+    def pause(self, owner: str, call: str, offset: int) -> None:
+        index = self.index(call)
         slot = self.model[index]
         row = Paused(**self.about(owner, index, slot.attempt + offset))
         if self.said(owner, row, offset == 0 and slot.state is S.RUNNING):
             self.moves(index, S.WAITING)
 
-    @rule(owner=owners, closed=st.sampled_from([False, False, False, True]))
-    def release(self, owner: int, closed: bool) -> None:
-        operation = Release(key=KEY, epoch=self.epochs[owner], closed=closed)
+    @rule(owner=owners, how=st.sampled_from(["not yet"] * 6 + ["let go", "close"]))
+    def release(self, owner: str, how: str) -> None:
+        if how == "not yet":  # else little would ever happen in between
+            return
+        closed = how == "close"
+        operation = Release(key=KEY, epoch=self.epochs[self.number(owner)], closed=closed)
         if not self.current(owner):
             self.raises(owner, operation, Fenced)
             return
@@ -165,10 +178,10 @@ class TwoOwners(RuleBasedStateMachine):
         self.held, self.closed = False, self.closed or closed
 
     @rule(owner=owners, behind=st.sampled_from([0, 0, 0, 1]), force=st.booleans())
-    def take_over(self, owner: int, behind: int, force: bool) -> None:
+    def take_over(self, owner: str, behind: int, force: bool) -> None:
         operation = TakeOver(
             key=KEY,
-            owner=self.owners[owner],
+            owner=self.owners[self.number(owner)],
             expected_epoch=self.epoch - behind,
             at=self.tick(),
             why="",
@@ -180,7 +193,8 @@ class TwoOwners(RuleBasedStateMachine):
             assert record == before
             return
         self.epoch += 1
-        self.epochs[owner], self.held = self.epoch, True
+        self.holder = self.number(owner)
+        self.epochs[self.holder], self.held = self.epoch, True
         reason = Reason.TAKEN_OVER if force else Reason.OWNER_DIED
         for index, slot in enumerate(self.model):
             if slot.state is S.RUNNING:
@@ -190,8 +204,9 @@ class TwoOwners(RuleBasedStateMachine):
 
     # --- the operator ---------------------------------------------------------------------------------------
 
-    @rule(index=indexes, verdict=st.sampled_from(Verdict), behind=st.sampled_from([0, 0, 0, 1]))
-    def decide(self, index: int, verdict: Verdict, behind: int) -> None:
+    @rule(call=touched, verdict=st.sampled_from(Verdict), behind=st.sampled_from([0, 0, 0, 1]))
+    def decide(self, call: str, verdict: Verdict, behind: int) -> None:
+        index = self.index(call)
         slot = self.model[index]
         data = f"decided {self.now}".encode()
         operation = Decide(
@@ -206,11 +221,11 @@ class TwoOwners(RuleBasedStateMachine):
             outcome=None if verdict is Verdict.RERUN else Payload(codec="s", data=data),
         )
         if slot.state is not S.UNKNOWN or behind:
-            self.raises(0, operation, DecisionRefused)
+            self.raises("other", operation, DecisionRefused)
         elif verdict is Verdict.RERUN and self.closed:
-            self.raises(0, operation, BatchClosed)
+            self.raises("other", operation, BatchClosed)
         else:
-            self.acknowledged[index] = self.do(0, operation)
+            self.acknowledged[index] = self.do("other", operation)
             states = {Verdict.DONE: S.SUCCEEDED, Verdict.FAILED: S.FAILED, Verdict.RERUN: S.RESERVED}
             self.moves(index, states[verdict], outcome=None if verdict is Verdict.RERUN else data)
 
@@ -254,15 +269,25 @@ class TwoOwners(RuleBasedStateMachine):
 
     # --- helpers --------------------------------------------------------------------------------------------
 
+    def number(self, owner: str) -> int:
+        return self.holder if owner == "holder" else 1 - self.holder
+
+    def index(self, call: str) -> int:
+        wanted = {"running": [S.RUNNING], "escaped or unknown": [S.UNKNOWN, S.FAILED]}.get(call, [])
+        found = [index for index, slot in enumerate(self.model) if slot.state in wanted]
+        return found[0] if found else (CALLS - 1 if call == "last" else 0)
+
     def tick(self) -> float:
         self.now += 1.0
         return self.now
 
-    def about(self, owner: int, index: int, attempt: int) -> _About:
-        return _About(index=index, generation=1, attempt=attempt, epoch=self.epochs[owner], at=self.tick())
+    def about(self, owner: str, index: int, attempt: int) -> _About:
+        return _About(
+            index=index, generation=1, attempt=attempt, epoch=self.epochs[self.number(owner)], at=self.tick()
+        )
 
-    def current(self, owner: int) -> bool:
-        return self.epochs[owner] == self.epoch
+    def current(self, owner: str) -> bool:
+        return self.epochs[self.number(owner)] == self.epoch
 
     def moves(
         self,
@@ -279,7 +304,7 @@ class TwoOwners(RuleBasedStateMachine):
         slot.attempt = slot.attempt if attempt is None else attempt
         slot.versions += 1
 
-    def said(self, owner: int, row: Row, counts: bool) -> bool:
+    def said(self, owner: str, row: Row, counts: bool) -> bool:
         """Whether a row that is ignored where it says nothing new was written."""
         if not self.current(owner):
             self.refused(owner, row, Fenced)
@@ -290,17 +315,17 @@ class TwoOwners(RuleBasedStateMachine):
             assert self.load() == before
         return counts
 
-    def write(self, owner: int, row: Row) -> None:
+    def write(self, owner: str, row: Row) -> None:
         self.acknowledged[row.index] = self.do(owner, Append(key=KEY, row=row))
 
-    def refused(self, owner: int, row: Row, error: type[Exception]) -> None:
+    def refused(self, owner: str, row: Row, error: type[Exception]) -> None:
         self.raises(owner, Append(key=KEY, row=row), error)
 
-    def raises(self, owner: int, operation: Operation[object], error: type[Exception]) -> None:
-        assert type(self.journals[owner].submit(operation).exception()) is error
+    def raises(self, owner: str, operation: Operation[object], error: type[Exception]) -> None:
+        assert type(self.journals[self.number(owner)].submit(operation).exception()) is error
 
-    def do(self, owner: int, operation: Operation[T]) -> T:
-        return self.journals[owner].submit(operation).result()
+    def do(self, owner: str, operation: Operation[T]) -> T:
+        return self.journals[self.number(owner)].submit(operation).result()
 
     def load(self) -> BatchRecord:
         record = self.journals[0].load(KEY).result()
@@ -308,5 +333,5 @@ class TwoOwners(RuleBasedStateMachine):
         return record
 
 
-TwoOwners.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TwoOwners.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
 TestTwoOwners = TwoOwners.TestCase

@@ -36,7 +36,9 @@ class Talk:
     def graph(self, tools: Sequence[Any], *, saver: Any = ..., **settings: Any) -> Any:
         def model(state: MessagesState) -> dict[str, Any]:
             self.asked += 1
-            return {"messages": [AIMessage("", tool_calls=[{"type": "tool_call", **call} for call in self.calls])]}
+            return {
+                "messages": [AIMessage("", tool_calls=[{"type": "tool_call", **call} for call in self.calls])]
+            }
 
         graph = StateGraph(MessagesState)
         graph.add_node("model", model)

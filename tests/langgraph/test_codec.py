@@ -64,11 +64,15 @@ def back(value: Any, codec: LangGraphCodec = CODEC) -> Any:
         message(),
         message(content=""),
         message(content="ünï\u0000\u202e" * 100),
-        message(content=[{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "u"}}, "b"]),
+        message(
+            content=[{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "u"}}, "b"]
+        ),
         message(status="error", id="m-1"),
         message(additional_kwargs={"k": [1, {"z": None}]}, response_metadata={"r": 1.5}),
         message(extra_field="kept"),
-        message(artifact={"lc": 2, "type": "constructor", "id": ["os", "system"], "kwargs": {"command": "true"}}),
+        message(
+            artifact={"lc": 2, "type": "constructor", "id": ["os", "system"], "kwargs": {"command": "true"}}
+        ),
     ],
     ids=repr,
 )
@@ -131,7 +135,9 @@ def test_an_artifact_of_another_class_comes_back_as_plain_data(artifact: Any, pl
     assert back(message(artifact)).artifact == plain
 
 
-@pytest.mark.parametrize("artifact", [Model(x=1), Data(x=1), Colour.RED, [Model(x=2)], {"deep": {"er": Data(x=3)}}], ids=repr)
+@pytest.mark.parametrize(
+    "artifact", [Model(x=1), Data(x=1), Colour.RED, [Model(x=2)], {"deep": {"er": Data(x=3)}}], ids=repr
+)
 def test_an_allowed_class_comes_back_itself(artifact: Any) -> None:
     codec = LangGraphCodec([Model, Data, (Colour.__module__, "Colour")])
     found = back(message(artifact), codec).artifact
@@ -139,8 +145,14 @@ def test_an_allowed_class_comes_back_itself(artifact: Any) -> None:
     assert found == artifact
 
 
-@pytest.mark.parametrize("artifact", [Plain(), 2**64, object(), {"x": Plain()}, SecretStr("s"), lambda: 1], ids=lambda v: type(v).__name__)
-def test_what_cannot_be_written_or_would_change_unseen_is_refused_with_the_text_the_model_saw(artifact: Any) -> None:
+@pytest.mark.parametrize(
+    "artifact",
+    [Plain(), 2**64, object(), {"x": Plain()}, SecretStr("s"), lambda: 1],
+    ids=lambda v: type(v).__name__,
+)
+def test_what_cannot_be_written_or_would_change_unseen_is_refused_with_the_text_the_model_saw(
+    artifact: Any,
+) -> None:
     with pytest.raises(MessageNotStorable) as caught:
         CODEC.encode(message(artifact, content="said"))
     assert caught.value.text == "said"
@@ -167,7 +179,9 @@ def test_something_endless_is_not_storable() -> None:
     "command",
     [
         Command(),
-        Command(update={"messages": [ToolMessage("t", tool_call_id="c", artifact={"a": 1})], "n": 1}, goto="next"),
+        Command(
+            update={"messages": [ToolMessage("t", tool_call_id="c", artifact={"a": 1})], "n": 1}, goto="next"
+        ),
         Command(update=[HumanMessage("x"), RemoveMessage(id="m")]),
         Command(update=(("a", 1), ("b", [2]))),
         Command(update=[("a", 1)], goto=["x", "y"]),
@@ -250,7 +264,9 @@ def test_damaged_or_foreign_bytes_are_unreadable_not_guessed_at(data: bytes) -> 
 @pytest.mark.parametrize("code", [0, 1, 2, 4, 5])
 def test_case_pickle_bytes_that_name_a_function_run_nothing(code: int, tmp_path: Path) -> None:
     victim = tmp_path / "ran"
-    arguments: Any = {0: f"touch {victim}", 1: [f"touch {victim}"], 2: {"command": f"touch {victim}"}}.get(code, {"command": f"touch {victim}"})
+    arguments: Any = {0: f"touch {victim}", 1: [f"touch {victim}"], 2: {"command": f"touch {victim}"}}.get(
+        code, {"command": f"touch {victim}"}
+    )
     inner = ormsgpack.packb([os.system.__module__, "system", arguments, "model_validate_json"])
     data = ormsgpack.packb([1, "plain", ormsgpack.Ext(code, inner)])
     assert CODEC.decode(data) == arguments

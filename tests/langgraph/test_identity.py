@@ -80,7 +80,9 @@ def test_the_same_task_finds_its_batch_again(talk: Any, counter: Counter) -> Non
     ],
     ids=str,
 )
-def test_another_thread_checkpoint_task_or_node_is_another_batch(talk: Any, counter: Counter, other: dict[str, str]) -> None:
+def test_another_thread_checkpoint_task_or_node_is_another_batch(
+    talk: Any, counter: Counter, other: dict[str, str]
+) -> None:
     node = talk.node([counter.tool])
     node.invoke(ai(one()), config(patched()))
     node.invoke(ai(one()), config(patched(**other)))
@@ -101,7 +103,9 @@ def test_an_incomplete_identity_replays_nothing_and_says_so_once(
     assert not talk.world.store.batches
 
 
-def test_without_a_checkpointer_nothing_is_recorded_even_with_a_thread_id(talk: Any, counter: Counter) -> None:
+def test_without_a_checkpointer_nothing_is_recorded_even_with_a_thread_id(
+    talk: Any, counter: Counter
+) -> None:
     node = talk.node([counter.tool])
     for _ in range(2):
         node.invoke(ai(one()), config(patched(), saver=None))
@@ -125,7 +129,9 @@ def test_a_task_may_run_two_responses_of_the_model(talk: Any, counter: Counter) 
     assert counter.ran == [0, 0, 1, 2]
 
 
-def test_a_task_that_runs_the_same_response_twice_on_purpose_runs_it_twice_and_replays_both(talk: Any, counter: Counter) -> None:
+def test_a_task_that_runs_the_same_response_twice_on_purpose_runs_it_twice_and_replays_both(
+    talk: Any, counter: Counter
+) -> None:
     node = talk.node([counter.tool])
 
     def both(info: ExecutionInfo) -> list[str]:
@@ -146,7 +152,9 @@ def test_a_failed_batch_that_the_nodes_own_code_tries_again_is_taken_up(talk: An
     assert sorted(counter.ran) == [0, 1, 1]
 
 
-def test_case_22_two_calls_with_the_same_id_and_arguments_both_run_and_get_their_own_results(talk: Any, counter: Counter) -> None:
+def test_case_22_two_calls_with_the_same_id_and_arguments_both_run_and_get_their_own_results(
+    talk: Any, counter: Counter
+) -> None:
     node = talk.node([counter.tool])
     first = node.invoke(ai(one(), one()), config(patched()))
     again = node.invoke(ai(one(), one()), config(patched()))
@@ -193,7 +201,9 @@ def test_a_run_key_finds_the_batch_by_the_response(talk: Any, counter: Counter) 
     assert counter.ran == [0, 0, 0]
 
 
-def test_with_a_run_key_a_response_without_an_id_is_told_by_its_place_in_the_conversation(talk: Any, counter: Counter) -> None:
+def test_with_a_run_key_a_response_without_an_id_is_told_by_its_place_in_the_conversation(
+    talk: Any, counter: Counter
+) -> None:
     node = talk.node([counter.tool])
     first = ai(one(), id=None)
     second = [*first, ToolMessage("x", tool_call_id="c"), *ai(one(), id=None)]
@@ -246,8 +256,12 @@ def test_time_travel_to_a_finished_batch_runs_it_again(talk: Any, counter: Count
     assert counter.ran == [0, 0]
 
 
-@pytest.mark.parametrize(("on_fork", "runs"), [("adopt_unfinished", [0, 1, 1]), ("rerun", [0, 0, 1, 1]), ("replay", [0, 1, 1])])
-def test_a_resume_that_names_the_checkpoint_is_a_fork(talk: Any, counter: Counter, on_fork: str, runs: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("on_fork", "runs"), [("adopt_unfinished", [0, 1, 1]), ("rerun", [0, 0, 1, 1]), ("replay", [0, 1, 1])]
+)
+def test_a_resume_that_names_the_checkpoint_is_a_fork(
+    talk: Any, counter: Counter, on_fork: str, runs: list[int]
+) -> None:
     talk.calls = [one(0, "a"), one(1, "b")]
     counter.broken = {1}
     graph = talk.graph([counter.tool], on_fork=on_fork)
@@ -297,7 +311,9 @@ def test_an_agent_that_is_a_node_of_another_graph_is_protected(talk: Any, counte
     assert sorted(counter.ran) == [0, 1, 1]
 
 
-def test_durability_exit_is_warned_about(talk: Any, counter: Counter, caplog: pytest.LogCaptureFixture) -> None:
+def test_durability_exit_is_warned_about(
+    talk: Any, counter: Counter, caplog: pytest.LogCaptureFixture
+) -> None:
     talk.calls = [one()]
     graph = talk.graph([counter.tool], saver=InMemorySaver())
     with caplog.at_level(logging.WARNING, "toolslot"):

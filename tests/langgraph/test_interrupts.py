@@ -28,7 +28,9 @@ class Desk:
 
         def body(i: int) -> str:
             desk.began.append(i)
-            said = [str(interrupt(f"may {i}? ({n})")) for n in range(questions)] if i in asking else ["unasked"]
+            said = (
+                [str(interrupt(f"may {i}? ({n})")) for n in range(questions)] if i in asking else ["unasked"]
+            )
             desk.did.append(f"{i}:{'+'.join(said)}")
             return desk.did[-1]
 
@@ -56,13 +58,21 @@ def states(talk: Any) -> list[SlotState]:
     return [slot.state for slot in state.record().slots]
 
 
-def test_case_33_a_question_in_one_call_runs_none_of_its_siblings_again(talk: Any, ask: Any, said: Any) -> None:
+def test_case_33_a_question_in_one_call_runs_none_of_its_siblings_again(
+    talk: Any, ask: Any, said: Any
+) -> None:
     desk = Desk({1})
     talk.calls = ask("work", 5)
     graph = talk.graph([desk.tool(talk)])
     assert shown(talk.start(graph)).value == "may 1? (0)"
     assert states(talk) == [SlotState.SUCCEEDED, SlotState.WAITING, *[SlotState.SUCCEEDED] * 3]
-    assert said(talk.run(graph, Command(resume="yes"))) == ["0:unasked", "1:yes", "2:unasked", "3:unasked", "4:unasked"]
+    assert said(talk.run(graph, Command(resume="yes"))) == [
+        "0:unasked",
+        "1:yes",
+        "2:unasked",
+        "3:unasked",
+        "4:unasked",
+    ]
     assert sorted(desk.began) == [0, 1, 1, 2, 3, 4]
     assert len(desk.did) == 5
 
@@ -78,7 +88,9 @@ def test_two_questions_of_two_calls_get_each_its_own_answer_and_each_effect_happ
         question = shown(outcome)
         assert question.value == f"may {i}? (0)"
         answer = f"answer to {i}"
-        outcome = talk.run(talk.graph([desk.tool(talk)]), Command(resume={question.id: answer} if by_id else answer))
+        outcome = talk.run(
+            talk.graph([desk.tool(talk)]), Command(resume={question.id: answer} if by_id else answer)
+        )
     assert said(outcome) == ["0:unasked", "1:answer to 1", "2:unasked", "3:answer to 3", "4:unasked"]
     assert sorted(desk.did) == sorted(said(outcome))
 
@@ -93,7 +105,9 @@ def test_several_questions_of_several_calls(talk: Any, ask: Any, said: Any, by_i
             question = shown(outcome)
             assert question.value == f"may {i}? ({n})"
             answer = f"{i}.{n}"
-            outcome = talk.run(talk.graph([desk.tool(talk)]), Command(resume={question.id: answer} if by_id else answer))
+            outcome = talk.run(
+                talk.graph([desk.tool(talk)]), Command(resume={question.id: answer} if by_id else answer)
+            )
     assert said(outcome) == ["0:0.0+0.1+0.2", "1:unasked", "2:2.0+2.1+2.2", "3:3.0+3.1+3.2"]
     assert len(desk.did) == 4
 
@@ -119,23 +133,26 @@ def test_an_answer_sent_again_by_its_id_answers_no_other_question(talk: Any, ask
     assert said(talk.run(graph, Command(resume={again.id: "two"}))) == ["0:one", "1:two"]
 
 
-def test_a_call_that_failed_after_its_answer_reads_it_again(talk: Any, ask: Any, said: Any) -> None:
-    broken, asked = [True], []
+@pytest.mark.parametrize("by_id", [False, True], ids=["plainly", "by id"])
+def test_a_call_that_failed_after_its_answer_reads_it_again(
+    talk: Any, ask: Any, said: Any, by_id: bool
+) -> None:
+    broken = [True]
 
     @tool
     def work(i: int) -> str:
         """Asks, then fails once."""
         answer = interrupt(f"may {i}?")
-        asked.append(answer)
         if i == 0 and broken[0]:
             raise ConnectionError
         return f"{i}:{answer}"
 
     talk.calls = ask("work", 2)
     graph = talk.graph([work])
-    assert shown(talk.start(graph)).value == "may 0?"
+    question = shown(talk.start(graph))
+    assert question.value == "may 0?"
     with pytest.raises(ConnectionError):
-        talk.run(graph, Command(resume="zero"))
+        talk.run(graph, Command(resume={question.id: "zero"} if by_id else "zero"))
     broken[0] = False
     assert shown(talk.resume(graph)).value == "may 1?"
     assert said(talk.run(graph, Command(resume="one"))) == ["0:zero", "1:one"]
@@ -171,7 +188,9 @@ def test_an_answer_whose_call_died_with_it_is_not_given_to_another_call(talk: An
     talk.crash()
     hang[0] = False
     graph = talk.graph([pay], **settings)
-    assert shown(talk.resume(graph)).value == "may 1?", "the approval of call 0 is not taken for one of call 1"
+    assert shown(talk.resume(graph)).value == "may 1?", (
+        "the approval of call 0 is not taken for one of call 1"
+    )
     ours = shown(talk.run(graph, Command(resume="yes, pay 1"))).value
     outcome = talk.run(graph, Command(resume={ours["questions"][0]["id"]: {"done": "0 was paid"}}))
     release.set()
@@ -179,7 +198,9 @@ def test_an_answer_whose_call_died_with_it_is_not_given_to_another_call(talk: An
     assert said(outcome) == ["0 was paid", "1:yes, pay 1"]
 
 
-def test_an_answer_that_does_not_fit_the_question_leaves_the_call_waiting(talk: Any, ask: Any, said: Any) -> None:
+def test_an_answer_that_does_not_fit_the_question_leaves_the_call_waiting(
+    talk: Any, ask: Any, said: Any
+) -> None:
     class Leave(BaseModel):
         granted: bool
 
@@ -225,7 +246,14 @@ def test_the_question_is_durable_before_it_is_asked(talk: Any, ask: Any) -> None
         raise GraphInterrupt(())
 
     talk.calls = ask("raised", 1)
-    graph = talk.graph([tool(raised)], hooks=[lambda event: seen.append((event.kind.value, event.state.value)) if hasattr(event, "kind") else None])
+    graph = talk.graph(
+        [tool(raised)],
+        hooks=[
+            lambda event: (
+                seen.append((event.kind.value, event.state.value)) if hasattr(event, "kind") else None
+            )
+        ],
+    )
     talk.start(graph)
     assert ("waiting", "waiting") in seen
 
@@ -261,7 +289,9 @@ def test_two_sub_agents_of_one_node_resume_each_from_its_own_checkpoint(talk: An
         return str((await agent.ainvoke({"messages": [("user", task)]}))["messages"][-1].content)
 
     delegate = tool("delegate")(arun if talk.asynchronous else run)
-    talk.calls = [{"name": "delegate", "args": {"task": task}, "id": task} for task in ("alpha", "beta", "gamma")]
+    talk.calls = [
+        {"name": "delegate", "args": {"task": task}, "id": task} for task in ("alpha", "beta", "gamma")
+    ]
     outcome = talk.start(talk.graph([delegate]))
     for task in ("alpha", "beta", "gamma"):
         assert shown(outcome).value == f"may {task}?"
@@ -310,7 +340,13 @@ def test_a_hand_over_raised_by_a_tool_is_an_answer_and_is_not_run_again(talk: An
     def moves(i: int) -> str:
         """Hands over to another node of the graph, as a nested graph does."""
         ran.append(i)
-        raise ParentCommand(Command(graph=Command.PARENT, goto="after", update={"messages": [ToolMessage("moved", tool_call_id="m")]}))
+        raise ParentCommand(
+            Command(
+                graph=Command.PARENT,
+                goto="after",
+                update={"messages": [ToolMessage("moved", tool_call_id="m")]},
+            )
+        )
 
     @tool
     def work(i: int) -> str:
@@ -328,7 +364,10 @@ def test_a_hand_over_raised_by_a_tool_is_an_answer_and_is_not_run_again(talk: An
         graph.add_edge(START, "team")
         return graph.compile(checkpointer=talk.saver)
 
-    talk.calls = [{"name": "moves", "args": {"i": 0}, "id": "m"}, {"name": "work", "args": {"i": 1}, "id": "w"}]
+    talk.calls = [
+        {"name": "moves", "args": {"i": 0}, "id": "m"},
+        {"name": "work", "args": {"i": 1}, "id": "w"},
+    ]
     with pytest.raises(ConnectionError):
         talk.start(outer())
     broken[0] = False

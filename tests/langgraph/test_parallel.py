@@ -7,9 +7,16 @@ import threading
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.runtime import Runtime
+from support.harness import World
 
 from toolslot import EventKind, Limits, SlotState, ToolPolicy
+from toolslot_langgraph import DurableParallelToolNode
 
 
 class Gauge:
@@ -54,7 +61,9 @@ class Gauge:
 
 
 @pytest.mark.parametrize("given", [None, 16, 40])
-def test_sixteen_calls_that_meet_at_a_barrier_all_run_at_once(talk: Any, ask: Any, said: Any, given: int | None) -> None:
+def test_sixteen_calls_that_meet_at_a_barrier_all_run_at_once(
+    talk: Any, ask: Any, said: Any, given: int | None
+) -> None:
     talk.calls = ask("work", 16)
     gauge = Gauge(16, asynchronous=talk.asynchronous)
     settings = {} if given is None else {"max_concurrency": given}
@@ -83,7 +92,7 @@ def test_without_a_batch_limit_all_of_a_hundred_may_run(talk: Any, ask: Any, sai
     assert len(said(talk.start(talk.graph([gauge.tool], limits=Limits(batch=None))))) == 100
 
 
-@pytest.mark.parametrize("host", [None, 3])
+@pytest.mark.parametrize("host", [None, 4])
 def test_a_tool_sees_the_hosts_own_limit_in_its_config(talk: Any, ask: Any, host: int | None) -> None:
     seen: list[Any] = []
 
@@ -92,17 +101,13 @@ def test_a_tool_sees_the_hosts_own_limit_in_its_config(talk: Any, ask: Any, host
         seen.append(config.get("max_concurrency"))
         return ""
 
-    from langchain_core.runnables import RunnableConfig
-
     body.__annotations__["config"] = RunnableConfig
     talk.calls = ask("body", 3)
-    talk.start(talk.graph([tool(body)]), max_concurrency=host)
+    talk.start(talk.graph([tool(body)], limits=Limits(batch=2)), max_concurrency=host)
     assert seen == [host] * 3
 
 
 def test_case_12_async_siblings_of_a_call_that_raises_finish_and_are_recorded() -> None:
-    from support.harness import World
-
     world, order = World(), []
 
     async def main() -> None:
@@ -130,8 +135,6 @@ def test_case_12_async_siblings_of_a_call_that_raises_finish_and_are_recorded() 
 
 
 def test_siblings_that_wait_for_a_thread_run_although_an_earlier_call_raised() -> None:
-    from support.harness import World
-
     world, ran = World(), []
 
     @tool
@@ -148,8 +151,6 @@ def test_siblings_that_wait_for_a_thread_run_although_an_earlier_call_raised() -
 
 
 def test_a_system_exit_in_a_tool_lets_its_siblings_finish_first() -> None:
-    from support.harness import World
-
     world, ran = World(), []
 
     @tool
@@ -166,8 +167,6 @@ def test_a_system_exit_in_a_tool_lets_its_siblings_finish_first() -> None:
 
 
 def test_a_tool_that_cancels_itself_leaves_its_siblings_alone() -> None:
-    from support.harness import World
-
     world, done = World(), []
 
     async def main() -> None:
@@ -195,8 +194,6 @@ def test_a_tool_that_cancels_itself_leaves_its_siblings_alone() -> None:
 
 
 def test_a_cancelled_run_leaves_running_calls_unknown_and_waiting_ones_reserved() -> None:
-    from support.harness import World
-
     world = World()
 
     async def main() -> None:
@@ -222,13 +219,52 @@ def test_a_cancelled_run_leaves_running_calls_unknown_and_waiting_ones_reserved(
     assert states(world) == [SlotState.UNKNOWN] * 2 + [SlotState.RESERVED] * 4
 
 
-def test_a_tool_that_opens_a_batch_of_its_own_does_not_dead_lock_with_all_limits_at_one(talk: Any, said: Any) -> None:
+def test_a_cancelled_run_ends_when_all_its_calls_have_ended() -> None:
+    world, ended = World(), []
+
+    async def main() -> None:
+        inside: list[int] = []
+        both = asyncio.Event()
+
+        @tool
+        async def work(i: int) -> str:
+            """Takes some time to stop."""
+            inside.append(i)
+            if len(inside) == 2:
+                both.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                for _ in range(20 * i):
+                    await asyncio.sleep(0)
+                ended.append(i)
+            return ""
+
+        node = DurableParallelToolNode([work], journal=world.executor().journal)
+        calls = [{"name": "work", "args": {"i": i}, "id": f"c{i}"} for i in range(2)]
+        config: Any = {"configurable": {"__pregel_runtime": Runtime(), "durable_run_key": "r"}}
+        run = asyncio.ensure_future(node.ainvoke([AIMessage("", tool_calls=calls)], config))
+        await both.wait()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        assert ended == [0, 1]
+
+    asyncio.run(main())
+    assert states(world) == [SlotState.UNKNOWN] * 2
+
+
+def test_a_tool_that_opens_a_batch_of_its_own_does_not_dead_lock_with_all_limits_at_one(
+    talk: Any, said: Any
+) -> None:
     @tool
     def leaf(i: int) -> str:
         """Works."""
         return f"leaf {i}"
 
-    inner = talk.__class__(asynchronous=talk.asynchronous, world=talk.world, config={"configurable": {"thread_id": "inner"}})
+    inner = talk.__class__(
+        asynchronous=talk.asynchronous, world=talk.world, config={"configurable": {"thread_id": "inner"}}
+    )
     inner.calls = [{"name": "leaf", "args": {"i": i}, "id": f"l{i}"} for i in range(3)]
     limits = Limits(batch=1, process=1, tools={"leaf": 1, "agent": 1})
     agents = inner.graph([leaf], limits=limits)
@@ -239,7 +275,9 @@ def test_a_tool_that_opens_a_batch_of_its_own_does_not_dead_lock_with_all_limits
 
     async def arun(k: int) -> str:
         """Runs an agent."""
-        return ",".join(said(await agents.ainvoke({"messages": []}, {"configurable": {"thread_id": f"inner-{k}"}})))
+        return ",".join(
+            said(await agents.ainvoke({"messages": []}, {"configurable": {"thread_id": f"inner-{k}"}}))
+        )
 
     agent = tool("agent")(arun if talk.asynchronous else run)
     talk.calls = [{"name": "agent", "args": {"k": k}, "id": f"a{k}"} for k in range(3)]
@@ -260,7 +298,9 @@ def test_a_timeout_is_an_error_now_and_a_question_of_policy_later(talk: Any, ask
         return ""
 
     talk.calls = ask("work", 2)
-    graph = talk.graph([tool("work")(awork if talk.asynchronous else work)], policies={"work": ToolPolicy(timeout=0.02)})
+    graph = talk.graph(
+        [tool("work")(awork if talk.asynchronous else work)], policies={"work": ToolPolicy(timeout=0.02)}
+    )
     with pytest.raises(Exception, match="did not return within"):
         talk.start(graph)
     assert [slot for slot in states(talk.world)] == [SlotState.UNKNOWN] * 2
@@ -283,7 +323,9 @@ def test_a_timeout_becomes_an_answer_when_tool_errors_are_handled(talk: Any, ask
 
     talk.calls = ask("work", 1)
     policies = {"work": ToolPolicy(timeout=0.02)}
-    graph = talk.graph([tool("work")(awork if talk.asynchronous else work)], policies=policies, handle_tool_errors=True)
+    graph = talk.graph(
+        [tool("work")(awork if talk.asynchronous else work)], policies=policies, handle_tool_errors=True
+    )
     message = talk.start(graph)["messages"][-1]
     release.set()
     assert message.status == "error"
@@ -294,16 +336,13 @@ THREAD: Any = {"configurable": {"thread_id": "t-1"}}
 
 
 def conversation(world: Any, work: Any, count: int, **settings: Any) -> Any:
-    from langchain_core.messages import AIMessage
-    from langgraph.checkpoint.memory import InMemorySaver
-    from langgraph.graph import START, MessagesState, StateGraph
-
-    from toolslot_langgraph import DurableParallelToolNode
-
     calls = [{"name": "work", "args": {"i": i}, "id": f"c{i}"} for i in range(count)]
     graph = StateGraph(MessagesState)
     graph.add_node("model", lambda state: {"messages": [AIMessage("", tool_calls=calls)]})
-    graph.add_node("tools", DurableParallelToolNode([work], journal=world.executor().journal, hooks=[world.events], **settings))
+    graph.add_node(
+        "tools",
+        DurableParallelToolNode([work], journal=world.executor().journal, hooks=[world.events], **settings),
+    )
     graph.add_edge(START, "model")
     graph.add_edge("model", "tools")
     return graph.compile(checkpointer=InMemorySaver())

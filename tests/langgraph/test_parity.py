@@ -64,7 +64,9 @@ def message(tool_call_id: Annotated[str, InjectedToolCallId]) -> ToolMessage:
 @tool
 def hand_over(tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
     """Updates the state."""
-    return Command(update={"messages": [ToolMessage("moved", tool_call_id=tool_call_id)], "seen": [1]}, goto="other")
+    return Command(
+        update={"messages": [ToolMessage("moved", tool_call_id=tool_call_id)], "seen": [1]}, goto="other"
+    )
 
 
 @tool
@@ -113,13 +115,17 @@ def reads_store(store: Annotated[Any, InjectedStore()]) -> str:
 def reads_runtime(runtime: ToolRuntime) -> str:
     """Reads the runtime."""
     host = runtime.config.get("max_concurrency")
-    return f"{runtime.tool_call_id} {runtime.context} {len(runtime.tools)} {host} {'messages' in runtime.state}"
+    return (
+        f"{runtime.tool_call_id} {runtime.context} {len(runtime.tools)} {host} {'messages' in runtime.state}"
+    )
 
 
 @tool
 def fails(kind: str) -> str:
     """Raises."""
-    raise {"value": ValueError("bad value"), "key": KeyError("bad key"), "tool": ToolException("bad tool")}[kind]
+    raise {"value": ValueError("bad value"), "key": KeyError("bad key"), "tool": ToolException("bad tool")}[
+        kind
+    ]
 
 
 def call(name: str, number: int = 0, **args: Any) -> dict[str, Any]:
@@ -142,7 +148,10 @@ class Data:
 
 
 def as_dict(calls: list[Any]) -> Any:
-    return {"messages": [HumanMessage("hi"), AIMessage("", tool_calls=calls, id="ai-1"), HumanMessage("late")], "seen": [7]}
+    return {
+        "messages": [HumanMessage("hi"), AIMessage("", tool_calls=calls, id="ai-1"), HumanMessage("late")],
+        "seen": [7],
+    }
 
 
 def as_messages(calls: list[Any]) -> Any:
@@ -162,7 +171,9 @@ def as_calls(calls: list[Any]) -> Any:
 
 
 def as_call_with_context(calls: list[Any]) -> Any:
-    return ToolCallWithContext(__type="tool_call_with_context", tool_call=calls[0], state={"messages": [], "seen": [7]})
+    return ToolCallWithContext(
+        __type="tool_call_with_context", tool_call=calls[0], state={"messages": [], "seen": [7]}
+    )
 
 
 def in_other_key(calls: list[Any]) -> Any:
@@ -249,16 +260,29 @@ def cases() -> dict[str, Case]:
     for form in (as_dict, as_messages, as_calls):
         many = [call("add", i, a=i, b=1) for i in range(5)]
         found[f"five {form.__name__}"] = Case(many, form)
-    for name in ("blocks", "record", "picture", "message", "hand_over", "several", "no_terminator", "reads_store"):
+    for name in (
+        "blocks",
+        "record",
+        "picture",
+        "message",
+        "hand_over",
+        "several",
+        "no_terminator",
+        "reads_store",
+    ):
         found[f"returns {name}"] = Case([call(name), call("add", 1, a=1, b=2)])
     found["a command for a list"] = Case([call("update_list")], as_messages)
     found["a command of the wrong form"] = Case([call("update_list")])
-    found["two commands to the parent"] = Case([call("to_parent", 0, who="x"), call("to_parent", 1, who="y"), call("add", 2, a=1, b=1)])
+    found["two commands to the parent"] = Case(
+        [call("to_parent", 0, who="x"), call("to_parent", 1, who="y"), call("add", 2, a=1, b=1)]
+    )
     for form in FORMS:
         found[f"state {form.__name__}"] = Case([call("reads_state")], form)
         found[f"field {form.__name__}"] = Case([call("reads_field")], form)
     found["runtime"] = Case([call("reads_runtime")])
-    found["runtime with a limit"] = Case([call("reads_runtime"), call("reads_runtime", 1)], config={"max_concurrency": 3})
+    found["runtime with a limit"] = Case(
+        [call("reads_runtime"), call("reads_runtime", 1)], config={"max_concurrency": 3}
+    )
     found["unknown tool"] = Case([call("nowhere"), call("add", 1, a=1, b=1)])
     found["bad arguments"] = Case([call("add", a="x"), call("add", 1, a=1, b=1)])
     found["the same id twice"] = Case([call("add", 0, a=1, b=1), call("add", 0, a=2, b=2)])
@@ -269,7 +293,9 @@ def cases() -> dict[str, Case]:
         setting = {} if handler == "default" else {"handle_tool_errors": handler}
         name = getattr(handler, "__name__", str(handler))
         for kind in ("value", "key", "tool"):
-            found[f"handler {name} {kind}"] = Case([call("fails", kind=kind), call("add", 1, a=1, b=1)], node=setting)
+            found[f"handler {name} {kind}"] = Case(
+                [call("fails", kind=kind), call("add", 1, a=1, b=1)], node=setting
+            )
         found[f"handler {name} bad arguments"] = Case([call("add", a="x")], node=setting)
     for setting in WRAPPERS:
         name = " ".join(f"{key}={getattr(value, '__name__', value)}" for key, value in setting.items())
@@ -289,7 +315,14 @@ def seen(value: Any) -> Any:
         return ("message", {**value.model_dump(), "response_metadata": marks})
     if isinstance(value, Command):
         parent = value.graph is Command.PARENT
-        return ("command", parent, [(item.name, type(getattr(value, item.name)).__name__, seen(getattr(value, item.name))) for item in fields(value)])
+        return (
+            "command",
+            parent,
+            [
+                (item.name, type(getattr(value, item.name)).__name__, seen(getattr(value, item.name)))
+                for item in fields(value)
+            ],
+        )
     if isinstance(value, list | tuple):
         return [seen(item) for item in value]
     if isinstance(value, dict):
@@ -314,7 +347,9 @@ def durable(case: Case) -> DurableParallelToolNode:
     return DurableParallelToolNode(TOOLS, journal=MemoryJournal(), **case.node)
 
 
-all_cases = pytest.mark.parametrize(("name", "mode"), [(name, mode) for name, case in CASES.items() for mode in case.modes])
+all_cases = pytest.mark.parametrize(
+    ("name", "mode"), [(name, mode) for name, case in CASES.items() for mode in case.modes]
+)
 
 
 @all_cases
@@ -353,7 +388,9 @@ def test_plain_functions_become_tools() -> None:
     assert found["messages"][0][1]["content"] == "8"
 
 
-def test_a_node_with_tools_alone_opens_no_journal_until_a_batch_is_durable(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_with_tools_alone_opens_no_journal_until_a_batch_is_durable(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TOOLSLOT_HOME", raising=False)
     node = DurableParallelToolNode([add])

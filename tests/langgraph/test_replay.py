@@ -38,7 +38,9 @@ class Flaky:
         self.tool = work
 
 
-def test_case_12_one_of_five_raises_and_the_other_four_do_not_run_again(talk: Any, ask: Any, said: Any) -> None:
+def test_case_12_one_of_five_raises_and_the_other_four_do_not_run_again(
+    talk: Any, ask: Any, said: Any
+) -> None:
     flaky = Flaky()
     talk.calls = ask("work", 5)
     with pytest.raises(ConnectionError, match="call 2"):
@@ -77,7 +79,9 @@ def test_a_node_retry_runs_only_what_failed(talk: Any, ask: Any, said: Any) -> N
 
     graph = StateGraph(MessagesState)
     graph.add_node("model", lambda state: {"messages": [AIMessage("", tool_calls=talk.calls)]})
-    graph.add_node("tools", talk.node([flaky.tool]), retry_policy=RetryPolicy(retry_on=mend, initial_interval=0.001))
+    graph.add_node(
+        "tools", talk.node([flaky.tool]), retry_policy=RetryPolicy(retry_on=mend, initial_interval=0.001)
+    )
     graph.add_edge(START, "model")
     graph.add_edge("model", "tools")
     assert len(said(talk.start(graph.compile(checkpointer=talk.saver)))) == 5
@@ -175,7 +179,9 @@ def test_hand_overs_to_the_parent_are_merged_on_replay_as_they_are_live(talk: An
         graph.add_edge(START, "team")
         return graph.compile(checkpointer=talk.saver)
 
-    talk.calls = [{"name": "hand_over", "args": {"who": w}, "id": w} for w in "ab"] + [{"name": "work", "args": {"i": 2}, "id": "w"}]
+    talk.calls = [{"name": "hand_over", "args": {"who": w}, "id": w} for w in "ab"] + [
+        {"name": "work", "args": {"i": 2}, "id": "w"}
+    ]
     with pytest.raises(ConnectionError):
         talk.start(outer([flaky.tool, hand_over]))
     flaky.broken = False
@@ -295,7 +301,9 @@ def test_return_direct_is_seen_on_replayed_messages(talk: Any) -> None:
         def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
             return self
 
-        def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        def _generate(
+            self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+        ) -> ChatResult:
             self.asked += 1
             return ChatResult(generations=[ChatGeneration(message=AIMessage("", tool_calls=talk.calls))])
 
@@ -320,10 +328,17 @@ def test_one_task_per_call_is_protected_too(talk: Any, ask: Any, said: Any) -> N
 
     def agent() -> Any:
         graph = StateGraph(MessagesState)
-        graph.add_node("model", lambda state: {"messages": [AIMessage("", tool_calls=[{"type": "tool_call", **c} for c in talk.calls])]})
+        graph.add_node(
+            "model",
+            lambda state: {
+                "messages": [AIMessage("", tool_calls=[{"type": "tool_call", **c} for c in talk.calls])]
+            },
+        )
         graph.add_node("tools", talk.node([flaky.tool]))
         graph.add_edge(START, "model")
-        graph.add_conditional_edges("model", lambda s: [Send("tools", [c]) for c in s["messages"][-1].tool_calls], ["tools"])
+        graph.add_conditional_edges(
+            "model", lambda s: [Send("tools", [c]) for c in s["messages"][-1].tool_calls], ["tools"]
+        )
         return graph.compile(checkpointer=talk.saver)
 
     with pytest.raises(ConnectionError):

@@ -41,7 +41,9 @@ class Bank:
                 await asyncio.to_thread(bank.release.wait, 20)
             return f"paid {i}"
 
-        talk.calls = [{"name": "pay", "args": {"i": i, "secret": "s3cr3t"}, "id": f"c{i}"} for i in range(count)]
+        talk.calls = [
+            {"name": "pay", "args": {"i": i, "secret": "s3cr3t"}, "id": f"c{i}"} for i in range(count)
+        ]
         self.tool = tool("pay")(apay if talk.asynchronous else pay)
 
     def _pays(self, i: int) -> bool:
@@ -114,7 +116,12 @@ def test_a_reconciler_may_give_a_message_or_data(talk: Any, bank: Bank) -> None:
     policy = ToolPolicy(reconcile=lambda slot: Done(answers[slot.args["i"]]))
     with bank.dead(policies={"pay": policy}):
         found = talk.resume(talk.graph([bank.tool], policies={"pay": policy}))["messages"][1:]
-    assert (found[1].content, found[1].artifact, found[1].tool_call_id, found[1].name) == ("a message", {"k": 1}, "c1", "pay")
+    assert (found[1].content, found[1].artifact, found[1].tool_call_id, found[1].name) == (
+        "a message",
+        {"k": 1},
+        "c1",
+        "pay",
+    )
     assert json.loads(found[2].content) == {"receipt": 7}
 
 
@@ -130,8 +137,12 @@ def test_fail_stops_the_run_with_the_first_such_call_and_runs_nothing(talk: Any,
     assert sorted(bank.paid) == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("handler", [True, UnknownOutcome, lambda error: f"told: {error}"], ids=["True", "type", "callable"])
-def test_fail_becomes_the_models_answer_when_the_node_handles_such_errors(talk: Any, bank: Bank, handler: Any) -> None:
+@pytest.mark.parametrize(
+    "handler", [True, UnknownOutcome, lambda error: f"told: {error}"], ids=["True", "type", "callable"]
+)
+def test_fail_becomes_the_models_answer_when_the_node_handles_such_errors(
+    talk: Any, bank: Bank, handler: Any
+) -> None:
     settings = {**FAIL, "handle_tool_errors": handler}
     with bank.dead(**settings):
         found = talk.resume(talk.graph([bank.tool], **settings))["messages"][1:]
@@ -182,7 +193,12 @@ def test_the_answers_settle_the_calls_and_the_run_goes_on(talk: Any, bank: Bank,
     assert said(outcome) == ["paid 0", "paid, said the bank", "paid 2", "paid 3"]
     assert sorted(bank.paid) == [0, 1, 2, 2, 3]
     message = outcome["messages"][2]
-    assert (message.name, message.tool_call_id, message.status, message.artifact) == ("pay", "c1", "success", None)
+    assert (message.name, message.tool_call_id, message.status, message.artifact) == (
+        "pay",
+        "c1",
+        "success",
+        None,
+    )
     (state,) = talk.world.store.batches.values()
     decision = state.record().slots[1].decision
     assert (decision.by, bool(decision.why)) == ("interrupt", True)
@@ -191,7 +207,9 @@ def test_the_answers_settle_the_calls_and_the_run_goes_on(talk: Any, bank: Bank,
 def test_an_answer_of_failed_is_told_to_the_model(talk: Any, bank: Bank) -> None:
     with bank.dead(**ASK):
         graph, (first, second) = asked(talk, bank)
-        outcome = talk.run(graph, Command(resume={first: {"failed": "no money"}, second: {"done": {"receipt": 7}}}))
+        outcome = talk.run(
+            graph, Command(resume={first: {"failed": "no money"}, second: {"done": {"receipt": 7}}})
+        )
     assert (outcome["messages"][2].status, "no money" in outcome["messages"][2].content) == ("error", True)
     assert json.loads(outcome["messages"][3].content) == {"receipt": 7}
     assert sorted(bank.paid) == [0, 1, 2, 3]
@@ -232,7 +250,9 @@ def test_an_answer_by_the_interrupts_own_id_works(talk: Any, bank: Bank, said: A
         lambda first: {first: "rerun", "nonsense": "rerun"},
     ],
 )
-def test_a_faulty_answer_is_explained_decides_nothing_and_leaves_the_questions_open(talk: Any, bank: Bank, said: Any, make: Any) -> None:
+def test_a_faulty_answer_is_explained_decides_nothing_and_leaves_the_questions_open(
+    talk: Any, bank: Bank, said: Any, make: Any
+) -> None:
     with bank.dead(**ASK):
         graph, ids = asked(talk, bank)
         again = questions(talk.run(graph, Command(resume=make(ids[0]))))
@@ -276,12 +296,17 @@ def test_when_all_was_decided_from_outside_the_run_just_goes_on(talk: Any, bank:
     assert sorted(bank.paid) == [0, 1, 2, 2, 3]
 
 
-def test_a_rerun_that_dies_again_is_asked_about_again_under_another_id(talk: Any, bank: Bank, said: Any) -> None:
+def test_a_rerun_that_dies_again_is_asked_about_again_under_another_id(
+    talk: Any, bank: Bank, said: Any
+) -> None:
     with bank.dead(**ASK):
         graph, (first, second) = asked(talk, bank)
         bank.hang = {1}
         life = threading.Thread(
-            target=lambda: contextlib.suppress(Exception).__enter__() or _quietly(talk, graph, Command(resume={first: "rerun", second: "rerun"}))
+            target=lambda: (
+                contextlib.suppress(Exception).__enter__()
+                or _quietly(talk, graph, Command(resume={first: "rerun", second: "rerun"}))
+            )
         )
         life.start()
         assert bank.inside.acquire(timeout=10)
@@ -313,7 +338,9 @@ def test_an_error_of_another_call_surfaces_before_the_questions(talk: Any, bank:
                 raise ConnectionError("the bank is away")
             return f"again {i}"
 
-        graph = talk.graph([tool(pay)], policies={"pay": ToolPolicy(on_unknown="ask", not_done=ConnectionError)})
+        graph = talk.graph(
+            [tool(pay)], policies={"pay": ToolPolicy(on_unknown="ask", not_done=ConnectionError)}
+        )
         first = [question["id"] for question in questions(talk.resume(graph))["questions"]][0]
         with pytest.raises(ConnectionError):
             talk.run(graph, Command(resume={first: "rerun"}))
@@ -400,6 +427,14 @@ def _decide(journal: Any, state: Any, index: int, answer: Any) -> None:
     outcome = encode(answer.value, LangGraphCodec()) if isinstance(answer, Done) else None
     slot = state.slot(index)
     operation = Decide(
-        key=state.key, index=index, verdict=verdict, by="desk", why="test", decision_id=f"d{index}", version=slot.version, at=1.0, outcome=outcome
+        key=state.key,
+        index=index,
+        verdict=verdict,
+        by="desk",
+        why="test",
+        decision_id=f"d{index}",
+        version=slot.version,
+        at=1.0,
+        outcome=outcome,
     )
     journal.submit(operation).result()

@@ -112,7 +112,8 @@ def watch(event: CallEvent | BatchEvent) -> None:
 
 
 def journals() -> list[Journal]:
-    return [DiskJournal("./journal"), DiskJournal(Path("journal")), MemoryJournal()]
+    with DiskJournal.open("./journal") as disk:
+        return [disk, DiskJournal.open(Path("journal"), durability="process"), MemoryJournal()]
 
 
 def executor(journal: Journal) -> DurableExecutor:

@@ -36,7 +36,7 @@ class MemoryStore:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self.batches: dict[BatchKey, BatchState] = {}
         self.aliases: dict[BatchKey, BatchKey] = {}
         self.lineages: dict[tuple[str, str], BatchKey] = {}

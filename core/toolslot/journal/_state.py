@@ -30,9 +30,9 @@ class BatchState:
     def __init__(
         self, manifest: Manifest, fence: Fence, tenures: tuple[Tenure, ...], rows: Iterable[Row] = ()
     ) -> None:
-        self.manifest = manifest
-        self.fence = fence
-        self.tenures = tenures
+        self.manifest: Manifest = manifest
+        self.fence: Fence = fence
+        self.tenures: tuple[Tenure, ...] = tenures
         self._folds: dict[int, SlotRecord] = {}
         by_index: dict[int, list[Row]] = {}
         for row in rows:

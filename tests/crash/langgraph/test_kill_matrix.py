@@ -87,14 +87,13 @@ def test_with_ask_the_run_waits_for_a_person_whose_answers_reach_their_calls(tmp
     assert ledger.count("model") == 1
 
 
-def test_for_comparison_the_plain_tool_node_repeats_what_had_finished(tmp_path: Path) -> None:
-    with Child(VICTIM, str(tmp_path), "--node", "plain", "--hang-after", "3", "--hang-before", "4", "--ready", "2") as child:
-        child.await_line("READY")
-        ledger = Ledger(tmp_path / "ledger")
-        child.kill()
-    before = ledger.counts("effect", FIVE)
-    assert resumed(tmp_path, "--node", "plain")["answers"] == PAID
-    assert ledger.counts("effect", FIVE) == [n + 1 for n in before]
+@modes
+@durabilities
+def test_for_comparison_the_plain_tool_node_repeats_what_had_finished(tmp_path: Path, mode: str, durability: str) -> None:
+    args = ("--node", "plain", "--mode", mode, "--durability", durability)
+    ledger = killed(tmp_path, *args)
+    assert resumed(tmp_path, *args)["answers"] == PAID
+    assert ledger.counts("effect", FIVE) == [2, 2, 2, 2, 1]
 
 
 def test_a_second_death_during_the_resume_changes_nothing_of_the_promise(tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ class Life:
         if hang_before or hang_after:
             self.tick()
             return True
+        if self.args.node == "plain" and self.args.life == 1:
+            self.tick()  # a plain node tells nobody when a call has finished
         return False
 
     def tool(self) -> StructuredTool:

@@ -68,10 +68,13 @@ def known_setting(name: str) -> bool:
     return name in SETTINGS or name in _MAC_SETTINGS or name in COUNTERS
 
 
-def open_cache(directory: str, *, timeout: float, synchronous: int) -> tuple[Cache, sqlite3.Connection]:
-    """Open or create the database in `directory`, for the calling thread only, and prove that the settings hold.
+def open_cache(
+    directory: str, *, timeout: float, synchronous: int, making: bool = False
+) -> tuple[Cache, sqlite3.Connection]:
+    """Open the database in `directory`, for the calling thread only, and prove that the settings hold.
 
-    Must be called under the commit lock: opening writes. `timeout` is SQLite's own, in seconds.
+    Must be called under the commit lock: opening writes. `timeout` is SQLite's own, in seconds. `making` is for a
+    database that nobody has seen yet, whose many first commits need not be durable one by one; see `made`.
 
     Raises:
         JournalUnsupported: this diskcache or this SQLite does not do what a journal needs.
@@ -82,11 +85,18 @@ def open_cache(directory: str, *, timeout: float, synchronous: int) -> tuple[Cac
         raise JournalUnsupported(
             f"diskcache would replace the environment variable in the path {directory!r}. Put the journal elsewhere."
         )
-    cache: Cache = module.Cache(directory, timeout=timeout, disk=_bytes_disk(module.Disk), **settings())
+    stored = {**settings(), "sqlite_synchronous": 0} if making else settings()
+    cache: Cache = module.Cache(directory, timeout=timeout, disk=_bytes_disk(module.Disk), **stored)
     connection = connection_of(cache)
     connection.execute(f"PRAGMA synchronous={synchronous:d}")
     _prove(cache, connection, synchronous)
     return cache, connection
+
+
+def made(connection: sqlite3.Connection) -> None:
+    """Let the commits of a database that was being made be durable from now on, for everybody."""
+    connection.execute("UPDATE Settings SET value = 2 WHERE key = 'sqlite_synchronous'")
+    connection.execute("PRAGMA synchronous=2")
 
 
 def diskcache() -> ModuleType:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from toolslot._errors import JournalReplaced, JournalTooNew, JournalUnsafe, NotAJournal
 from toolslot.journal._disk import _keys as keys
-from toolslot.journal._disk._cache import known_setting, open_cache
+from toolslot.journal._disk._cache import known_setting, made, open_cache
 from toolslot.journal._disk._commit_lock import CommitLock
 from toolslot.journal._disk._place import DATABASE, Place, sync_directory
 from toolslot.journal._disk._table import Reader, Table
@@ -67,15 +67,17 @@ def _create(directory: Path, journal_id: str) -> None:
     path = directory / DATABASE
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous=0")  # the database is made durable as a whole, at the end
         connection.execute("PRAGMA auto_vacuum=2")  # only before the first page is written
         connection.execute(f"PRAGMA application_id={APPLICATION}")
         connection.execute(f"PRAGMA user_version={SCHEMA}")
-    cache, connection = open_cache(str(directory), timeout=10, synchronous=2)
+    cache, connection = open_cache(str(directory), timeout=10, synchronous=0, making=True)
     with closing(cache):
         table = Table(cache, connection)
         with cache.transact(retry=False):
             table.add(keys.JOURNAL_ID, journal_id.encode())
             table.add(keys.SCHEMA, str(SCHEMA).encode())
+        made(connection)  # so closing it, which empties the write-ahead log, is durable
     sync_directory(directory)
 
 

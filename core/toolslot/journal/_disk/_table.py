@@ -22,6 +22,8 @@ class Reader:
     """Reading from one connection. Whether several reads see one snapshot is up to the transaction around them."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        # Text where bytes belong is damage like any other. SQLite's own error about it would hold the text.
+        connection.text_factory = _decode
         self._execute = connection.execute
         self._executemany = connection.executemany
 
@@ -89,6 +91,10 @@ class Table(Reader):
                 break
         self._executemany("DELETE FROM Cache WHERE rowid = ?", rows)
         return len(rows)
+
+
+def _decode(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 def _plain(key: object, value: object, mode: object, filename: object) -> bytes:
