@@ -9,9 +9,10 @@ from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
-from langgraph import errors
 from langgraph.prebuilt import ToolNode, tool_node
 from langgraph.prebuilt.tool_node import ToolRuntime
+
+from langgraph import errors
 
 _SCRATCHPAD = "__pregel_scratchpad"
 _SEND = "__pregel_send"

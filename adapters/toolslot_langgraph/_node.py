@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
@@ -108,6 +107,7 @@ class DurableParallelToolNode(ToolNode):
         self._on_fork = Adopt(on_fork)
         self._limits = limits if limits is not None else Limits()
         self._warned: set[str] = set()
+        self._opened = False
         given = dict(policies or {})
         if unknown := sorted(given.keys() - self.tools_by_name.keys()):
             log.warning(
@@ -140,10 +140,12 @@ class DurableParallelToolNode(ToolNode):
 
     @override
     def _func(self, input: Any, config: RunnableConfig, runtime: Any) -> Any:
-        execution = self._execution(input, config, runtime)
-        if execution is None:
+        calls, _ = self._parse_input(input)
+        if not calls:
             return super()._func(input, config, runtime)
-        run, widened = execution.run, self._widened(config, len(execution.calls))
+        place = self._located(input, calls, config, runtime)
+        execution = self._execution(place, calls, config)
+        run, widened = execution.run, self._widened(config, len(calls))
         with run:
             token = entered.set(execution)
             try:
@@ -162,9 +164,15 @@ class DurableParallelToolNode(ToolNode):
 
     @override
     async def _afunc(self, input: Any, config: RunnableConfig, runtime: Any) -> Any:
-        execution = self._execution(input, config, runtime)
-        if execution is None:
+        calls, _ = self._parse_input(input)
+        if not calls:
             return await super()._afunc(input, config, runtime)
+        place = self._located(input, calls, config, runtime)
+        if place.durable and not self._opened:
+            # Opening a journal takes locks and reads files, which must not hold up the event loop.
+            await asyncio.to_thread(getattr, self._executor, "journal")
+            self._opened = True
+        execution = self._execution(place, calls, config)
         run = execution.run
         async with run:
             token = entered.set(execution)
@@ -185,13 +193,12 @@ class DurableParallelToolNode(ToolNode):
                 entered.reset(token)
                 await execution.settled()
 
-    def _execution(self, input: Any, config: RunnableConfig, runtime: Any) -> Execution | None:
-        """The batch for this input; None when it holds no calls."""
-        calls, _ = self._parse_input(input)
-        if not calls:
-            return None
+    def _located(self, input: Any, calls: Sequence[ToolCall], config: RunnableConfig, runtime: Any) -> Place:
         place = locate(read_response(input, self._messages_key, calls), config, runtime)
         self._warn(place, config)
+        return place
+
+    def _execution(self, place: Place, calls: Sequence[ToolCall], config: RunnableConfig) -> Execution:
         batch = Batch(
             run_id=place.run_id,
             batch_id=place.batch_id,
@@ -329,10 +336,6 @@ class DurableParallelToolNode(ToolNode):
             return execution.answered(index, value, live=live)
         except Exception as error:
             return execution.failed(index, error)
-        except asyncio.CancelledError as error:
-            if _is_being_cancelled():
-                raise
-            return execution.failed(index, error)  # the tool's own doing: its siblings have no part in it
 
     def _place(self, call: ToolCall) -> tuple[Execution, int] | tuple[None, int]:
         execution = entered.get()
@@ -366,12 +369,6 @@ class DurableParallelToolNode(ToolNode):
             tool_call_id=call["id"] or "",
             status="error",
         )
-
-
-def _is_being_cancelled() -> bool:
-    """Whether somebody cancels the task that runs; Python 3.10 cannot tell, and then it is assumed."""
-    task = asyncio.current_task()
-    return task is None or sys.version_info < (3, 11) or task.cancelling() > 0
 
 
 _WHY = "answered at the interrupt in LangGraph"

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from typing_extensions import override
 
-from toolslot.journal import Change, Journal, JournalView, MemoryJournal, MemoryStore
+from toolslot.journal import Change, Journal, JournalView, MemoryJournal, MemoryStore, Purge
 from toolslot.testing import JournalContract
 
 
@@ -58,5 +58,10 @@ def test_operations_decide_one_after_another() -> None:
 
 def test_journals_share_nothing_unless_they_are_given_one_store() -> None:
     store = MemoryStore()
-    owned = [MemoryJournal(), MemoryJournal(), MemoryJournal(store), MemoryJournal(store)]
-    assert len({journal._store for journal in owned}) == 3
+    alone, other, shared = MemoryJournal(), MemoryJournal(store), MemoryJournal(store)
+    other.submit(Purge(run_id="run", at=0.0, why="")).result()
+    assert [repr(journal) for journal in (alone, other, shared)] == [
+        "<MemoryJournal batches=0 runs_purged=0>",
+        "<MemoryJournal batches=0 runs_purged=1>",
+        "<MemoryJournal batches=0 runs_purged=1>",
+    ]

@@ -11,8 +11,8 @@ import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
-from support.harness import World
 
+from support.harness import World
 from toolslot_langgraph import DurableParallelToolNode
 
 

@@ -122,8 +122,8 @@ def test_a_mock_runtime_works(counter: Counter) -> None:
 def test_a_task_may_run_two_responses_of_the_model(talk: Any, counter: Counter) -> None:
     node = talk.node([counter.tool])
     info = patched()
-    for id in ("ai-1", "ai-2"):
-        node.invoke(ai(one(), id=id), config(info))
+    for name in ("ai-1", "ai-2"):
+        node.invoke(ai(one(), id=name), config(info))
     node.invoke(ai(one(1), id=None), config(info))
     node.invoke(ai(one(2), id=None), config(info))
     assert counter.ran == [0, 0, 1, 2]

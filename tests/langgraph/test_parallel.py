@@ -13,8 +13,8 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.runtime import Runtime
-from support.harness import World
 
+from support.harness import World
 from toolslot import EventKind, Limits, SlotState, ToolPolicy
 from toolslot_langgraph import DurableParallelToolNode
 
@@ -184,7 +184,7 @@ def test_a_tool_that_cancels_itself_leaves_its_siblings_alone() -> None:
             done.append(i)
             return str(i)
 
-        with pytest.raises(BaseException) as caught:  # noqa: PT011 - what LangGraph makes of it is its own affair
+        with pytest.raises(BaseException) as caught:
             await conversation(world, work, 4).ainvoke({"messages": []}, THREAD)
         assert "Cancelled" in type(caught.value).__name__
         assert sorted(done) == [1, 2, 3]
@@ -303,7 +303,7 @@ def test_a_timeout_is_an_error_now_and_a_question_of_policy_later(talk: Any, ask
     )
     with pytest.raises(Exception, match="did not return within"):
         talk.start(graph)
-    assert [slot for slot in states(talk.world)] == [SlotState.UNKNOWN] * 2
+    assert states(talk.world) == [SlotState.UNKNOWN] * 2
     assert len(talk.world.events.calls(EventKind.TIMED_OUT)) == 2
     release.set()
 

@@ -310,7 +310,7 @@ def test_return_direct_is_seen_on_replayed_messages(talk: Any) -> None:
     model = Scripted()
 
     def agent() -> Any:
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="create_react_agent"):
             return create_react_agent(model, talk.node([direct]), checkpointer=talk.saver, version="v1")
 
     with pytest.raises(ConnectionError):

@@ -258,7 +258,7 @@ def test_a_faulty_answer_is_explained_decides_nothing_and_leaves_the_questions_o
         again = questions(talk.run(graph, Command(resume=make(ids[0]))))
         assert again["error"]
         assert [question["id"] for question in again["questions"]] == ids
-        outcome = talk.run(graph, Command(resume={id: {"done": "good"} for id in ids}))
+        outcome = talk.run(graph, Command(resume={each: {"done": "good"} for each in ids}))
     assert said(outcome) == ["paid 0", "good", "good", "paid 3"]
     assert sorted(bank.paid) == [0, 1, 2, 3]
 
@@ -329,7 +329,6 @@ def _quietly(talk: Any, graph: Any, value: Any) -> None:
 
 def test_an_error_of_another_call_surfaces_before_the_questions(talk: Any, bank: Bank) -> None:
     with bank.dead(**ASK):
-        (state,) = talk.world.store.batches.values()
         broken = [True]
 
         def pay(i: int) -> str:
@@ -341,7 +340,7 @@ def test_an_error_of_another_call_surfaces_before_the_questions(talk: Any, bank:
         graph = talk.graph(
             [tool(pay)], policies={"pay": ToolPolicy(on_unknown="ask", not_done=ConnectionError)}
         )
-        first = [question["id"] for question in questions(talk.resume(graph))["questions"]][0]
+        first = questions(talk.resume(graph))["questions"][0]["id"]
         with pytest.raises(ConnectionError):
             talk.run(graph, Command(resume={first: "rerun"}))
         broken[0] = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 from typing import Protocol
@@ -46,6 +47,7 @@ class Members:
         self.lock = threading.Lock()
         self._members: list[Member] = []
         self._parked: list[Park] = []
+        self._finalized_by = 0
 
     def add(self, member: Member) -> None:
         self._members.append(member)
@@ -53,6 +55,16 @@ class Members:
     def discard(self, member: Member) -> None:
         if member in self._members:
             self._members.remove(member)
+
+    def begun(self) -> None:
+        """A journal was opened in this process. A child of multiprocessing runs no `atexit`, but finalizers of its own."""
+        if "multiprocessing" not in sys.modules or self._finalized_by == os.getpid():
+            return
+        import multiprocessing.util
+
+        self._finalized_by = os.getpid()
+        if multiprocessing.parent_process() is not None:
+            multiprocessing.util.Finalize(None, self.finish, exitpriority=0)
 
     def enlisted(self, owner: Owner) -> bool | None:
         """Whether the owner is at work in this process; None when it is not an owner of this process."""

@@ -13,6 +13,7 @@ from toolslot.journal._disk._faults import translate
 from toolslot.journal._disk._filesystem import check
 from toolslot.journal._disk._items import Stop, log
 from toolslot.journal._disk._place import Place, prepare
+from toolslot.journal._disk._processes import members
 from toolslot.journal._disk._read_store import ReadStore
 from toolslot.journal._disk._store import Options, Store
 from toolslot.journal._disk._writer import Writer
@@ -86,6 +87,7 @@ class Session:
 
         writer = Writer(str(place.root), open_store)
         writer.start()
+        members.begun()
         return Core(os.getpid(), process, writer)
 
     def end(self, timeout: float | None = None) -> None:
