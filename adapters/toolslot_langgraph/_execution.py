@@ -71,6 +71,10 @@ class Execution:
             places.setdefault(id(call), deque()).append(index)
         self._places = places
 
+    def pending(self) -> int:
+        """How many calls may have to run: those that are not recorded."""
+        return sum(not self.run.slot(index).final for index in range(len(self.calls)))
+
     def index_of(self, node: ToolNode, call: ToolCall) -> int | None:
         """The slot of a call that the node is about to run; None when it is none of this execution."""
         places = self._places.get(id(call)) if node is self._node else None

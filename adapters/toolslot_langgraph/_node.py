@@ -145,8 +145,9 @@ class DurableParallelToolNode(ToolNode):
             return super()._func(input, config, runtime)
         place = self._located(input, calls, config, runtime)
         execution = self._execution(place, calls, config)
-        run, widened = execution.run, self._widened(config, len(calls))
+        run = execution.run
         with run:
+            widened = self._widened(config, execution.pending())
             token = entered.set(execution)
             try:
                 while True:
@@ -226,7 +227,7 @@ class DurableParallelToolNode(ToolNode):
         limits = [
             limit for limit in (count, self._limits.batch, config.get("max_concurrency")) if limit is not None
         ]
-        return patch_config(config, max_concurrency=min(limits))
+        return patch_config(config, max_concurrency=max(min(limits), 1))
 
     def _warn(self, place: Place, config: RunnableConfig) -> None:
         if not place.durable:

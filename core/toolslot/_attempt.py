@@ -19,8 +19,8 @@ from toolslot._errors import BatchTimedOut, CallTimedOut, Draining, Fenced, Tool
 from toolslot._events import EventKind
 from toolslot._live import Active
 from toolslot._pool import Permit, enter_permit
-from toolslot._slot import Finished, Lost, Paused, Reason, SlotRecord, Started, Withdrawn
-from toolslot._steps import Acquire, Await, Invoke, Steps
+from toolslot._slot import Finished, Lost, Paused, Reason, Row, SlotRecord, Started, Withdrawn
+from toolslot._steps import Acquire, Invoke, Steps
 
 if TYPE_CHECKING:
     from toolslot._entry import Entry
@@ -48,7 +48,7 @@ class Attempt:
         self._active = active
         self._idempotent = entry.spec.idempotent and entry.slot.spec.idempotent
         self._generation = entry.slot.generation
-        self._epoch = self._live.epoch
+        self._epoch = self._live.own_epoch
         self._number = 0
         self._queued_at = self._engine.clock()
         self._started_at = 0.0
@@ -107,14 +107,13 @@ class Attempt:
             at=self._started_at,
             queued_at=self._queued_at,
         )
-        future = self._live.write(row)
         try:
-            yield Await(future)
+            yield from self._live.writing(row)
         except ToolslotError:
             raise
         except BaseException:
-            # Cancelled while the mark was on its way. The code was not entered, so the mark is taken back; the journal takes work in order.
-            self._submit(partial(self._live.write, self._row(Withdrawn, why="cancelled before its code was entered")))
+            # Cancelled while the mark was on its way: the code was not entered.
+            self._withdraw()
             raise
         # Dies here: the slot is RUNNING under a dead owner, so UNKNOWN, although the code was not entered. Nobody can tell from outside.
         reach(CrashPoint.AFTER_START)
@@ -138,9 +137,12 @@ class Attempt:
             yield from self._pause()
             raise
         except self._engine.cancels:
-            self._abandon(invoke, permit, Reason.CANCELLED)
+            self._abandon(invoke, permit)
             raise
         except Exception as error:
+            if invoke.refused:
+                self._withdraw()
+                raise
             if invoke.expired:
                 yield from self._expire(invoke, permit)
                 raise self._timed_out() from None
@@ -148,7 +150,7 @@ class Attempt:
             raise Escaped(error) from error
         except BaseException:
             # Cancelled or interrupted: whether it had its effect nobody knows. Not waited for; the journal takes work in order.
-            self._abandon(invoke, permit, Reason.CANCELLED)
+            self._abandon(invoke, permit)
             raise
         # Dies here: UNKNOWN. The effect has happened and no record says so; this is the window that reconcilers are for.
         reach(CrashPoint.AFTER_RETURN)
@@ -182,8 +184,9 @@ class Attempt:
     def _record(self, row: Finished, value: object) -> Steps[None]:
         reach(CrashPoint.BEFORE_FINISH)
         try:
-            yield Await(self._live.write(row))
+            yield from self._live.writing(row)
         except Fenced:
+            self._live.unrecorded.pop(self._index, None)
             self._engine.emit(EventKind.LATE_RESULT, self._live.key, self._entry.slot, detail="it came after another owner took over")
             raise
         except ToolslotError:
@@ -212,7 +215,7 @@ class Attempt:
         reach(CrashPoint.AFTER_RETURN)
         row = self._finished(None, failed=True, escaped=True, error=encode_error(error))
         try:
-            yield Await(self._live.write(row))
+            yield from self._live.writing(row)
         except Fenced:
             raise
         except ToolslotError as unwritten:
@@ -223,12 +226,12 @@ class Attempt:
 
     def _pause(self) -> Steps[None]:
         # Durable before the question propagates: killed afterwards, the call is known to wait and not to run.
-        yield Await(self._live.write(self._row(Paused)))
+        yield from self._live.writing(self._row(Paused))
         self._engine.emit(EventKind.WAITING, self._live.key, self._entry.slot)
 
     def _expire(self, invoke: Invoke, permit: Permit) -> Steps[None]:
         try:
-            yield Await(self._live.write(self._row(Lost, reason=Reason.TIMED_OUT)))
+            yield from self._live.writing(self._row(Lost, reason=Reason.TIMED_OUT))
         finally:
             self._outlive(invoke, permit)
         self._engine.emit(EventKind.TIMED_OUT, self._live.key, self._entry.slot)
@@ -243,15 +246,25 @@ class Attempt:
         timeout = self._entry.policy.timeout
         return f"{timeout:g} s" if timeout is not None else "the batch's deadline"
 
-    def _abandon(self, invoke: Invoke, permit: Permit, reason: Reason) -> None:
-        self._submit(partial(self._live.write, self._row(Lost, reason=reason)))
-        self._engine.emit(EventKind.UNKNOWN, self._live.key, self._entry.slot, detail=reason.value)
+    def _abandon(self, invoke: Invoke, permit: Permit) -> None:
+        if invoke.withdraw():
+            self._withdraw()
+            return
+        self._submit(self._row(Lost, reason=Reason.CANCELLED))
+        self._engine.emit(EventKind.UNKNOWN, self._live.key, self._entry.slot, detail=Reason.CANCELLED.value)
         self._outlive(invoke, permit)
+
+    def _withdraw(self) -> None:
+        """Take the start mark back: the code was not entered. Not waited for; the journal takes work in order."""
+        if self._idempotent:
+            return
+        self._submit(self._row(Withdrawn, why="its code was not entered"))
+        self._engine.emit(EventKind.WITHDRAWN, self._live.key, self._entry.slot)
 
     def _outlive(self, invoke: Invoke, permit: Permit) -> None:
         """If the code runs on elsewhere, the permit and the slot stay taken until it ends; then its result is recorded after all."""
         running = invoke.running
-        if running is None or running.done():
+        if running is None or (running.done() and self._late_row(running) is None):
             return
         self._active.detached = True
         running.add_done_callback(partial(self._late, permit))
@@ -317,10 +330,10 @@ class Attempt:
             **fields,
         )
 
-    def _submit(self, write: Callable[[], Future[SlotRecord]]) -> None:
+    def _submit(self, row: Row) -> None:
         """Hand a row to the journal without waiting; a journal that refuses leaves the slot as it is, which errs on the side of asking."""
         try:
-            write()
+            self._live.write(row)
         except ToolslotError as error:
             log.warning("toolslot.not_recorded tool=%r call=%d: %s", self._entry.spec.tool, self._index, error)
 

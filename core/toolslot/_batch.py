@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -41,6 +42,7 @@ class BatchRun:
         self._specs = tuple(engine.spec(index, call) for index, call in enumerate(batch.calls))
         self._deadline: float | None = None
         self._live: LiveBatch | None = None
+        self._pid = 0
 
     # --- opening and letting go -----------------------------------------------------------------------------------------
 
@@ -61,7 +63,7 @@ class BatchRun:
     def release(self) -> None:
         """Let the batch go. Returns at once: the one write is not waited for, and threads that still run keep the batch until they end."""
         live, self._live = self._live, None
-        if live is not None:
+        if live is not None and self._pid == os.getpid():
             live.detach()
 
     def _opening(self) -> Steps[None]:
@@ -69,28 +71,41 @@ class BatchRun:
             raise ToolslotError(f"batch {self._batch.key} is open already in this BatchRun; open another one with executor.open(...).")
         timeout = self._engine.limits.batch_timeout
         self._deadline = None if timeout is None else self._engine.monotonic() + timeout
+        live: LiveBatch | None = None
+        while live is None:
+            live = yield from self._attached()
+        self._live, self._pid = live, os.getpid()
+
+    def _attached(self) -> Steps[LiveBatch | None]:
+        """The batch, open; None when whoever was opening it was interrupted."""
         live, first = self._registry.attach(self._batch.key, self._make)
         try:
-            if first:
-                yield from self._first(live)
-            else:
-                yield Await(live.ready)
-            live.check_size(len(self._specs))
+            opened: bool = (yield from self._first(live)) if first else (yield Await(live.ready))
+            if opened:
+                live.check_size(len(self._specs))
+                return live
         except BaseException:
             live.detach()
             raise
-        self._live = live
+        live.detach()
+        return None
 
     def _make(self) -> LiveBatch:
         return LiveBatch(self._engine, self._batch, self._specs, self._max_parallel)
 
-    def _first(self, live: LiveBatch) -> Steps[None]:
+    def _first(self, live: LiveBatch) -> Steps[bool]:
         try:
             yield from live.opening(self._adopt)
-        except BaseException as error:
+        except Exception as error:
+            live.discard()
             live.ready.set_exception(error)
             raise
-        live.ready.set_result(None)
+        except BaseException:
+            live.discard()
+            live.ready.set_result(False)  # an interruption is this entrant's alone
+            raise
+        live.ready.set_result(True)
+        return True
 
     # --- calls ----------------------------------------------------------------------------------------------------------
 
@@ -204,16 +219,25 @@ class BatchRun:
         Raises:
             BatchBusy: its owner is or may be alive, and `force` is not given.
         """
+        drive(self._taking(force=force, why=why))
+
+    def _taking(self, *, force: bool, why: str) -> Steps[None]:
         live = self._opened
-        if not force and live.standing() is Standing.TAKEN:
-            raise live.busy()
-        drive(live.claiming(force=force, why=why))
+        while (standing := live.standing()) is not Standing.MINE:  # what we knew of the owner may have been old
+            if standing is Standing.TAKEN and not force:
+                raise live.busy()
+            yield from live.claiming(force=force, why=why)
 
     @property
     def _opened(self) -> LiveBatch:
         if self._live is None:
             raise ToolslotError(
                 f"batch {self._batch.key} is not open: use it inside `with executor.open(batch) as run:` (or `async with`)."
+            )
+        if self._pid != os.getpid():
+            raise ToolslotError(
+                f"batch {self._batch.key} was opened by process {self._pid}, which may still work on it; this is its forked child"
+                f" {os.getpid()}. Open the batch here: executor.open(batch)."
             )
         return self._live
 

@@ -6,6 +6,7 @@ asyncio.wrap_future would cancel the thread future with the task; here a cancell
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -17,11 +18,15 @@ _lock = threading.Lock()
 _due: WeakKeyDictionary[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = WeakKeyDictionary()
 
 
+class Expired(TimeoutError):
+    """The waiting took too long; what is waited for goes on. Never raised for a TimeoutError that the work itself raised."""
+
+
 async def wait_for(future: Future[T], timeout: float | None = None) -> T:
     """The future's result. Cancellation ends the waiting, never the work.
 
     Raises:
-        TimeoutError: it was not done within `timeout` seconds; the future goes on.
+        Expired: it was not done within `timeout` seconds; the future goes on.
     """
     if not future.done():
         loop = asyncio.get_running_loop()
@@ -33,7 +38,7 @@ async def wait_for(future: Future[T], timeout: float | None = None) -> T:
             await asyncio.wait((waiter,), timeout=timeout)
             if not future.done():
                 waiter.cancel()
-                raise TimeoutError
+                raise Expired
     return future.result()
 
 
@@ -57,6 +62,16 @@ def _drain(loop: asyncio.AbstractEventLoop) -> None:
     for waiter in due:
         if not waiter.done():
             waiter.set_result(None)
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # a thread that is not here may have held it
+    _due.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def completed(value: T) -> Future[T]:

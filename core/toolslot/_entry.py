@@ -18,7 +18,7 @@ from toolslot._attempt import Attempt, Escaped
 from toolslot._codec import ErrorRecord, Payload, encode_error
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._engine import Engine, log
-from toolslot._errors import BatchClosed, BatchMismatch, Fenced, ResultNotStorable, ToolFailed, UnknownOutcome
+from toolslot._errors import BatchClosed, BatchMismatch, DecisionRefused, Fenced, ResultNotStorable, ToolFailed, UnknownOutcome
 from toolslot._events import EventKind
 from toolslot._live import Active, LiveBatch
 from toolslot._policy import Answer, CannotTell, Done, Failed, NotDone, StillRunning, ToolPolicy
@@ -92,12 +92,21 @@ class Entry(Generic[T]):
         began = self.engine.monotonic()
         busy_until = began + self.engine.limits.busy_timeout
         tries = 0
+        again: _plan.Rerun | None = None
         if self.index in self.live.unrecorded:
             return cast("T", (yield from Attempt(self, active).record_again()))
         if self.slot.state is SlotState.UNKNOWN:
             yield from self.live.refreshing()  # somebody may have decided it from outside
         while True:
-            action = _plan.plan(self.slot, self.spec, self.policy, self.live.standing(), closed=self.live.closed)
+            standing = self.live.standing()
+            action = _plan.plan(self.slot, self.spec, self.policy, standing, closed=self.live.closed)
+            if self.slot.state is SlotState.RUNNING and isinstance(action, _UNSETTLED):
+                # Nobody runs it any more, and its end was not recorded or is on its way. Nothing else may be written before that is clear.
+                yield from self.live.losing(self.index, Reason.OWNER_DIED)
+                continue
+            if again is not None and standing is _plan.Standing.MINE:
+                action = again
+            again = None
             match action:
                 case _plan.Replay():
                     return self._replay()
@@ -106,7 +115,7 @@ class Entry(Generic[T]):
                     try:
                         return (yield from self._run(active, action))
                     except Escaped as escaped:
-                        yield from self._before_retry(escaped.error, tries, began)
+                        again = yield from self._before_retry(escaped.error, tries, began)
                     except Fenced:
                         yield from self._after_fenced(tries)
                 case _plan.Reconcile():
@@ -118,7 +127,7 @@ class Entry(Generic[T]):
                 case _plan.Claim():
                     yield from self.live.claiming()
                 case _plan.Mismatch():
-                    yield from self._mismatch(action)
+                    yield from self._mismatch(action, standing, busy_until)
                 case _plan.Closed():
                     raise BatchClosed(
                         f"batch {self.live.key} is closed and holds no answer for call {self.index} ({self.spec.tool}): it was abandoned, or"
@@ -130,6 +139,7 @@ class Entry(Generic[T]):
     def _run(self, active: Active, action: _plan.Run | _plan.Rerun) -> Steps[T]:
         if isinstance(action, _plan.Rerun):
             self._tell_rerun(action)
+        self.live.answered.discard(self.index)
         value = yield from Attempt(self, active).steps(action.attempt)
         return cast("T", value)
 
@@ -175,25 +185,34 @@ class Entry(Generic[T]):
         reconciler = self.policy.reconcile
         assert reconciler is not None, "planned only where there is a reconciler"
         deadline = self.deadline or self.engine.monotonic() + self.engine.limits.busy_timeout
-        while True:
+        while self.slot.state is SlotState.UNKNOWN:
+            version = self.slot.version
             answer = yield from self._consult()
             match answer:
-                case Done() | Failed():
-                    yield from deciding(self.live, self.index, answer, by="reconciler", why="asked on recovery", version=self.slot.version)
-                    return
-                case NotDone():
-                    yield from self._withdraw("the reconciler says it was not done")
+                case Done() | Failed() | NotDone():
+                    yield from self._believe(answer, version)
                     return
                 case StillRunning():
                     left = deadline - self.engine.monotonic()
                     if left <= 0:
-                        raise self._unknown("its reconciler says that it is still running", ask=True)
+                        ask = self.policy.unknown_rule != "fail"
+                        raise self._unknown("its reconciler says that it is still running", ask=ask)
                     yield Pause(min(answer.retry_after, left))
+                    yield from self.live.refreshing()  # somebody may have decided it meanwhile
                 case CannotTell():
                     yield from self._without_reconciler()
                     return
                 case _:
                     assert_never(answer)
+
+    def _believe(self, answer: Done | Failed | NotDone, version: int) -> Steps[None]:
+        """Settle the slot by the reconciler's answer, unless something was recorded while it thought: that it has not seen."""
+        try:
+            yield from deciding(self.live, self.index, answer, by="reconciler", why="asked on recovery", version=version)
+        except DecisionRefused:
+            yield from self.live.refreshing()
+            if self.slot.version == version:
+                raise
 
     def _consult(self) -> Steps[Answer]:
         reconciler = self.policy.reconcile
@@ -226,9 +245,9 @@ class Entry(Generic[T]):
     def _withdraw(self, why: str) -> Steps[None]:
         slot = self.slot
         row = Withdrawn(
-            index=self.index, generation=slot.generation, attempt=slot.attempt, epoch=self.live.epoch, at=self.engine.clock(), why=why
+            index=self.index, generation=slot.generation, attempt=slot.attempt, epoch=self.live.own_epoch, at=self.engine.clock(), why=why
         )
-        yield Await(self.live.write(row))
+        yield from self.live.writing(row)
         self.engine.emit(EventKind.RECONCILED, self.live.key, self.slot, detail=why)
 
     def _stop(self, action: _plan.Ask | _plan.Fail) -> Steps[None]:
@@ -254,10 +273,11 @@ class Entry(Generic[T]):
 
     # --- going on after something happened ------------------------------------------------------------------------------
 
-    def _before_retry(self, error: Exception, tries: int, began: float) -> Steps[None]:
-        """Return to try again, or raise the call's error."""
+    def _before_retry(self, error: Exception, tries: int, began: float) -> Steps[_plan.Rerun | None]:
+        """Return to try again, at once or as planned (the reconciler is asked first), or raise the call's error."""
         policy = self.policy
-        if policy.retry is None or not (policy.retries_failure(type(error)) or policy.reconcile is not None):
+        harmless = policy.retries_failure(type(error))  # asked of the type itself: the record holds only its name
+        if policy.retry is None or not (harmless or (policy.reconcile is not None and policy.on_failed != "replay")):
             raise error
         state = RetryState(
             attempt_number=tries,
@@ -273,6 +293,7 @@ class Entry(Generic[T]):
             raise error
         if delay > 0:
             yield Pause(delay)
+        return _plan.Rerun(self.slot.attempt + 1, undeclared=False) if harmless else None
 
     def _after_fenced(self, tries: int) -> Steps[None]:
         """Somebody wrote to our batch. If we still own it (an operator decided, a withdrawal was late), plan anew; else stop."""
@@ -284,7 +305,7 @@ class Entry(Generic[T]):
                 f" {self.live.epoch}). Nothing was changed by this owner; stop working on it."
             )
 
-    def _mismatch(self, action: _plan.Mismatch) -> Steps[None]:
+    def _mismatch(self, action: _plan.Mismatch, standing: _plan.Standing, busy_until: float) -> Steps[None]:
         recorded, presented = self.slot.spec, self.spec
         detail = (
             f"call {self.index} of batch {self.live.key} was recorded as {recorded.tool!r} with call id {recorded.call_id!r} and arguments"
@@ -296,7 +317,10 @@ class Entry(Generic[T]):
                 f"{detail}. The recorded result belongs to another call, so nothing was replayed and nothing ran. Use a new run id for"
                 " changed calls, or on_mismatch='lenient' to let the new call take this place."
             )
-        if self.live.standing() is not _plan.Standing.MINE:
+        if standing is _plan.Standing.TAKEN:
+            yield from self.live.waiting(busy_until)
+            return
+        if standing is _plan.Standing.FREE:
             yield from self.live.claiming()
             return
         self.engine.emit(EventKind.MISMATCH, self.live.key, self.slot, detail=detail)
@@ -304,14 +328,17 @@ class Entry(Generic[T]):
             index=self.index,
             generation=self.slot.generation + 1,
             attempt=0,
-            epoch=self.live.epoch,
+            epoch=self.live.own_epoch,
             at=self.engine.clock(),
             spec=presented,
         )
-        yield Await(self.live.write(row))
+        yield from self.live.writing(row)
 
 
 _MAX_REPLANS = 5
+
+#: what is planned for a call that began and has no end
+_UNSETTLED = (_plan.Rerun, _plan.Reconcile, _plan.Ask, _plan.Fail)
 
 
 def deciding(
@@ -343,13 +370,13 @@ def deciding(
         at=engine.clock(),
         outcome=outcome,
         error=error,
-        epoch=live.epoch,
+        epoch=live.own_epoch,
     )
     reach(CrashPoint.BEFORE_DECIDE)
     future = engine.journal.submit(operation)
     slot: SlotRecord = yield Await(future)
     reach(CrashPoint.AFTER_DECIDE)
-    live.slots[index] = slot
+    live.saw(slot)
     engine.emit(EventKind.RECONCILED, live.key, slot, error=error, detail=f"{verdict.value}, says {by}")
 
 
@@ -360,11 +387,11 @@ def delivering(live: LiveBatch, index: int, value: object) -> Steps[None]:
         index=index,
         generation=slot.generation,
         attempt=slot.attempt,
-        epoch=live.epoch,
+        epoch=live.own_epoch,
         at=live.engine.clock(),
         outcome=live.engine.encode(slot.spec.tool, value),
     )
-    yield Await(live.write(row))
+    yield from live.writing(row)
     live.answered.add(index)
 
 

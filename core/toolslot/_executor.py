@@ -126,7 +126,7 @@ class DurableExecutor:
             if is_async(tools[call.tool]):
                 raise InvalidSetting(f"tool {call.tool!r} is async: use `await executor.arun_all(...)`.")
         with self.open(batch) as run:
-            outcomes = fan_out(run, fns, workers=self._workers(len(fns)), offload=self._offload)
+            outcomes = fan_out(run, fns, workers=self._workers(batch), offload=self._offload)
         return settle(outcomes, return_exceptions=return_exceptions)
 
     async def arun_all(self, batch: Batch, tools: Tools, *, return_exceptions: bool = False) -> list[Any]:
@@ -134,7 +134,7 @@ class DurableExecutor:
         fns = bind_all(batch, tools)
         asyncs = [is_async(tools[call.tool]) for call in batch.calls]
         async with self.open(batch) as run:
-            outcomes = await afan_out(run, fns, asyncs, workers=self._workers(len(fns)), offload=self._offload)
+            outcomes = await afan_out(run, fns, asyncs, workers=self._workers(batch), offload=self._offload)
         return settle(outcomes, return_exceptions=return_exceptions)
 
     def drain(self, timeout: float | None = None) -> bool:
@@ -147,7 +147,12 @@ class DurableExecutor:
         engine = self._engine_
         return engine is None or registry_of(engine.journal).drain(timeout)
 
-    def _workers(self, count: int) -> int:
+    def _workers(self, batch: Batch) -> int:
+        """Threads for a batch: as many as may run at once; one for each call where calls of one tool may wait while others go on."""
+        count, engine = len(batch.calls), self._engine()
+        demands = [engine.demand(batch.key, tool, None) for tool in {call.tool for call in batch.calls}]
+        if any(demand.tool_limit is not None or demand.rate is not None for demand in demands):
+            return max(1, count)
         return max(1, min(count, self._limits.batch or count))
 
     # --- shared ---------------------------------------------------------------------------------------------------------

@@ -88,7 +88,8 @@ class LiveBatch:
         self.replayed: set[int] = set()
         #: outcomes the journal could not take (a full disk, say), with the live value: the call is done and must not run again
         self.unrecorded: dict[int, tuple[Row, object]] = {}
-        self.ready: Future[None] = Future()
+        #: completes once the batch is open: True, or False when whoever opened it was interrupted and others must open it anew
+        self.ready: Future[bool] = Future()
         self.on_idle: Callable[[LiveBatch], None] = lambda _: None
         self._batch = batch
         self._specs = specs
@@ -126,13 +127,33 @@ class LiveBatch:
                 engine.emit(EventKind.RESERVED, self.key, slot)
 
     def see(self, record: BatchRecord) -> None:
-        """Take over what the journal says."""
-        self.fence, self.manifest, self.tenures = record.fence, record.manifest, record.tenures
-        self.slots = list(record.slots)
+        """Take over what the journal says, unless something newer was seen meanwhile: a load may answer after a later write."""
+        with self.lock:
+            if self.fence is None or record.fence.epoch >= self.fence.epoch:
+                self.fence, self.manifest, self.tenures = record.fence, record.manifest, record.tenures
+            if not self.slots:
+                self.slots = list(record.slots)
+            for slot in record.slots:
+                self._keep_newer(slot)
+
+    def saw(self, slot: SlotRecord) -> None:
+        """Take over one slot as the journal has it, unless something newer was seen."""
+        with self.lock:
+            self._keep_newer(slot)
+
+    def _keep_newer(self, slot: SlotRecord) -> None:
+        if slot.version >= self.slots[slot.index].version:
+            self.slots[slot.index] = slot
 
     @property
     def epoch(self) -> int:
         return self.fence.epoch if self.fence is not None else 0
+
+    @property
+    def own_epoch(self) -> int:
+        """What our rows carry; 0, which fences them, once another owner was seen: its epoch is not ours to write with."""
+        fence = self.fence
+        return fence.epoch if fence is not None and fence.owner == self.owner else 0
 
     @property
     def closed(self) -> bool:
@@ -174,15 +195,15 @@ class LiveBatch:
 
     def _take_over(self, *, force: bool, why: str) -> Steps[None]:
         reach(CrashPoint.BEFORE_TAKEOVER)
-        operation = TakeOver(
-            key=self.key, owner=self.owner, expected_epoch=self.epoch, at=self.engine.clock(), why=why, force=force
-        )
-        record = yield Await(self.engine.journal.submit(operation))
+        record = yield Await(self.engine.journal.submit(self._taking(why, force=force)))
         reach(CrashPoint.AFTER_TAKEOVER)
         self.see(record)
         for slot in self.slots:
             if slot.state is SlotState.UNKNOWN and slot.epoch == self.epoch:
                 self.engine.emit(EventKind.UNKNOWN, self.key, slot, detail=_reason(slot))
+
+    def _taking(self, why: str, *, force: bool) -> TakeOver:
+        return TakeOver(key=self.key, owner=self.owner, expected_epoch=self.epoch, at=self.engine.clock(), why=why, force=force)
 
     def waiting(self, until: float) -> Steps[None]:
         """Look again until another owner has settled something or let go.
@@ -212,29 +233,34 @@ class LiveBatch:
     # --- the journal ----------------------------------------------------------------------------------------------------
 
     def write(self, row: Row) -> Future[SlotRecord]:
-        """Submit a row; the slot as seen here follows once it is durable."""
+        """Submit a row and do not wait; the slot as seen here follows some time after the row is durable."""
         future = self.engine.journal.submit(Append(key=self.key, row=row))
         future.add_done_callback(self._follow)
         return future
 
     def _follow(self, future: Future[SlotRecord]) -> None:
         if not future.cancelled() and future.exception() is None:
-            slot = future.result()
-            if slot.version >= self.slots[slot.index].version:
-                self.slots[slot.index] = slot
+            self.saw(future.result())
+
+    def writing(self, row: Row) -> Steps[None]:
+        """Submit a row and wait until it is durable and seen here."""
+        slot: SlotRecord = yield Await(self.write(row))
+        self.saw(slot)  # a future wakes those who wait before it calls back
 
     def losing(self, index: int, reason: Reason) -> Steps[None]:
-        """Mark the newest attempt as one whose outcome nobody knows."""
+        """Mark the newest attempt as one whose outcome nobody knows, unless it is known by now."""
         slot = self.slots[index]
         row = Lost(
             index=index,
             generation=slot.generation,
             attempt=slot.attempt,
-            epoch=self.epoch,
+            epoch=self.own_epoch,
             at=self.engine.clock(),
             reason=reason,
         )
-        yield Await(self.write(row))
+        yield from self.writing(row)
+        if self.slots[index].state is not SlotState.UNKNOWN:
+            return
         self.engine.emit(EventKind.UNKNOWN, self.key, self.slots[index], detail=_reason(self.slots[index]))
 
     def demand(self, tool: str) -> Demand:
@@ -289,26 +315,57 @@ class LiveBatch:
             self.handles -= 1
         self.maybe_release()
 
-    def maybe_release(self) -> None:
-        """Let the batch go once nobody works on it here: no handle is open, no thread runs on, nothing waits to be recorded."""
+    def discard(self) -> None:
+        """It could not be opened: nobody else may get it."""
         with self.lock:
-            if self.handles or self.active or self.unrecorded or self._released or self.fence is None:
-                return
             self._released = True
         self.on_idle(self)
-        closed = self.closed or len(self.answered) == len(self.slots)
+
+    def maybe_release(self) -> None:
+        """Let the batch go once nobody works on it here: no handle is open, nothing waits to be recorded, and no thread runs on.
+
+        A thread that runs on does not hold up the end of a batch whose answers were all handed over: what it returns changes nothing.
+        """
+        with self.lock:
+            answered = len(self.answered) == len(self.slots)
+            busy = bool(self.handles or self.unrecorded or (self.active and not answered))
+            release = not (busy or self._released or self.fence is None)
+            self._released = self._released or release
+            idle = self._released and not self.active
+        if idle:
+            self.on_idle(self)
+        if release:
+            self._let_go(closed=self.closed or answered)
+
+    def _let_go(self, *, closed: bool) -> None:
+        fence = self.fence
+        assert fence is not None, "only a batch that was opened is let go"
         self._tell(closed=closed)
-        if self.fence.owner != self.owner:
-            self.engine.journal.retire(self.owner)
-            return
         # Not waited for: dying before it commits leaves a dead owner, which is as good as none.
         try:
             reach(CrashPoint.BEFORE_RELEASE)
-            future = self.engine.journal.submit(Release(key=self.key, epoch=self.epoch, closed=closed))
+            if fence.owner == self.owner:
+                self._submit_release(fence.epoch, closed=closed)
+            elif closed and not fence.closed and self.standing() is Standing.FREE:
+                # All was replayed from an owner that died before it closed the batch: only an owner can.
+                self.engine.journal.submit(self._taking("to close it", force=False)).add_done_callback(self._close_now)
+            else:
+                self.engine.journal.retire(self.owner)
         except ToolslotError:
             self.engine.journal.retire(self.owner)
-            return
-        future.add_done_callback(self._released_now)
+
+    def _close_now(self, taken: Future[BatchRecord]) -> None:
+        fence = None if taken.cancelled() or taken.exception() is not None else taken.result().fence
+        try:
+            if fence is not None and fence.owner == self.owner:
+                self._submit_release(fence.epoch, closed=True)
+                return
+        except ToolslotError as error:
+            log.warning("toolslot.release_failed run=%r: %s", self.key.run_id, error)
+        self.engine.journal.retire(self.owner)
+
+    def _submit_release(self, epoch: int, *, closed: bool) -> None:
+        self.engine.journal.submit(Release(key=self.key, epoch=epoch, closed=closed)).add_done_callback(self._released_now)
 
     def _released_now(self, future: Future[None]) -> None:
         self.engine.journal.retire(self.owner)

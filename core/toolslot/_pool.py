@@ -6,6 +6,7 @@ waiting is the caller's business. Journal writes never pass through here, so the
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import OrderedDict, deque
@@ -38,8 +39,9 @@ class Permit:
 
     demand: Demand
     parent: Permit | None
-    borrowed: bool = False
-    lent: bool = False
+    #: whose place in the process this one uses, and who uses ours
+    lender: Permit | None = None
+    borrower: Permit | None = None
     #: children that wait or run: the holder itself is then waiting for them
     children: int = 0
     released: bool = False
@@ -52,7 +54,10 @@ class Permit:
 
 
 class Ticket:
-    """A place in the queue. `permit` is there once it is granted; `granted()` completes with it."""
+    """A place in the queue. `permit` is there once it is granted.
+
+    `granted()` completes with it, or with None when the waiter should look again how long it may have to wait.
+    """
 
     __slots__ = ("_granted", "_lock", "demand", "parent", "permit")
 
@@ -61,9 +66,9 @@ class Ticket:
         self.parent = parent
         self.permit: Permit | None = None
         self._lock = lock
-        self._granted: Future[Permit] | None = None  # made when somebody has to wait
+        self._granted: Future[Permit | None] | None = None  # made when somebody has to wait
 
-    def granted(self) -> Future[Permit]:
+    def granted(self) -> Future[Permit | None]:
         with self._lock:
             if self._granted is None:
                 self._granted = Future()
@@ -74,8 +79,8 @@ class Ticket:
     def tell(self) -> None:
         """Wake who waits; called outside the lock, for completing a future runs its callbacks."""
         with self._lock:
-            granted = self._granted
-        if granted is not None and self.permit is not None and not granted.done():
+            granted, self._granted = self._granted, None
+        if granted is not None:
             granted.set_result(self.permit)
 
 
@@ -87,6 +92,10 @@ class Pool:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew: in a forked child, nobody who held or waited for a permit is there to give it back."""
         self._lock = threading.Lock()
         self._queues: OrderedDict[Hashable, deque[Ticket]] = OrderedDict()
         self._held: set[Permit] = set()
@@ -125,8 +134,11 @@ class Pool:
                 self._forget_empty(ticket.demand.batch)
                 if ticket.parent is not None:
                     ticket.parent.children -= 1
+            held_back = self._held_back()
         if not waiting and ticket.permit is not None:
             self.release(ticket.permit)
+        else:
+            _hand_out(held_back)  # it may have been the one that watched the time
 
     def release(self, permit: Permit) -> None:
         """Give the permit back, once."""
@@ -143,14 +155,13 @@ class Pool:
             holders.discard(permit)
             if not holders:
                 del self._by_tool[demand.tool]
-            if permit.borrowed and permit.parent is not None:
-                permit.parent.lent = False
-            else:
-                self._counted -= 1
+            self._vacate(permit)
             if permit.parent is not None:
                 permit.parent.children -= 1
             granted = self._scan()
+            held_back = self._held_back()
         _hand_out(granted)
+        _hand_out(held_back)
 
     def poll(self) -> float | None:
         """Grant what has become possible by the passing of time; seconds until the next rate allows something, or None."""
@@ -226,6 +237,28 @@ class Pool:
             return len(holders)
         return sum(1 for holder in holders if not holder.children)
 
+    def _held_back(self) -> list[Ticket]:
+        """The waiting call whose rate allows it next, if any.
+
+        Whoever was held back by another limit set no alarm for its rate, and the end of that limit alone need not let it run.
+        """
+        if not self._starts:
+            return []
+        now = self._clock()
+        waits = [(wait, t) for queue in self._queues.values() for t in queue if (wait := self._rate_wait(t.demand, now)) > 0]
+        return [min(waits, key=lambda pair: pair[0])[1]] if waits else []
+
+    def _vacate(self, permit: Permit) -> None:
+        """Give up its place in the process, or leave it to the child that borrows it and may outlive its parent."""
+        lender, borrower = permit.lender, permit.borrower
+        permit.lender = permit.borrower = None
+        if borrower is not None:
+            borrower.lender = lender
+        if lender is not None:
+            lender.borrower = borrower
+        if lender is None and borrower is None:
+            self._counted -= 1
+
     def _rate_wait(self, demand: Demand, now: float) -> float:
         rate = demand.rate
         if rate is None:
@@ -238,9 +271,9 @@ class Pool:
     def _grant(self, ticket: Ticket) -> Ticket:
         demand = ticket.demand
         full = demand.process_limit is not None and self._counted >= demand.process_limit
-        permit = Permit(demand, ticket.parent, borrowed=full)
+        permit = Permit(demand, ticket.parent)
         if full and ticket.parent is not None:
-            ticket.parent.lent = True
+            permit.lender, ticket.parent.borrower = ticket.parent, permit
         else:
             self._counted += 1
         self._held.add(permit)
@@ -260,11 +293,12 @@ class Pool:
 
 
 def _may_borrow(ticket: Ticket) -> bool:
-    return ticket.parent is not None and not ticket.parent.lent
+    parent = ticket.parent
+    return parent is not None and parent.borrower is None and not parent.released
 
 
-def _hand_out(granted: list[Ticket]) -> None:
-    for ticket in granted:
+def _hand_out(tickets: list[Ticket]) -> None:
+    for ticket in tickets:
         ticket.tell()
 
 
@@ -275,6 +309,8 @@ def enter_permit(permit: Permit) -> Callable[[], None]:
 
 
 _shared = Pool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_shared.forget)
 
 
 def process_pool() -> Pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import wait
@@ -42,6 +43,11 @@ class Registry:
             waiting = [active.done() for live in self._live.values() for active in live.running()]
         return not wait(waiting, timeout).not_done
 
+    def forget(self) -> None:
+        """Start anew: in a forked child, the batches are worked on by the parent."""
+        self._lock = threading.Lock()
+        self._live = {}
+
     def __len__(self) -> int:
         return len(self._live)
 
@@ -57,3 +63,14 @@ def registry_of(journal: Journal) -> Registry:
         if registry is None:
             registry = _registries[journal] = Registry()
         return registry
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # a thread that is not here may have held it
+    for registry in _registries.values():
+        registry.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -12,14 +12,15 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar, cast
 
 from typing_extensions import assert_never
 
-from toolslot._bridge import wait_for
+from toolslot._bridge import Expired, wait_for
 from toolslot._policy import Answer, Reconciler
 from toolslot._pool import Demand, Permit, Pool, Ticket
 from toolslot._view import Slot
@@ -49,7 +50,8 @@ class Invoke:
     """Enter the tool's code; the answer is what it returns. Raises `TimeoutError` when `timeout` seconds pass first.
 
     `offload`: run it there instead of in the current thread. `running` is set when the code runs elsewhere and may outlive the waiting;
-    it completes when the code ends. `expired` tells a timeout from a TimeoutError that the tool raised.
+    it completes when the code ends. `expired` tells a timeout from a TimeoutError that the tool raised. `refused`: the code could not be
+    handed over, so it was not entered.
     """
 
     fn: Callable[[], object]
@@ -57,6 +59,14 @@ class Invoke:
     offload: Executor | None = None
     running: Future[object] | None = None
     expired: bool = False
+    refused: bool = False
+
+    def withdraw(self) -> bool:
+        """Take the code back if it was not entered; whether that is certain. Other executors say "cancelled" of code that runs."""
+        if self.refused:
+            return True
+        queued = isinstance(self.offload, (ThreadPoolExecutor, ProcessPoolExecutor)) and self.running is not None
+        return queued and self.running is not None and self.running.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +153,13 @@ async def _aperform(step: Step) -> object:
 
 
 def _result(future: Future[T], timeout: float | None) -> T:
-    """The result; a timeout of the waiting is a plain `TimeoutError` on every Python."""
+    """The result; `Expired` when the waiting took too long."""
     try:
         return future.result(timeout)
     except concurrent.futures.TimeoutError as error:
         if future.done():
-            raise
-        raise TimeoutError from error
+            return future.result()  # it ended at the last moment, or the error is its own
+        raise Expired from error
 
 
 # --- permits ------------------------------------------------------------------------------------------------------------
@@ -159,10 +169,9 @@ def _acquire(step: Acquire) -> Permit:
     ticket = step.pool.request(step.demand)
     try:
         while ticket.permit is None:
-            try:
-                return _result(ticket.granted(), _patience(step))
-            except TimeoutError:
-                _check_deadline(step, ticket)
+            with suppress(Expired):
+                _result(ticket.granted(), _patience(step))
+            _check_deadline(step, ticket)
         return ticket.permit
     except BaseException:
         step.pool.cancel(ticket)
@@ -173,10 +182,9 @@ async def _aacquire(step: Acquire) -> Permit:
     ticket = step.pool.request(step.demand)
     try:
         while ticket.permit is None:
-            try:
-                return await wait_for(ticket.granted(), _patience(step))
-            except TimeoutError:
-                _check_deadline(step, ticket)
+            with suppress(Expired):
+                await wait_for(ticket.granted(), _patience(step))
+            _check_deadline(step, ticket)
         return ticket.permit
     except BaseException:
         step.pool.cancel(ticket)
@@ -209,8 +217,8 @@ def _invoke(step: Invoke) -> object:
     step.running = _elsewhere(step)
     try:
         return _result(step.running, step.timeout)
-    except TimeoutError:
-        step.expired = not step.running.done()
+    except Expired:
+        step.expired = True
         raise
 
 
@@ -219,8 +227,8 @@ async def _ainvoke(step: Invoke) -> object:
         step.running = _elsewhere(step)
         try:
             return await wait_for(step.running, step.timeout)
-        except TimeoutError:
-            step.expired = not step.running.done()
+        except Expired:
+            step.expired = True
             raise
     awaitable = step.fn()
     if not inspect.isawaitable(awaitable):
@@ -259,7 +267,15 @@ def _copy_outcome(task: asyncio.Future[object], future: Future[object]) -> None:
 
 def _elsewhere(step: Invoke) -> Future[object]:
     """Run the code in the given executor, or in a thread of its own, with the context copied."""
-    if isinstance(step.offload, concurrent.futures.ThreadPoolExecutor):
+    try:
+        return _handed_over(step)
+    except BaseException:
+        step.refused = True  # an executor that was shut down, no thread to be had
+        raise
+
+
+def _handed_over(step: Invoke) -> Future[object]:
+    if isinstance(step.offload, ThreadPoolExecutor):
         return step.offload.submit(copy_context().run, step.fn)
     if step.offload is not None:
         return step.offload.submit(step.fn)  # another process cannot take the context along
@@ -291,7 +307,7 @@ def _consult(step: Consult) -> Answer:
 
     # In a thread of its own: the current one may be running an event loop, which must neither be blocked twice nor nested.
     context = copy_context()
-    with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="toolslot-reconcile") as thread:
+    with ThreadPoolExecutor(1, thread_name_prefix="toolslot-reconcile") as thread:
         return thread.submit(context.run, asyncio.run, wait()).result()
 
 

@@ -6,7 +6,7 @@ import array
 import threading
 import zoneinfo
 from collections import OrderedDict
-from datetime import datetime, time, tzinfo
+from datetime import datetime, time, timedelta, tzinfo
 from enum import Enum, IntEnum
 from fractions import Fraction
 from pathlib import Path
@@ -69,6 +69,17 @@ class Broken(Zoneless):
         raise LookupError("no such zone: s3cret")
 
 
+class Fickle(Zoneless):
+    """Gives another offset each time it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def utcoffset(self, dt: datetime | None) -> Any:
+        self.asked += 1
+        return timedelta(minutes=self.asked)
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -91,6 +102,7 @@ class Broken(Zoneless):
         iter([1]),
         datetime(2024, 1, 1, tzinfo=Zoneless()),
         datetime(2024, 1, 1, tzinfo=Broken()),
+        datetime(2024, 1, 1, tzinfo=Fickle()),
         time(1, tzinfo=BERLIN),
     ],
     ids=lambda value: type(value).__name__,
@@ -170,10 +182,13 @@ def test_size_is_limited_in_both_directions(value: object) -> None:
         short.decode(data)
 
 
-def test_shared_parts_that_unfold_without_end_are_refused_before_memory_is() -> None:
+@pytest.mark.parametrize(
+    "pair", [lambda item: [item, item], lambda item: (item, item), lambda item: {1: item, 2: item}]
+)
+def test_shared_parts_that_unfold_without_end_are_refused_before_memory_is(pair: Any) -> None:
     value: Any = ["x" * 1000]
-    for _ in range(60):
-        value = [value, value]
+    for _ in range(50):
+        value = pair(value)
     with pytest.raises(NotStorable, match="more than 1000000 bytes"):
         JsonCodec(max_bytes=1_000_000).encode(value)
 

@@ -57,7 +57,7 @@ class Counting:
 
 class Color(enum.Enum):
     RED = 1
-    CRIMSON = 1  # noqa: PIE796 - an alias
+    CRIMSON = 1
     BLUE = "b"
 
 

@@ -27,7 +27,7 @@ from toolslot import InvalidSetting
 from toolslot._identity import args_digest, idempotency_key, slot_key
 
 CORE = Path(__file__).parents[2] / "core"
-NAIVE = datetime(2024, 1, 1)  # noqa: DTZ001 - naive on purpose
+NAIVE = datetime(2024, 1, 1)
 OTHER_PYTHONS = sorted(Path.home().glob(".pyenv/versions/3.1[0-9]*/bin/python"))
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,22 @@ def test_the_start_of_a_process_is_when_it_started() -> None:
     started = identity_of_new_process().started
     after = datetime.now(timezone.utc).timestamp()
     assert before - 2 <= started <= after + 2
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_start_is_found_whatever_the_program_is_called(tmp_path: Path) -> None:
+    program = tmp_path / "py) S 1 (x"
+    program.symlink_to(Path(sys.executable).resolve())
+    code = "from toolslot import _identity; print(_identity._started_on_linux())"
+    before = datetime.now(timezone.utc).timestamp()
+    done = subprocess.run(
+        [str(program), "-c", code],
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert abs(float(done.stdout) - before) < 3
 
 
 FORKING = """

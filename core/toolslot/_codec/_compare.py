@@ -59,8 +59,20 @@ def _sets(a: Any, b: Any, other: Other) -> str | None:
     twins = {item: item for item in b}
     if all(difference(item, twins.get(item, _MISSING), other) is None for item in a):
         return None
-    # An item with a NaN in it never finds its twin by hash.
-    return None if _items(sorted(a, key=repr), sorted(b, key=repr), other, "item") is None else ""
+    # An item with a NaN in it never finds its twin by hash, nor does a datetime of a repeated hour in a named zone.
+    return None if _items(sorted(a, key=_order), sorted(b, key=_order), other, "item") is None else ""
+
+
+def _order(item: Any) -> str:
+    """The same for items that are the same, so that sorting puts them side by side; mostly different for others."""
+    cls = type(item)
+    if cls is frozenset:
+        return f"{{{sorted(map(_order, item))}}}"
+    if cls is tuple:
+        return f"({[_order(each) for each in item]})"
+    if cls is datetime or cls is time:
+        return f"{item.isoformat()}/{item.fold}"
+    return repr(item)
 
 
 def _items(a: Iterable[object], b: Iterable[object], other: Other, kind: str) -> str | None:

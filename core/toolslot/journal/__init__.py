@@ -16,6 +16,7 @@ from toolslot.journal._operations import (
     TakeOver,
 )
 from toolslot.journal._port import Journal, OwnerState
+from toolslot.journal._retention import Retention, purge_older, purge_run
 from toolslot.journal._state import BatchState, Change, JournalView, Write
 
 __all__ = [
@@ -35,7 +36,10 @@ __all__ = [
     "Release",
     "Reservation",
     "Reserve",
+    "Retention",
     "TakeOver",
     "Write",
     "open_journal",
+    "purge_older",
+    "purge_run",
 ]

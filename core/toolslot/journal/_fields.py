@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from enum import Enum
 from typing import NoReturn, TypeVar, cast
@@ -70,14 +69,18 @@ class Fields:
                 f"a stored {self._what} has {name}={value!r}, which this version of toolslot does not know."
             ) from None
 
-    def data(self, name: str) -> bytes | None:
-        value = self.text_or_none(name)
-        if value is None:
-            return None
+    def data(self, name: str) -> bytes:
+        value = self.text(name)
         try:
             return base64.b64decode(value, validate=True)
-        except binascii.Error:
-            return self._refuse(name, "damaged base64")
+        except ValueError:
+            raise JournalCorrupt(f"a stored {self._what} has damaged base64 as {name!r}.") from None
+
+    def data_or_none(self, name: str) -> bytes | None:
+        if self._data.get(name, name) is None:
+            del self._data[name]
+            return None
+        return self.data(name)
 
     def part(self, name: str, read: Callable[[object], T]) -> T:
         """A nested record, by its own reader; what that raises is told as corruption."""

@@ -57,7 +57,7 @@ def payload_from_json(data: object) -> Payload:
     content = fields.text("text").encode() if fields.has("text") else fields.data("base64")
     lossy = fields.flag("lossy") if fields.has("lossy") else False
     fields.done()
-    return Payload(codec=codec, data=content or b"", lossy=lossy)
+    return Payload(codec=codec, data=content, lossy=lossy)
 
 
 def spec_to_json(spec: SlotSpec) -> dict[str, object]:
@@ -105,7 +105,7 @@ def manifest_from_json(data: object) -> Manifest:
         created=fields.number("created"),
         adapter=fields.text("adapter"),
         lineage=fields.text_or_none("lineage"),
-        payload=fields.data("payload"),
+        payload=fields.data_or_none("payload"),
     )
     fields.done()
     if any(spec.index != index for index, spec in enumerate(manifest.specs)):

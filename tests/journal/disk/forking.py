@@ -6,7 +6,6 @@ import multiprocessing
 import sys
 
 from support.batches import reserve
-
 from toolslot import BatchKey
 from toolslot._slot import SlotState
 from toolslot.journal import Append, DiskJournal

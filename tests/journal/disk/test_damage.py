@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.batches import database, manifest, reserve, reserving, with_args, working
 
+from support.batches import database, manifest, reserve, reserving, with_args, working
 from toolslot import BatchKey
 from toolslot._errors import JournalCorrupt, JournalError, JournalReplaced, JournalTooNew, JournalUnavailable
 from toolslot._slot import SlotState
@@ -60,7 +60,9 @@ ROWS = {
         "UPDATE Cache SET value = x'02' || substr(value, 2) WHERE key = ?",
     ],
 )
-def test_a_damaged_or_missing_row_is_corruption_of_its_batch_and_of_no_other(filled: Path, row: str, damage: str) -> None:
+def test_a_damaged_or_missing_row_is_corruption_of_its_batch_and_of_no_other(
+    filled: Path, row: str, damage: str
+) -> None:
     assert tamper(filled, damage, ROWS[row]) == 1
     with DiskJournal.open(filled) as journal:
         with pytest.raises(JournalCorrupt, match="batch run/hurt"):
@@ -69,7 +71,11 @@ def test_a_damaged_or_missing_row_is_corruption_of_its_batch_and_of_no_other(fil
             do(journal, reserving(journal, manifest(3, batch="hurt")))
         sound = journal.load(SOUND).result(10)
         assert sound is not None
-        assert [slot.state for slot in sound.slots] == [SlotState.SUCCEEDED, SlotState.SUCCEEDED, SlotState.RESERVED]
+        assert [slot.state for slot in sound.slots] == [
+            SlotState.SUCCEEDED,
+            SlotState.SUCCEEDED,
+            SlotState.RESERVED,
+        ]
         assert len(journal.check().problems) >= 1
 
 
@@ -112,7 +118,7 @@ def test_a_missing_part_of_a_large_value_is_corruption(root: Path, part: str) ->
         worker.run(0, "r" * 600_000 if part == "result" else "r")
         assert worker.record()
     assert tamper(root, "DELETE FROM Cache WHERE key LIKE 'b/run/batch/~%.00001'") == 1
-    with DiskJournal.open(root) as journal, pytest.raises(JournalCorrupt, match="part .* is missing"):
+    with DiskJournal.open(root) as journal, pytest.raises(JournalCorrupt, match=r"part .* is missing"):
         worker.through(journal).record()
 
 
@@ -127,7 +133,9 @@ FILES: dict[str, Callable[[Path], object]] = {
     "cut to one page": lambda path: os.truncate(path, 4096),
     "cut in half": lambda path: os.truncate(path, path.stat().st_size // 2),
     "first page garbage": lambda path: overwrite(path, 100, b"\xff" * 3000),
-    "all pages but the first garbage": lambda path: overwrite(path, 4096, b"\xff" * (path.stat().st_size - 4096)),
+    "all pages but the first garbage": lambda path: overwrite(
+        path, 4096, b"\xff" * (path.stat().st_size - 4096)
+    ),
 }
 
 
@@ -135,9 +143,8 @@ FILES: dict[str, Callable[[Path], object]] = {
 def test_a_damaged_file_is_refused_and_left_as_it_is(filled: Path, damage: str) -> None:
     FILES[damage](database(filled))
     before = database(filled).read_bytes()
-    with pytest.raises(JournalError) as caught:
-        with DiskJournal.open(filled) as journal:
-            journal.load(HURT).result(10)
+    with pytest.raises(JournalError) as caught, DiskJournal.open(filled) as journal:
+        journal.load(HURT).result(10)
     assert isinstance(caught.value, JournalCorrupt)
     assert str(filled) in str(caught.value)
     assert len(database(filled).read_bytes()) >= len(before), "nothing was cut away"
@@ -189,7 +196,7 @@ def test_a_database_exchanged_under_an_open_journal_is_noticed(root: Path, tmp_p
     try:
         worker = reserve(journal)
         DiskJournal.open(tmp_path / "other").close()
-        os.replace(tmp_path / "other" / "db" / "cache.db", database(root))
+        (tmp_path / "other" / "db" / "cache.db").replace(database(root))
         worker.refused(JournalReplaced, worker.started(0))
     finally:
         journal.close()

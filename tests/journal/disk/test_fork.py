@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.batches import reserve
 
+from support.batches import reserve
 from toolslot._slot import SlotState
 from toolslot.journal import DiskJournal, OwnerState
 from toolslot.testing._worker import Worker
@@ -207,12 +207,16 @@ def test_a_fork_inside_a_futures_callback_does_not_hang(journal: DiskJournal) ->
     assert worker.finish(0).state is SlotState.SUCCEEDED
 
 
+def start_of(worker: Worker, index: int) -> None:
+    worker.start(index)
+
+
 def test_grandchildren_get_through_too(journal: DiskJournal) -> None:
     worker = reserve(journal, 3)
 
     def child() -> None:
         worker.start(0)
-        assert ended_well(in_child(lambda: None if worker.start(1) else None))
+        assert ended_well(in_child(lambda: start_of(worker, 1)))
         worker.finish(0)
 
     assert ended_well(in_child(child))

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.batches import database, manifest, reserve, reserving
 
+from support.batches import database, manifest, reserve, reserving
 from toolslot._errors import JournalFull, JournalIOError
 from toolslot._slot import SlotState
 from toolslot.journal import Append, DiskJournal

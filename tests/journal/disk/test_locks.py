@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.batches import reserve
 
+from support.batches import reserve
 from toolslot._errors import JournalBusy, JournalError
 from toolslot._slot import SlotState
 from toolslot.journal import DiskJournal
@@ -129,7 +129,9 @@ def test_a_second_waiter_gets_the_lock_that_the_first_gave_up(tmp_path: Path, lo
 @contextmanager
 def held_elsewhere(path: Path) -> Iterator[None]:
     """Fails when another process cannot have the lock at once."""
-    script = "import fcntl,os,sys; fcntl.lockf(os.open(sys.argv[1], os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    script = (
+        "import fcntl,os,sys; fcntl.lockf(os.open(sys.argv[1], os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    )
     free = subprocess.run([sys.executable, "-c", script, str(path)], stderr=subprocess.DEVNULL, check=False)
     assert free.returncode == 0
     yield
@@ -166,7 +168,7 @@ def test_a_program_that_holds_sqlites_own_lock_is_told_from_ours(root: Path) -> 
         worker = reserve(journal)
         with closing(sqlite3.connect(root / "db" / "cache.db", isolation_level=None)) as foreign:
             foreign.execute("BEGIN IMMEDIATE")
-            with pytest.raises(JournalBusy, match="SQLite's (own )?lock"):
+            with pytest.raises(JournalBusy, match=r"SQLite's (own )?lock"):
                 worker.start(0)
             foreign.execute("ROLLBACK")
         assert worker.start(0).state is SlotState.RUNNING

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.batches import reserve
 
+from support.batches import reserve
 from toolslot._errors import InvalidSetting, JournalClosed, JournalReadOnly, JournalUnavailable
 from toolslot.journal import DiskJournal, Journal, open_journal
 
@@ -88,7 +88,9 @@ def test_a_directory_without_write_permission_is_read_only(tmp_path: Path) -> No
         DiskJournal.open(tmp_path / "journal")
 
 
-def test_only_the_making_of_a_journal_is_logged_with_its_full_path(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_only_the_making_of_a_journal_is_logged_with_its_full_path(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "toolslot")
     DiskJournal.open(root).close()
     assert [record.getMessage() for record in caplog.records] == [f"created the journal {root}"]
@@ -97,7 +99,9 @@ def test_only_the_making_of_a_journal_is_logged_with_its_full_path(root: Path, c
     assert not caplog.records
 
 
-def test_the_default_journal_is_where_toolslot_home_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_journal_is_where_toolslot_home_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOOLSLOT_HOME", str(tmp_path / "home"))
     with open_journal() as journal:
         assert journal.location == str(tmp_path / "home")
@@ -138,23 +142,27 @@ def test_a_journal_that_is_never_closed_is_no_leak(root: Path) -> None:
     again.close()
 
 
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_nothing_stays_open_after_closing(root: Path) -> None:
     DiskJournal.open(root).close()
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     for _ in range(3):
         with DiskJournal.open(root) as journal:
             reserve(journal, batch=f"batch {_}")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
     assert {path.name for path in (root / "db").iterdir()} == {"cache.db"}
     assert list((root / "owners").iterdir()) == []
 
 
 def test_the_number_of_open_files_does_not_grow_with_threads(journal: DiskJournal) -> None:
     worker = reserve(journal, 64)
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     with ThreadPoolExecutor(64) as threads:
         list(threads.map(worker.run, range(64)))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
 
 
 def test_the_repr_tells_what_is_going_on(journal: DiskJournal, root: Path) -> None:
@@ -167,7 +175,11 @@ def test_the_repr_tells_what_is_going_on(journal: DiskJournal, root: Path) -> No
 
 def run_script(script: str, *args: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script, *args], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-W", "error", "-c", script, *args],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

@@ -12,8 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.batches import database, reserve
 
+from support.batches import database, reserve
 from toolslot._errors import JournalCorrupt, JournalUnsafe, JournalUnsupported, NotAJournal
 from toolslot.journal import DiskJournal
 
@@ -64,7 +64,11 @@ def test_everything_is_for_the_owner_alone_whatever_the_umask(root: Path) -> Non
         os.umask(before)
     secret = {path: mode for path, mode in found.items() if path.name != ".gitignore"}
     assert {path: mode for path, mode in secret.items() if mode & 0o077} == {}
-    assert {path.name for path in secret if path.parent == root / "db"} == {"cache.db", "cache.db-wal", "cache.db-shm"}
+    assert {path.name for path in secret if path.parent == root / "db"} == {
+        "cache.db",
+        "cache.db-wal",
+        "cache.db-shm",
+    }
 
 
 @pytest.mark.parametrize("mode", [4, 2, 3, 0])
@@ -97,7 +101,8 @@ def test_a_planted_pickled_key_is_not_decoded(filled: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("_directory", "/tmp/elsewhere"), ("disk_evil", 1), ("sqlite_temp_store_directory", "'/tmp'")]
+    ("name", "value"),
+    [("_directory", "/tmp/elsewhere"), ("disk_evil", 1), ("sqlite_temp_store_directory", "'/tmp'")],
 )
 def test_planted_settings_are_not_applied(filled: Path, name: str, value: object) -> None:
     tamper(filled, "INSERT INTO Settings VALUES (?, ?)", name, value)
@@ -116,7 +121,7 @@ def test_planted_settings_are_not_applied(filled: Path, name: str, value: object
 )
 def test_planted_triggers_views_and_tables_are_refused(filled: Path, statement: str) -> None:
     tamper(filled, statement)
-    with pytest.raises(JournalUnsafe, match="evil|Settings_count_more"):
+    with pytest.raises(JournalUnsafe, match=r"evil|Settings_count_more"):
         DiskJournal.open(filled)
 
 
@@ -214,13 +219,17 @@ def test_errors_and_reprs_hold_no_values(filled: Path) -> None:
     assert not [text for text in texts if "my secret" in text]
 
 
-def test_a_path_that_diskcache_would_rewrite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_that_diskcache_would_rewrite_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOOLSLOT_TEST_PART", "elsewhere")
     with pytest.raises(JournalUnsupported, match="environment variable"):
         DiskJournal.open(tmp_path / "$TOOLSLOT_TEST_PART")
 
 
-@pytest.mark.parametrize("name", ["with space", "ünïcödé 日本", "100%", "~", "a?b#c", "$NOT_SET_ANYWHERE", "x" * 200])
+@pytest.mark.parametrize(
+    "name", ["with space", "ünïcödé 日本", "100%", "~", "a?b#c", "$NOT_SET_ANYWHERE", "x" * 200]
+)
 def test_any_other_path_will_do(tmp_path: Path, name: str) -> None:
     with DiskJournal.open(tmp_path / name) as journal:
         worker = reserve(journal)

@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.batches import database, reserve
 
+from support.batches import database, reserve
 from toolslot import InvalidSetting
 from toolslot._errors import JournalUnsupported
 from toolslot.journal import DiskJournal
@@ -64,7 +64,9 @@ def test_settings_that_somebody_changed_are_put_right(root: Path) -> None:
     with closing(sqlite3.connect(database(root))) as connection, connection:
         connection.execute("UPDATE Settings SET value = 0 WHERE key = 'sqlite_synchronous'")
         connection.execute("UPDATE Settings SET value = 1000 WHERE key = 'sqlite_wal_autocheckpoint'")
-        connection.execute("UPDATE Settings SET value = 'least-recently-stored' WHERE key = 'eviction_policy'")
+        connection.execute(
+            "UPDATE Settings SET value = 'least-recently-stored' WHERE key = 'eviction_policy'"
+        )
         connection.execute("UPDATE Settings SET value = 10 WHERE key = 'cull_limit'")
     with DiskJournal.open(root) as journal:
         assert pragmas_in_use(journal) == NEEDED

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.batches import manifest, reserve, reserving
 
+from support.batches import manifest, reserve, reserving
 from toolslot._bridge import wait_for
 from toolslot._errors import Fenced, JournalBusy, JournalClosed
-from toolslot._slot import SlotState
+from toolslot._slot import SlotRecord, SlotState
 from toolslot.journal import Append, Change, DiskJournal, JournalView
 from toolslot.journal._disk import _journal
 from toolslot.testing._worker import PATIENCE, Broken, do
@@ -173,43 +173,46 @@ def test_too_much_waiting_work_is_refused_and_nothing_is_stranded(
 ) -> None:
     monkeypatch.setattr(_journal, "_MOST_WAITING", 10)
     worker = reserve(journal, 100)
-    taken = []
-    with Hold(journal):
-        with pytest.raises(JournalBusy, match="wait for the journal"):
-            for index in range(100):
-                taken.append(journal.submit(Append(key=worker.key, row=worker.started(index))))
+    taken: list[Future[SlotRecord]] = []
+
+    def submit_all() -> None:
+        for index in range(100):
+            taken.append(journal.submit(Append(key=worker.key, row=worker.started(index))))  # noqa: PERF401
+
+    with Hold(journal), pytest.raises(JournalBusy, match="wait for the journal"):
+        submit_all()
     assert 10 <= len(taken) < 20
     assert all(future.result(PATIENCE).state is SlotState.RUNNING for future in taken)
 
 
-def test_submitting_while_closing_is_either_written_or_refused(root: Path) -> None:
-    for turn in range(10):
-        journal = DiskJournal.open(root)
-        worker = reserve(journal, 200, batch=f"batch {turn}")
-        begun = threading.Barrier(5)
-        futures: list[list[Future[object]]] = [[] for _ in range(4)]
+@pytest.mark.parametrize("turn", range(5))
+def test_submitting_while_closing_is_either_written_or_refused(root: Path, turn: int) -> None:
+    journal = DiskJournal.open(root)
+    worker = reserve(journal, 200)
+    begun = threading.Barrier(5)
+    futures: list[list[Future[SlotRecord]]] = [[] for _ in range(4)]
 
-        def work(number: int) -> None:
-            begun.wait()
-            for index in range(number, 200, 4):
-                try:
-                    futures[number].append(journal.submit(Append(key=worker.key, row=worker.started(index))))
-                except JournalClosed:
-                    return
+    def work(number: int) -> None:
+        begun.wait()
+        for index in range(number, 200, 4):
+            try:
+                futures[number].append(journal.submit(Append(key=worker.key, row=worker.started(index))))
+            except JournalClosed:
+                return
 
-        with ThreadPoolExecutor(4) as threads:
-            waits = [threads.submit(work, number) for number in range(4)]
-            begun.wait()
-            journal.close()
-            for wait in waits:
-                wait.result(PATIENCE)
-        written = sum(_outcome(future) for of_thread in futures for future in of_thread)
-        with DiskJournal.open(root) as journal:
-            states = [slot.state for slot in worker.through(journal).record().slots]
-        assert states.count(SlotState.RUNNING) == written
+    with ThreadPoolExecutor(4) as threads:
+        waits = [threads.submit(work, number) for number in range(4)]
+        begun.wait()
+        journal.close()
+        for wait in waits:
+            wait.result(PATIENCE)
+    written = sum(_outcome(future) for of_thread in futures for future in of_thread)
+    with DiskJournal.open(root) as journal:
+        states = [slot.state for slot in worker.through(journal).record().slots]
+    assert states.count(SlotState.RUNNING) == written
 
 
-def _outcome(future: Future[object]) -> bool:
+def _outcome(future: Future[SlotRecord]) -> bool:
     error = future.exception(PATIENCE)
     assert error is None or isinstance(error, JournalClosed)
     return error is None
@@ -257,7 +260,7 @@ def test_several_event_loops_wait_at_once_and_one_may_close_early(journal: DiskJ
         asyncio.run(record(indexes, patience))
 
     jobs: list[Callable[[], None]] = [
-        lambda: loop(range(0, 100), None),
+        lambda: loop(range(100), None),
         lambda: loop(range(100, 200), None),
         lambda: loop(range(200, 300), 0),
     ]

@@ -71,13 +71,13 @@ class Session:
 
     def _start(self) -> Core:
         place, terms = self.place, self.terms
+        durable = terms.options.synchronous > 1 and not terms.read_only
+        check(place.root, allow_network=terms.allow_network, durable=durable)
         if not terms.read_only:
             try:
                 prepare(place)
             except OSError as error:
                 raise translate(error, str(place.root)) from error
-        durable = terms.options.synchronous > 1 and not terms.read_only
-        check(place.root, allow_network=terms.allow_network, durable=durable)
         process = ProcessIdentity.current()
         if terms.own_identity:
             process = replace(process, token=secrets.token_hex(8))

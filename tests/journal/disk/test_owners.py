@@ -1,0 +1,147 @@
+"""Whether an owner lives is told by locks, never by clocks."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from support.batches import owner_of, reserve
+from toolslot._identity import Owner
+from toolslot.journal import DiskJournal, OwnerState
+from toolslot.journal._disk import _filesystem, _journal
+from toolslot.testing._worker import PATIENCE
+
+OTHER = """
+import sys
+sys.path[:0] = {path!r}
+from toolslot.journal import DiskJournal
+from support.batches import reserve
+journal = DiskJournal.open(sys.argv[1])
+worker = reserve(journal, batch="the other's")
+journal.enlist(worker.owner)
+print("ready", flush=True)
+sys.stdin.read()
+journal.close()
+"""
+
+
+class Other:
+    """Another process that owns a batch."""
+
+    def __init__(self, root: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", OTHER.format(path=sys.path), str(root)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == b"ready\n"
+
+    def owner(self, journal: DiskJournal) -> Owner:
+        (key,) = journal.keys().result(PATIENCE)
+        record = journal.load(key).result(PATIENCE)
+        assert record is not None
+        return record.fence.owner
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+        self.process.communicate(timeout=30)
+
+
+@pytest.fixture
+def other(root: Path) -> Iterator[Other]:
+    started = Other(root)
+    yield started
+    started.end()
+
+
+def test_an_owner_in_another_process_is_alive_until_it_ends(journal: DiskJournal, other: Other) -> None:
+    owner = other.owner(journal)
+    assert journal.owner_state(owner) is OwnerState.ALIVE
+    other.end()
+    assert journal.owner_state(owner) is OwnerState.DEAD
+
+
+def test_a_killed_owner_is_dead_at_once(journal: DiskJournal, other: Other) -> None:
+    owner = other.owner(journal)
+    other.process.kill()
+    other.process.wait()
+    assert journal.owner_state(owner) is OwnerState.DEAD
+
+
+def test_a_stopped_owner_is_alive(journal: DiskJournal, other: Other) -> None:
+    owner = other.owner(journal)
+    other.process.send_signal(signal.SIGSTOP)
+    assert journal.owner_state(owner) is OwnerState.ALIVE
+
+
+def test_asking_often_disturbs_no_lock(journal: DiskJournal, other: Other, root: Path) -> None:
+    owner = other.owner(journal)
+    mine = reserve(journal).owner
+    journal.enlist(mine)
+    apart = DiskJournal._open_apart(root)
+    try:
+        for _ in range(50):
+            assert journal.owner_state(owner) is OwnerState.ALIVE
+            assert apart.owner_state(mine) is OwnerState.ALIVE
+            assert apart.owner_state(owner) is OwnerState.ALIVE
+    finally:
+        apart.close()
+
+
+def test_lock_files_of_dead_processes_are_swept_away_by_the_next_opener(root: Path) -> None:
+    other = Other(root)
+    other.process.kill()
+    other.process.communicate()
+    (left,) = (root / "owners").iterdir()
+    with DiskJournal.open(root) as journal:
+        assert not left.exists()
+        assert journal.owner_state(other.owner(journal)) is OwnerState.DEAD
+
+
+def test_lock_files_of_living_processes_are_not_swept_away(root: Path, other: Other) -> None:
+    before = set((root / "owners").iterdir())
+    with DiskJournal.open(root):
+        assert before < set((root / "owners").iterdir())
+    assert before == set((root / "owners").iterdir())
+
+
+def test_an_owner_of_an_earlier_opening_in_this_process_is_dead(root: Path) -> None:
+    with DiskJournal.open(root) as journal:
+        owner = owner_of(journal)
+        journal.enlist(owner)
+    with DiskJournal.open(root) as journal:
+        assert journal.owner_state(owner) is OwnerState.DEAD
+        journal.enlist(owner)
+        assert journal.owner_state(owner) is OwnerState.ALIVE
+
+
+def elsewhere(owner: Owner, host: str = "elsewhere") -> Owner:
+    return replace(owner, process=replace(owner.process, host=host, token="0123456789abcdef"))
+
+
+def test_an_owner_of_another_host_cannot_be_told_where_that_host_may_have_locks_of_its_own(
+    journal: DiskJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_journal, "locks_are_shared", lambda _: False)
+    assert journal.owner_state(elsewhere(owner_of(journal))) is OwnerState.UNKNOWN
+
+
+def test_an_owner_in_another_container_is_told_by_its_lock_where_only_one_kernel_can_have_the_disk(
+    journal: DiskJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_filesystem, "type_of", lambda *_: "ext4")
+    assert journal.owner_state(elsewhere(owner_of(journal))) is OwnerState.DEAD
+
+
+@pytest.mark.parametrize("token", ["../../etc/passwd", "", "a/b", "a\0b", "x" * 1000])
+def test_a_token_that_is_no_file_name_touches_no_file(journal: DiskJournal, token: str) -> None:
+    owner = owner_of(journal)
+    strange = replace(owner, process=replace(owner.process, token=token))
+    assert journal.owner_state(strange) is OwnerState.UNKNOWN

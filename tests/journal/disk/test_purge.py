@@ -1,0 +1,165 @@
+"""Purging a run: the tombstone first and for ever, then everything else, a little at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import threading
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from support.batches import CLOCK, database, manifest, reserve, reserving
+from toolslot._errors import JournalBusy, RunPurged
+from toolslot.journal import Append, DiskJournal, Purge
+from toolslot.journal._disk import _store
+from toolslot.journal._disk._store import Store
+from toolslot.testing._worker import PATIENCE, do
+
+
+def purging(run: str = "run") -> Purge:
+    return Purge(run_id=run, at=CLOCK(), why="asked to forget")
+
+
+def rows(root: Path, like: str = "%") -> list[str]:
+    with closing(sqlite3.connect(database(root))) as connection:
+        return [
+            key
+            for (key,) in connection.execute("SELECT key FROM Cache WHERE key LIKE ? ORDER BY key", (like,))
+        ]
+
+
+def fill(journal: DiskJournal, run: str) -> None:
+    for number in range(30):
+        worker = reserve(journal, 3, run=run, batch=f"batch {number}", lineage=f"lineage {number}")
+        worker.run(0, "my secret" * 10)
+    worker.run(1, "another secret" * 50_000)
+    do(journal, replace(reserving(journal, manifest(1, run=run, batch="last")), run_payload=b"turn"))
+
+
+def test_nothing_but_the_tombstone_is_left_when_the_future_is_done(journal: DiskJournal, root: Path) -> None:
+    fill(journal, "run")
+    fill(journal, "other run")
+    kept = [key for key in rows(root) if "other" in key or key.startswith("meta/")]
+    do(journal, purging())
+    assert rows(root) == sorted([*kept, "t/run"])
+    assert journal.check().sound
+
+
+def test_no_byte_of_a_purged_value_is_left_in_the_files(root: Path) -> None:
+    def found() -> (
+        bool
+    ):  # by another process: reading the files in this one would drop SQLite's locks on them
+        return subprocess.run(["grep", "-rqa", "secret", str(root)], check=False).returncode == 0
+
+    with DiskJournal.open(root) as journal:
+        fill(journal, "run")
+        assert found()
+        do(journal, purging())
+        assert not found()
+    assert not found()
+
+
+def test_the_space_is_given_back(root: Path) -> None:
+    with DiskJournal.open(root) as journal:
+        reserve(journal, run="other")
+        before = database(root).stat().st_size
+        fill(journal, "run")
+        do(journal, purging())
+    assert database(root).stat().st_size < before + 64 * 1024
+
+
+def test_other_work_goes_on_between_the_pieces(journal: DiskJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_store, "_DELETE_ROWS", 5)
+    fill(journal, "run")
+    worker = reserve(journal, 1, run="other")
+    purge = journal.submit(purging())
+    started = threading.Event()
+    journal.submit(Append(key=worker.key, row=worker.started(0))).add_done_callback(lambda _: started.set())
+    assert started.wait(PATIENCE)
+    assert not purge.done(), "90 rows in pieces of 5 take longer than one other commit"
+    purge.result(PATIENCE)
+
+
+def test_while_rows_are_being_deleted_the_run_is_purged_to_everybody(
+    journal: DiskJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(journal, "run")
+    monkeypatch.setattr(Store, "delete_piece", lambda *_: False)
+    purge = journal.submit(purging())
+    with pytest.raises(RunPurged):
+        reserve(journal)
+    assert journal.keys().result(PATIENCE) == ()
+    assert journal.keys("run").result(PATIENCE) == ()
+    assert journal.load(manifest(batch="batch 1").key).result(PATIENCE) is None
+    assert journal.run_payload("run").result(PATIENCE) is None
+    assert journal.check().sound
+    monkeypatch.undo()
+    purge.result(PATIENCE)
+
+
+def test_a_worker_of_a_purged_run_is_told_so(root: Path) -> None:
+    one, two = DiskJournal._open_apart(root), DiskJournal._open_apart(root)
+    try:
+        worker = reserve(one)
+        do(two, purging())
+        worker.refused(RunPurged, worker.started(0))
+    finally:
+        one.close()
+        two.close()
+
+
+def interrupt_deletion(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Purge, but be disturbed before all the rows are gone."""
+    calls = iter(range(100))
+
+    def once(self: Store, run_id: str) -> bool:
+        if next(calls):
+            raise JournalBusy("disturbed")
+        return False
+
+    with DiskJournal.open(root) as journal:
+        fill(journal, "run")
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "delete_piece", once)
+            with pytest.raises(JournalBusy):
+                do(journal, purging())
+        assert rows(root, "b/run/%")
+
+
+def test_an_interrupted_purge_is_finished_by_the_next_opener(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_deletion(root, monkeypatch)
+    with DiskJournal.open(root) as journal:
+        journal.keys().result(PATIENCE)
+    assert [key for key in rows(root) if not key.startswith("meta/")] == ["t/run"]
+
+
+def test_an_interrupted_purge_is_finished_by_a_later_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with DiskJournal.open(root) as journal:
+        interrupt_deletion(root, monkeypatch)
+        do(journal, purging())
+        assert [key for key in rows(root) if not key.startswith("meta/")] == ["t/run"]
+
+
+def test_closing_does_not_wait_for_ever_for_a_purge(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from toolslot._errors import JournalClosed
+    from toolslot.journal._disk import _writer
+
+    monkeypatch.setattr(_writer, "_DELETING_AT_CLOSE", 0.0)
+    journal = DiskJournal.open(root)
+    fill(journal, "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "delete_piece", lambda *_: False)
+        purge = journal.submit(purging())
+        journal.close()
+    assert isinstance(purge.exception(PATIENCE), JournalClosed)
+    assert "is purged" in str(purge.exception())
+    with DiskJournal.open(root) as again:
+        with pytest.raises(RunPurged):
+            reserve(again)
+        do(again, purging())
+    assert rows(root, "b/%") == []
