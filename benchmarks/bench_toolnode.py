@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import cProfile
 import gc
+import os
 import pstats
 import statistics
 import tempfile
@@ -221,6 +222,19 @@ def profile(args: argparse.Namespace) -> None:
     pstats.Stats(profiler).sort_stats(args.sort).print_stats(45)
 
 
+def forced_write() -> float:
+    """Seconds of one fsync here: with durability "power" every commit waits for at least one."""
+    with tempfile.TemporaryFile() as file:
+        times: list[float] = []
+        for _ in range(50):
+            file.write(bytes(4096))
+            file.flush()
+            start = time.perf_counter()
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
@@ -241,6 +255,7 @@ def main() -> None:
     print(
         f"journal: {args.journal}, durability {args.durability}{', idempotent tools' if args.idempotent else ''}"
     )
+    print(f"a forced write of 4 KiB takes {forced_write() * 1e3:.2f} ms here")
     overhead(args)
     replay(args)
     parallel(args)

@@ -12,12 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from toolslot import _context
+from toolslot._active import Active
 from toolslot._codec import ErrorRecord, Payload, encode_error
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._engine import log
 from toolslot._errors import BatchTimedOut, CallTimedOut, Draining, Fenced, ToolslotError
 from toolslot._events import EventKind
-from toolslot._live import Active
 from toolslot._pool import Permit, enter_permit
 from toolslot._slot import Finished, Lost, Paused, Reason, Row, SlotRecord, Started, Withdrawn
 from toolslot._steps import Acquire, Invoke, Steps

@@ -11,8 +11,9 @@ from typing import TypeVar, overload
 
 from typing_extensions import Self
 
+from toolslot._deciding import deciding, delivering
 from toolslot._engine import Engine
-from toolslot._entry import Entry, deciding, delivering
+from toolslot._entry import Entry
 from toolslot._errors import ToolslotError
 from toolslot._live import LiveBatch
 from toolslot._plan import Standing

@@ -5,7 +5,6 @@ The comments marked "dies here" say what a crash on that line leaves in the jour
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -14,18 +13,26 @@ from typing import Generic, TypeVar, cast
 from typing_extensions import assert_never
 
 from toolslot import _plan
+from toolslot._active import Active
 from toolslot._attempt import Attempt, Escaped
-from toolslot._codec import ErrorRecord, Payload, encode_error
 from toolslot._crashpoints import CrashPoint, reach
+from toolslot._deciding import deciding
 from toolslot._engine import Engine, log
-from toolslot._errors import BatchClosed, BatchMismatch, DecisionRefused, Fenced, ResultNotStorable, ToolFailed, UnknownOutcome
+from toolslot._errors import (
+    BatchClosed,
+    BatchMismatch,
+    DecisionRefused,
+    Fenced,
+    ResultNotStorable,
+    ToolFailed,
+    UnknownOutcome,
+)
 from toolslot._events import EventKind
-from toolslot._live import Active, LiveBatch
+from toolslot._live import LiveBatch
 from toolslot._policy import Answer, CannotTell, Done, Failed, NotDone, StillRunning, ToolPolicy
 from toolslot._retry import RetryState, failed_outcome
-from toolslot._slot import Delivered, Reason, Regenerated, SlotRecord, SlotSpec, SlotState, Verdict, Withdrawn
-from toolslot._steps import Await, Consult, Pause, Steps
-from toolslot.journal import Decide
+from toolslot._slot import Reason, Regenerated, SlotRecord, SlotSpec, SlotState, Withdrawn
+from toolslot._steps import Consult, Pause, Steps
 
 T = TypeVar("T")
 
@@ -34,7 +41,8 @@ T = TypeVar("T")
 class Entry(Generic[T]):
     """One entrance of one call: the tool's code, and how its answer is to be read.
 
-    `deadline` is the batch's, in monotonic seconds. `is_error`: whether a returned value is a failure that the framework has turned into an answer. `offload`: where to run the code.
+    `deadline` is the batch's, in monotonic seconds. `is_error`: whether a returned value is a failure that the framework has turned into an
+    answer. `offload`: where to run the code.
     """
 
     live: LiveBatch
@@ -94,15 +102,17 @@ class Entry(Generic[T]):
         tries = 0
         again: _plan.Rerun | None = None
         if self.index in self.live.unrecorded:
-            return cast("T", (yield from Attempt(self, active).record_again()))
+            try:
+                return cast("T", (yield from Attempt(self, active).record_again()))
+            except Fenced:
+                yield from self._after_fenced(tries)
         if self.slot.state is SlotState.UNKNOWN:
             yield from self.live.refreshing()  # somebody may have decided it from outside
         while True:
             standing = self.live.standing()
             action = _plan.plan(self.slot, self.spec, self.policy, standing, closed=self.live.closed)
             if self.slot.state is SlotState.RUNNING and isinstance(action, _UNSETTLED):
-                # Nobody runs it any more, and its end was not recorded or is on its way. Nothing else may be written before that is clear.
-                yield from self.live.losing(self.index, Reason.OWNER_DIED)
+                yield from self._end_of_nobody(tries)
                 continue
             if again is not None and standing is _plan.Standing.MINE:
                 action = again
@@ -118,23 +128,44 @@ class Entry(Generic[T]):
                         again = yield from self._before_retry(escaped.error, tries, began)
                     except Fenced:
                         yield from self._after_fenced(tries)
-                case _plan.Reconcile():
-                    yield from self._reconcile(action.doubt)
-                case _plan.Ask() | _plan.Fail():
-                    yield from self._stop(action)
-                case _plan.Wait():
-                    yield from self.live.waiting(busy_until)
-                case _plan.Claim():
-                    yield from self.live.claiming()
-                case _plan.Mismatch():
-                    yield from self._mismatch(action, standing, busy_until)
-                case _plan.Closed():
-                    raise BatchClosed(
-                        f"batch {self.live.key} is closed and holds no answer for call {self.index} ({self.spec.tool}): it was abandoned, or"
-                        " its answers were handed over. Start a new run."
-                    )
                 case _:
-                    assert_never(action)
+                    yield from self._towards(action, standing, busy_until)
+
+    def _towards(
+        self,
+        action: _plan.Reconcile | _plan.Ask | _plan.Fail | _plan.Wait | _plan.Claim | _plan.Mismatch | _plan.Closed,
+        standing: _plan.Standing,
+        busy_until: float,
+    ) -> Steps[None]:
+        """Do what must come first; then the call is planned anew. Raises where it must stop."""
+        match action:
+            case _plan.Reconcile():
+                yield from self._reconcile(action.doubt)
+            case _plan.Ask() | _plan.Fail():
+                yield from self._stop(action)
+            case _plan.Wait():
+                yield from self.live.waiting(busy_until)
+            case _plan.Claim():
+                yield from self.live.claiming()
+            case _plan.Mismatch():
+                yield from self._mismatch(action, standing, busy_until)
+            case _plan.Closed():
+                raise self._closed()
+            case _:
+                assert_never(action)
+
+    def _closed(self) -> BatchClosed:
+        return BatchClosed(
+            f"batch {self.live.key} is closed and holds no answer for call {self.index} ({self.spec.tool}): it was abandoned, or its"
+            " answers were handed over. Start a new run."
+        )
+
+    def _end_of_nobody(self, tries: int) -> Steps[None]:
+        """The call began under our epoch and nobody runs it any more: its end was not recorded, or is on its way. Make that clear first."""
+        try:
+            yield from self.live.losing(self.index, Reason.OWNER_DIED)
+        except Fenced:
+            yield from self._after_fenced(tries)
 
     def _run(self, active: Active, action: _plan.Run | _plan.Rerun) -> Steps[T]:
         if isinstance(action, _plan.Rerun):
@@ -339,60 +370,6 @@ _MAX_REPLANS = 5
 
 #: what is planned for a call that began and has no end
 _UNSETTLED = (_plan.Rerun, _plan.Reconcile, _plan.Ask, _plan.Fail)
-
-
-def deciding(
-    live: LiveBatch, index: int, answer: Done | Failed | NotDone, *, by: str, why: str, version: int
-) -> Steps[None]:
-    """Journal a decision about an UNKNOWN slot. Raises `DecisionRefused` when it came too late."""
-    tool = live.slots[index].spec.tool
-    engine = live.engine
-    outcome: Payload | None = None
-    error: ErrorRecord | None = None
-    match answer:
-        case Done():
-            verdict, outcome = Verdict.DONE, engine.encode(tool, answer.value)
-        case Failed():
-            raised = answer.error if isinstance(answer.error, BaseException) else ToolFailed(answer.error)
-            verdict, error = Verdict.FAILED, encode_error(raised)
-        case NotDone():
-            verdict = Verdict.RERUN
-        case _:
-            assert_never(answer)
-    operation = Decide(
-        key=live.key,
-        index=index,
-        verdict=verdict,
-        by=by,
-        why=why,
-        decision_id=secrets.token_hex(8),
-        version=version,
-        at=engine.clock(),
-        outcome=outcome,
-        error=error,
-        epoch=live.own_epoch,
-    )
-    reach(CrashPoint.BEFORE_DECIDE)
-    future = engine.journal.submit(operation)
-    slot: SlotRecord = yield Await(future)
-    reach(CrashPoint.AFTER_DECIDE)
-    live.saw(slot)
-    engine.emit(EventKind.RECONCILED, live.key, slot, error=error, detail=f"{verdict.value}, says {by}")
-
-
-def delivering(live: LiveBatch, index: int, value: object) -> Steps[None]:
-    """Record what the agent was told about an UNKNOWN call, so that a closed batch repeats it."""
-    slot = live.slots[index]
-    row = Delivered(
-        index=index,
-        generation=slot.generation,
-        attempt=slot.attempt,
-        epoch=live.own_epoch,
-        at=live.engine.clock(),
-        outcome=live.engine.encode(slot.spec.tool, value),
-    )
-    yield from live.writing(row)
-    live.answered.add(index)
 
 
 def _latency(slot: SlotRecord) -> float | None:

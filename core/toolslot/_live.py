@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from toolslot._active import Active
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._engine import Engine, log
 from toolslot._errors import BatchBusy, BatchMismatch, Fenced, ToolslotError
@@ -34,37 +35,6 @@ from toolslot.journal import Adopt, Append, OwnerState, Release, Reserve, TakeOv
 
 #: how the waiting for another owner's result begins and grows, in seconds; another process can only be polled
 _FIRST_POLL, _LAST_POLL = 0.005, 0.25
-
-
-class Active:
-    """One entrant at work on a slot. Others wait for `done()`; its value is the error they share, or None to look at the slot again."""
-
-    __slots__ = ("_done", "_error", "_lock", "_over", "detached", "index")
-
-    def __init__(self, index: int, lock: threading.Lock) -> None:
-        self.index = index
-        #: the attempt's code runs on in a thread of its own after its entrant has gone
-        self.detached = False
-        self._lock = lock
-        self._over = False
-        self._error: BaseException | None = None
-        self._done: Future[BaseException | None] | None = None  # made when somebody waits: hardly anybody does
-
-    def done(self) -> Future[BaseException | None]:
-        """Completes when the attempt is over."""
-        with self._lock:
-            if self._done is None:
-                self._done = Future()
-                if self._over:
-                    self._done.set_result(self._error)
-            return self._done
-
-    def end(self, error: BaseException | None) -> None:
-        with self._lock:
-            self._over, self._error = True, error
-            done = self._done
-        if done is not None:
-            done.set_result(error)
 
 
 class LiveBatch:

@@ -268,6 +268,14 @@ def test_still_running_at_the_deadline_stays_unknown_and_is_not_rerun(world: Wor
     assert world.effects == ["pay"]
 
 
+def test_still_running_at_the_deadline_is_the_calls_error_where_the_policy_says_fail(world: World, enter: Any) -> None:
+    policies = {"pay": ToolPolicy(reconcile=lambda slot: StillRunning(retry_after=0.02), on_unknown="fail")}
+    die_inside(world, world.executor(policies=policies))
+    with pytest.raises(UnknownOutcome) as raised:
+        enter(world.executor(policies=policies, limits=Limits(batch_timeout=0.1)), batch("pay"), 0, world.tool("pay"))
+    assert not raised.value.ask
+
+
 def test_a_call_that_never_started_is_run_without_asking(world: World, enter: Any) -> None:
     asked: list[int] = []
     policies = {"pay": ToolPolicy(reconcile=lambda slot: asked.append(slot.index) or CannotTell())}

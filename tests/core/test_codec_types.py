@@ -156,6 +156,14 @@ def test_stored_fields_that_the_class_does_not_take_are_refused(stored: str) -> 
         JsonCodec([dataclass_type(Point)]).decode(f't{{"$":"x:Point","v":{stored}}}'.encode())
 
 
+@pytest.mark.parametrize("stored", ["[]", '""', "null", "{1:2}"])
+def test_a_dataclass_is_read_from_a_dict_only(stored: str) -> None:
+    codec = JsonCodec([dataclass_type(Counting)])
+    assert codec.decode(b't{"$":"x:Counting","v":{}}') == Counting()
+    with pytest.raises(UnreadablePayload):
+        codec.decode(f't{{"$":"x:Counting","v":{stored}}}'.encode())
+
+
 def test_enums_come_back_as_the_same_member() -> None:
     types = enum_type(Color), enum_type(Level), enum_type(Right)
     for member in (
@@ -174,6 +182,12 @@ def test_enums_come_back_as_the_same_member() -> None:
 def test_an_enum_is_read_by_the_name_of_a_member_only(stored: str) -> None:
     with pytest.raises(UnreadablePayload):
         JsonCodec([enum_type(Color)]).decode(f't{{"$":"x:Color","v":{stored}}}'.encode())
+
+
+@pytest.mark.parametrize("stored", ["true", "1.0", '"READ"', "8", "[1]", "null"])
+def test_a_flag_is_read_by_its_value_only(stored: str) -> None:
+    with pytest.raises(UnreadablePayload):
+        JsonCodec([enum_type(Right)]).decode(f't{{"$":"x:Right","v":{stored}}}'.encode())
 
 
 # --- pydantic -----------------------------------------------------------------------------------------------------------
@@ -240,6 +254,9 @@ def test_a_codec_whose_load_forgets_is_caught_when_writing() -> None:
     assert codec.decode(codec.encode([Path("a")])) == [Path("a")]
     with pytest.raises(NotStorable, match="item 1"):
         codec.encode([Path("a"), Path("B")])
+    for within in ({Path("B")}, {(math.nan, Path("B"))}, {Path("B"): 1}, {1: Path("B")}, (Path("B"),)):
+        with pytest.raises(NotStorable, match="not be the same"):
+            codec.encode(within)
 
 
 def test_same_decides_where_dump_alone_cannot() -> None:

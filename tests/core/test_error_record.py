@@ -58,6 +58,9 @@ class Hostile(Exception):
 class Subtle(str):
     __slots__ = ()
 
+    def __getitem__(self, _: object) -> Any:
+        raise RuntimeError("no characters")
+
 
 class WithSubtleText(Exception):
     def __str__(self) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import tenacity
-from support.harness import World, batch, running, square
 
+from support.harness import World, batch, running, square
 from toolslot import (
     BatchTimedOut,
     Draining,
@@ -426,3 +426,50 @@ def test_a_deadline_names_itself(world: World) -> None:
     )
     assert any(isinstance(outcome, BatchTimedOut) for outcome in outcomes)
     assert "0.05 s" in str(outcomes[1])
+
+
+def test_a_limited_tool_takes_no_places_from_others_while_its_calls_wait(world: World) -> None:
+    entered = threading.Event()
+    tools = {"slow": lambda i: i > 0 or entered.wait(10), "fast": lambda i: entered.set()}
+    executor = world.executor(policies={"slow": ToolPolicy(max_parallel=1)}, limits=Limits(batch=2))
+    assert executor.run_all(batch("slow", "slow", "fast"), tools) == [True, True, None]
+
+
+@both
+def test_a_rate_and_a_limit_together_hold_nobody_back_for_ever(world: World, run: Callable[..., Any]) -> None:
+    policies = {"t": ToolPolicy(rate=Rate(1, per=0.05), max_parallel=1)}
+    executor = world.executor(policies=policies, limits=Limits(batch_timeout=20))
+    assert run(executor, batch("t", "t", "t"), {"t": lambda i: i == 0 and time.sleep(0.08)}) == [None, False, False]
+
+
+@both
+def test_a_retry_sees_the_exceptions_own_type_and_not_only_its_recorded_name(world: World, run: Callable[..., Any]) -> None:
+    outcomes: list[Any] = [ConnectionRefusedError(), "ok"]
+
+    def tool(i: int) -> Any:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    policies = {"t": ToolPolicy(on_unknown="ask", not_done=ConnectionError, retry=2)}
+    assert run(world.executor(policies=policies), batch("t"), {"t": tool}) == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "attempts"),
+    [
+        (ToolPolicy(on_failed="replay", retry=2, idempotent=True), 2),
+        (ToolPolicy(on_failed="replay", retry=2, on_unknown="ask", not_done=ValueError), 2),
+        (ToolPolicy(on_failed="replay", retry=2), 1),
+        (ToolPolicy(on_failed="replay", retry=2, reconcile=lambda slot: NotDone()), 1),
+    ],
+)
+def test_a_failure_to_be_replayed_on_resume_still_surfaces_as_itself_in_the_run(world: World, policy: ToolPolicy, attempts: int) -> None:
+    def tool(i: int) -> None:
+        world.effects.append("t")
+        raise ValueError("its own")
+
+    with pytest.raises(ValueError, match=r"^its own$"):
+        world.executor(policies={"t": policy}).run_all(batch("t"), {"t": tool})
+    assert len(world.effects) == attempts

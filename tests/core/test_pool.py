@@ -177,3 +177,33 @@ def test_releasing_twice_counts_once() -> None:
     pool.release(one)
     assert pool.running == 1
     assert [granted(pool.request(Demand(batch="b", tool="t", process_limit=2))) for _ in range(2)] == [True, False]
+
+
+def test_a_child_that_outlives_its_parent_keeps_the_place_it_borrowed() -> None:
+    pool = Pool()
+    outer = permit(pool.request(Demand(batch="outer", tool="agent", process_limit=1)))
+    leave = enter_permit(outer)
+    inner = permit(pool.request(Demand(batch="inner", tool="t", process_limit=1)))
+    leave()
+    pool.release(outer)
+    waiting = pool.request(Demand(batch="x", tool="t", process_limit=1))
+    assert not granted(waiting)
+    pool.release(inner)
+    assert granted(waiting)
+    pool.release(permit(waiting))
+    assert granted(pool.request(Demand(batch="x", tool="t", process_limit=1)))
+
+
+def test_a_call_held_back_by_another_limit_is_told_when_only_its_rate_is_left() -> None:
+    clock = Clock()
+    pool = Pool(clock)
+    demand = Demand(batch="b", tool="t", tool_limit=1, rate=Rate(1, per=10.0))
+    first, second, third = (pool.request(demand) for _ in range(3))
+    clock.now = 15.0
+    assert pool.poll() is None, "the rate allows it, the tool's limit does not: no alarm is set"
+    woken = third.granted()
+    pool.release(permit(first))
+    assert granted(second)
+    assert woken.done()
+    assert not granted(third)
+    assert pool.poll() == pytest.approx(10.0)

@@ -49,9 +49,10 @@ class Talk:
 
     def run(self, graph: Any, value: Any, **config: Any) -> Any:
         merged = {**self.config, **config}
+        # "sync": the checkpoint of a step is there before the next step begins, so a test may end a life at any moment.
         if self.asynchronous:
-            return asyncio.run(graph.ainvoke(value, merged))
-        return graph.invoke(value, merged)
+            return asyncio.run(graph.ainvoke(value, merged, durability="sync"))
+        return graph.invoke(value, merged, durability="sync")
 
     def start(self, graph: Any, **config: Any) -> Any:
         return self.run(graph, {"messages": []}, **config)

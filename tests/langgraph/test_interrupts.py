@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,10 @@ from langgraph.types import Command, interrupt
 from pydantic import BaseModel, ValidationError
 
 from toolslot import EventKind, SlotState, ToolPolicy
+
+PARAMETERS = inspect.signature(interrupt).parameters
+#: older LangGraph knows no typed answers, and gives all questions of a task one id
+newer_langgraph = pytest.mark.skipif("response_schema" not in PARAMETERS, reason="needs a newer LangGraph")
 
 
 class Desk:
@@ -112,6 +117,7 @@ def test_several_questions_of_several_calls(talk: Any, ask: Any, said: Any, by_i
     assert len(desk.did) == 4
 
 
+@newer_langgraph
 def test_every_question_that_is_shown_has_an_id_of_its_own(talk: Any, ask: Any) -> None:
     desk = Desk({0, 1}, questions=2)
     talk.calls = ask("work", 2)
@@ -122,6 +128,7 @@ def test_every_question_that_is_shown_has_an_id_of_its_own(talk: Any, ask: Any) 
     assert len(set(ids)) == 4
 
 
+@newer_langgraph
 def test_an_answer_sent_again_by_its_id_answers_no_other_question(talk: Any, ask: Any, said: Any) -> None:
     desk = Desk({0, 1})
     talk.calls = ask("work", 2)
@@ -198,6 +205,7 @@ def test_an_answer_whose_call_died_with_it_is_not_given_to_another_call(talk: An
     assert said(outcome) == ["0 was paid", "1:yes, pay 1"]
 
 
+@newer_langgraph
 def test_an_answer_that_does_not_fit_the_question_leaves_the_call_waiting(
     talk: Any, ask: Any, said: Any
 ) -> None:

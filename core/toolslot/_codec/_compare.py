@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 #: compares two values of one type that is not built in
@@ -54,22 +54,24 @@ def _dicts(a: dict[object, object], b: dict[object, object], other: Other) -> st
 
 
 def _sets(a: Any, b: Any, other: Other) -> str | None:
-    if len(a) != len(b):
-        return ""
     twins = {item: item for item in b}
-    if all(difference(item, twins.get(item, _MISSING), other) is None for item in a):
-        return None
+    pairs = [(item, twins.pop(item, _MISSING)) for item in a]
     # An item with a NaN in it never finds its twin by hash, nor does a datetime of a repeated hour in a named zone.
-    return None if _items(sorted(a, key=_order), sorted(b, key=_order), other, "item") is None else ""
+    alone = sorted((item for item, twin in pairs if twin is _MISSING), key=_order)
+    pairs = [pair for pair in pairs if pair[1] is not _MISSING]
+    if len(alone) != len(twins):
+        return ""
+    pairs.extend(zip(alone, sorted(twins.values(), key=_order), strict=True))
+    return None if all(difference(item, twin, other) is None for item, twin in pairs) else ""
 
 
 def _order(item: Any) -> str:
     """The same for items that are the same, so that sorting puts them side by side; mostly different for others."""
-    cls = type(item)
+    cls = type(cast("object", item))
     if cls is frozenset:
-        return f"{{{sorted(map(_order, item))}}}"
+        return "{" + ",".join(sorted(map(_order, item))) + "}"
     if cls is tuple:
-        return f"({[_order(each) for each in item]})"
+        return "(" + ",".join(map(_order, item)) + ")"
     if cls is datetime or cls is time:
         return f"{item.isoformat()}/{item.fold}"
     return repr(item)

@@ -68,9 +68,6 @@ def dataclass_type(cls: type[T], name: str | None = None) -> TypeCodec[T]:
 
     def load(data: Any) -> T:
         given = _fields_of(data)
-        unknown = given.keys() - set(names)
-        if unknown:
-            raise ValueError("a field is stored that the class does not have")
         return cls(**{each: given[each] for each in given if each not in computed})
 
     return TypeCodec(name=cls.__name__ if name is None else name, cls=cls, dump=dump, load=load)

@@ -22,7 +22,12 @@ class Retention:
 
 
 def purge_older(
-    journal: Journal, age: float, *, why: str = "older than asked", dry_run: bool = False, clock: Callable[[], float] = time.time
+    journal: Journal,
+    age: float,
+    *,
+    why: str = "older than asked",
+    dry_run: bool = False,
+    clock: Callable[[], float] = time.time,
 ) -> Retention:
     """Forget the runs whose batches were all reserved more than `age` seconds ago and are all finished.
 
@@ -57,7 +62,9 @@ def purge_run(journal: Journal, run_id: str, *, why: str, clock: Callable[[], fl
         BatchBusy: an owner that is or may be alive works on it.
         JournalError: the journal failed.
     """
-    records = [record for key in journal.keys(run_id).result() if (record := journal.load(key).result()) is not None]
+    records = [
+        record for key in journal.keys(run_id).result() if (record := journal.load(key).result()) is not None
+    ]
     for record in records:
         if _worked_on(journal, record):
             raise BatchBusy(

@@ -114,7 +114,7 @@ def test_a_batch_that_is_not_listed_is_told_by_check(filled: Path) -> None:
 @pytest.mark.parametrize("part", ["arguments", "result"])
 def test_a_missing_part_of_a_large_value_is_corruption(root: Path, part: str) -> None:
     with DiskJournal.open(root) as journal:
-        worker = working(journal, with_args(manifest(1), 600_000 if part == "arguments" else 10))
+        worker = working(journal, with_args(manifest(1), 1_500_000 if part == "arguments" else 10))
         worker.run(0, "r" * 600_000 if part == "result" else "r")
         assert worker.record()
     assert tamper(root, "DELETE FROM Cache WHERE key LIKE 'b/run/batch/~%.00001'") == 1

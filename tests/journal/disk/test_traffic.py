@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from toolslot._bridge import wait_for
 from toolslot._errors import Fenced, JournalBusy, JournalClosed
 from toolslot._slot import SlotRecord, SlotState
 from toolslot.journal import Append, Change, DiskJournal, JournalView
-from toolslot.journal._disk import _journal
+from toolslot.journal._disk import _journal, _writer
 from toolslot.testing._worker import PATIENCE, Broken, do
 
 
@@ -301,3 +302,37 @@ def test_more_batches_than_fit_in_memory_are_read_again(journal: DiskJournal) ->
             worker.run(index)
     assert len(core.writer._store.states) <= 3
     assert all(worker.record().settled for worker in workers)
+
+
+def wal_size(root: Path) -> int:
+    return (root / "db" / "cache.db-wal").stat().st_size
+
+
+def test_the_write_ahead_log_does_not_grow_without_end(journal: DiskJournal, root: Path) -> None:
+    worker = reserve(journal, 400)
+    for index in range(400):
+        worker.write(worker.started(index))
+        worker.write(worker.finished(index, "x" * 20_000))
+    assert wal_size(root) < 16 * 2**20
+
+
+def test_an_idle_journal_rests(journal: DiskJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[float] = []
+    step = _writer.Writer._step
+
+    def counted(self: _writer.Writer) -> None:
+        steps.append(time.monotonic())
+        step(self)
+
+    monkeypatch.setattr(_writer, "_IDLE", 0.01)
+    monkeypatch.setattr(_writer.Writer, "_step", counted)
+    reserve(journal).run(0)
+    core = journal._session.present()
+    assert core is not None
+    deadline = time.monotonic() + PATIENCE
+    while core.writer._store.checkpoint_wanted and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not core.writer._store.checkpoint_wanted, "what was written was moved into the database"
+    before = len(steps)
+    time.sleep(0.2)
+    assert len(steps) - before <= 2, "then nothing wakes it"

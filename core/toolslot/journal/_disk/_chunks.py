@@ -38,10 +38,10 @@ class Encoded:
     chunks: tuple[tuple[str, bytes], ...] = ()
 
 
-def encode(near: str, data: object) -> Encoded:
-    """`data` for a row whose key is `near`."""
+def encode(near: str, data: object, *, in_place: int = CHUNK) -> Encoded:
+    """`data` for a row whose key is `near`, in place up to so many bytes."""
     body = dumps(data)
-    if len(body) <= CHUNK:
+    if len(body) <= in_place:
         return Encoded(body)
     digest = blake2b(body, digest_size=16).hexdigest()
     count = -(-len(body) // CHUNK)

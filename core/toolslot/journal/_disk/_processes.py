@@ -48,6 +48,7 @@ class Members:
         self._members: list[Member] = []
         self._parked: list[Park] = []
         self._finalized_by = 0
+        self._registered = False
 
     def add(self, member: Member) -> None:
         self._members.append(member)
@@ -57,7 +58,24 @@ class Members:
             self._members.remove(member)
 
     def begun(self) -> None:
-        """A journal was opened in this process. A child of multiprocessing runs no `atexit`, but finalizers of its own."""
+        """A journal is being opened in this process, and diskcache is imported.
+
+        Hooks run before a fork in the reverse order of their registration. Those of diskcache-community stop whoever
+        begins a transaction, so ours must come to rest before them, and be registered after them.
+        """
+        with self.lock:
+            if not self._registered:
+                self._registered = True
+                if hasattr(os, "register_at_fork"):
+                    os.register_at_fork(
+                        before=self.before_fork,
+                        after_in_parent=self.after_fork_in_parent,
+                        after_in_child=self.after_fork_in_child,
+                    )
+        self._finalize_children()
+
+    def _finalize_children(self) -> None:
+        """A child of multiprocessing runs no `atexit`, but finalizers of its own."""
         if "multiprocessing" not in sys.modules or self._finalized_by == os.getpid():
             return
         import multiprocessing.util
@@ -111,9 +129,3 @@ class Members:
 
 members = Members()
 atexit.register(members.finish)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=members.before_fork,
-        after_in_parent=members.after_fork_in_parent,
-        after_in_child=members.after_fork_in_child,
-    )

@@ -88,6 +88,10 @@ class ReadStore:
     def checkpoint_wanted(self) -> bool:
         return False
 
+    @property
+    def log_is_long(self) -> bool:
+        return False
+
     def checkpoint(self, *, truncate: bool = False, timeout: float | None = None) -> None:
         """Refuses."""
         raise self._refusal()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
 from toolslot._errors import JournalClosed
 from toolslot._identity import Owner, ProcessIdentity
+from toolslot.journal._disk._cache import diskcache
 from toolslot.journal._disk._faults import translate
 from toolslot.journal._disk._filesystem import check
 from toolslot.journal._disk._items import Stop, log
@@ -86,8 +88,10 @@ class Session:
             return ReadStore(place) if terms.read_only else Store(place, terms.options, process.token)
 
         writer = Writer(str(place.root), open_store)
-        writer.start()
+        with suppress(ImportError) if terms.read_only else nullcontext():
+            diskcache()
         members.begun()
+        writer.start()
         return Core(os.getpid(), process, writer)
 
     def end(self, timeout: float | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -32,6 +33,7 @@ _SQLITE_TIMEOUT = 10.0
 _DELETE_ROWS = 500
 _DELETE_BYTES = 2 * 2**20
 _VACUUM_PAGES = 500
+_LONG_LOG = 16 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,7 +175,7 @@ class Store(ReadStore):
 
     @override
     def _ready(self) -> None:
-        if self._broken:
+        if self._broken or _is_closed(self.connection):
             self.reconnect()
         self._check_identity()
 
@@ -208,8 +210,17 @@ class Store(ReadStore):
     @property
     @override
     def checkpoint_wanted(self) -> bool:
-        """Whether anything was written since the write-ahead log was last emptied."""
+        """Whether anything was written since the last checkpoint."""
         return self._pages > 0
+
+    @property
+    @override
+    def log_is_long(self) -> bool:
+        """Whether the write-ahead log has grown so much that its space should be given back. A short one is kept and written over:
+        a sync that need not make the file grow is much cheaper.
+        """
+        with self._translated():
+            return os.stat(self.place.wal).st_size > _LONG_LOG
 
     def _wrote(self, size: int) -> None:
         self._pages += _PAGES_PER_COMMIT + size // _PAGE
@@ -225,7 +236,7 @@ class Store(ReadStore):
     def _checkpoint(self, *, truncate: bool) -> None:
         if not truncate:
             self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            self._pages = min(self._pages, 1)
+            self._pages = 0
             return
         self.connection.execute("PRAGMA busy_timeout=0")  # readers must not hold up the writer
         try:
@@ -278,3 +289,12 @@ class Store(ReadStore):
                     self._owner.release()
         finally:
             self.lock.drop()
+
+
+def _is_closed(connection: sqlite3.Connection) -> bool:
+    """diskcache-community closes the connection of a thread that forks, as the writer does when a future's callback forks."""
+    try:
+        _ = connection.in_transaction
+    except sqlite3.ProgrammingError:
+        return True
+    return False

@@ -20,6 +20,9 @@ from toolslot.journal._state import AppendRow, BatchState, DropRun, NewBatch, Pu
 #: bytes that one commit may write before the next operation waits for the next commit
 FULL_GROUP = 4 * 2**20
 
+#: a reservation of some thousand calls still is one commit
+_HEAD_IN_PLACE = 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -77,7 +80,7 @@ class Transaction(Snapshot):
         self._check_size(manifest.key, len(manifest.payload or b""), "the payload")
         self._check_size(manifest.key, len(write.run_payload or b""), "the run's payload")
         near = keys.manifest(keys.batch_prefix(manifest.key))
-        head = encode(near, head_to_json(manifest, write.tenure))
+        head = encode(near, head_to_json(manifest, write.tenure), in_place=_HEAD_IN_PLACE)
         if write.run_payload is None:
             return (head,)
         run_id = manifest.key.run_id

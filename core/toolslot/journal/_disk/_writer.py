@@ -182,7 +182,7 @@ class Writer:
             if self._deletions:
                 self._delete_piece()
             elif idle and store.checkpoint_wanted:
-                store.checkpoint(truncate=True, timeout=0)
+                store.checkpoint(truncate=store.log_is_long, timeout=0)
             elif store.checkpoint_due:
                 store.checkpoint()
         except JournalError as error:

@@ -1,0 +1,71 @@
+"""Journaling what was decided about a call of unknown outcome, and what the agent was told of it."""
+
+from __future__ import annotations
+
+import secrets
+
+from typing_extensions import assert_never
+
+from toolslot._codec import ErrorRecord, Payload, encode_error
+from toolslot._crashpoints import CrashPoint, reach
+from toolslot._errors import ToolFailed
+from toolslot._events import EventKind
+from toolslot._live import LiveBatch
+from toolslot._policy import Done, Failed, NotDone
+from toolslot._slot import Delivered, SlotRecord, Verdict
+from toolslot._steps import Await, Steps
+from toolslot.journal import Decide
+
+
+def deciding(
+    live: LiveBatch, index: int, answer: Done | Failed | NotDone, *, by: str, why: str, version: int
+) -> Steps[None]:
+    """Journal a decision about an UNKNOWN slot. Raises `DecisionRefused` when it came too late."""
+    tool = live.slots[index].spec.tool
+    engine = live.engine
+    outcome: Payload | None = None
+    error: ErrorRecord | None = None
+    match answer:
+        case Done():
+            verdict, outcome = Verdict.DONE, engine.encode(tool, answer.value)
+        case Failed():
+            raised = answer.error if isinstance(answer.error, BaseException) else ToolFailed(answer.error)
+            verdict, error = Verdict.FAILED, encode_error(raised)
+        case NotDone():
+            verdict = Verdict.RERUN
+        case _:
+            assert_never(answer)
+    operation = Decide(
+        key=live.key,
+        index=index,
+        verdict=verdict,
+        by=by,
+        why=why,
+        decision_id=secrets.token_hex(8),
+        version=version,
+        at=engine.clock(),
+        outcome=outcome,
+        error=error,
+        epoch=live.own_epoch,
+    )
+    reach(CrashPoint.BEFORE_DECIDE)
+    future = engine.journal.submit(operation)
+    slot: SlotRecord = yield Await(future)
+    reach(CrashPoint.AFTER_DECIDE)
+    live.saw(slot)
+    engine.emit(EventKind.RECONCILED, live.key, slot, error=error, detail=f"{verdict.value}, says {by}")
+
+
+def delivering(live: LiveBatch, index: int, value: object) -> Steps[None]:
+    """Record what the agent was told about an UNKNOWN call, so that a closed batch repeats it."""
+    slot = live.slots[index]
+    row = Delivered(
+        index=index,
+        generation=slot.generation,
+        attempt=slot.attempt,
+        epoch=live.own_epoch,
+        at=live.engine.clock(),
+        outcome=live.engine.encode(slot.spec.tool, value),
+    )
+    yield from live.writing(row)
+    live.answered.add(index)
