@@ -29,7 +29,6 @@ from toolslot import (
     InvalidSetting,
     Journal,
     Limits,
-    MemoryJournal,
     ToolFailed,
     ToolPolicy,
     UnknownOutcome,
@@ -117,22 +116,17 @@ class DurableParallelToolNode(ToolNode):
                 "toolslot.policy_without_tool node=%r tools=%r: the node has no such tools", name, unknown
             )
 
-        def executor(where: str | os.PathLike[str] | Journal | None) -> DurableExecutor:
-            return DurableExecutor(
-                where,
-                policies={**hinted_policies(self.tools_by_name.values()), **given},
-                default_policy=default_policy,
-                limits=limits,
-                hooks=hooks,
-                codec=codec if codec is not None else LangGraphCodec(allowed_types),
-                pauses=(GraphBubbleUp,),
-                cancels=CANCELS,
-                lossy_replay=True,
-            )
-
-        self._executor = executor(journal)
-        # Without an identity nothing may touch the journal, which would be made for nothing.
-        self._fleeting = executor(MemoryJournal())
+        self._executor = DurableExecutor(
+            journal,
+            policies={**hinted_policies(self.tools_by_name.values()), **given},
+            default_policy=default_policy,
+            limits=limits,
+            hooks=hooks,
+            codec=codec if codec is not None else LangGraphCodec(allowed_types),
+            pauses=(GraphBubbleUp,),
+            cancels=CANCELS,
+            lossy_replay=True,
+        )
 
     @property
     def executor(self) -> DurableExecutor:
@@ -212,8 +206,7 @@ class DurableParallelToolNode(ToolNode):
             lineage=place.lineage,
             adapter="langgraph",
         )
-        executor = self._executor if place.durable else self._fleeting
-        run = executor.open(
+        run = self._executor.open(
             batch, max_parallel=config.get("max_concurrency"), durable=place.durable, adopt=self._on_fork
         )
         return Execution(
@@ -302,8 +295,7 @@ class DurableParallelToolNode(ToolNode):
                 value = execution.run.call(index, code, is_error=is_error)
             except (CallTimedOut, ToolFailed, UnknownOutcome) as error:
                 value, live = self._told(execution, index, error), True
-                if not isinstance(error, ToolFailed):
-                    execution.run.deliver(index, value)
+                execution.run.deliver(index, value)
             return execution.answered(index, value, live=live)
         except BaseException as error:
             return execution.failed(index, error)
@@ -335,8 +327,7 @@ class DurableParallelToolNode(ToolNode):
                 value = await execution.run.acall(index, code, is_error=is_error)
             except (CallTimedOut, ToolFailed, UnknownOutcome) as error:
                 value, live = self._told(execution, index, error), True
-                if not isinstance(error, ToolFailed):
-                    await execution.run.adeliver(index, value)
+                await execution.run.adeliver(index, value)
             return execution.answered(index, value, live=live)
         except Exception as error:
             return execution.failed(index, error)

@@ -111,7 +111,12 @@ class RunPurged(ToolslotError):
 
 
 class NotStorable(ToolslotError, TypeError):
-    """No codec at hand can write this value and read the same value back."""
+    """No codec at hand can write this value and read the same value back.
+
+    `text` is what a codec would rather keep of it than its `repr`, or None.
+    """
+
+    text: str | None = None
 
 
 class UnreadablePayload(ToolslotError, ValueError):

@@ -127,7 +127,11 @@ class Hooks:
 
     def wants(self, kind: EventKind | None) -> bool:
         """Whether any hook wants call events of this kind; None stands for batch events."""
-        return any(wants(kind) for wants in self._wants)
+        try:
+            return any(wants(kind) for wants in self._wants)
+        except Exception:
+            _log.exception("toolslot.hook_failed")
+            return True
 
     def emit(self, event: Event) -> None:
         for hook in self._hooks:

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
@@ -100,10 +99,10 @@ class DurableExecutor:
             adopt: What to do with an earlier batch of the same lineage.
         """
         check_count("max_parallel", max_parallel)
-        engine = self._engine()
         if durable:
+            engine = self._engine()
             return BatchRun(engine, registry_of(engine.journal), batch, max_parallel=max_parallel, adopt=adopt)
-        fleeting = replace(engine, journal=MemoryJournal())
+        fleeting = self._make_engine(MemoryJournal())  # the executor's own journal is not even opened
         batch = renamed(batch, f"{batch.run_id}~{uuid4().hex}")
         return BatchRun(fleeting, Registry(), batch, max_parallel=max_parallel, adopt=Adopt.NEVER)
 
@@ -170,12 +169,14 @@ class DurableExecutor:
         with self._lock:
             engine = self._engine_
             if engine is None:
-                engine = self._engine_ = self._make_engine()
+                engine = self._engine_ = self._make_engine(self._open_journal())
             return engine
 
-    def _make_engine(self) -> Engine:
+    def _open_journal(self) -> Journal:
         like = self._journal_like
-        journal = open_journal(like) if like is None or isinstance(like, (str, os.PathLike)) else like
+        return open_journal(like) if like is None or isinstance(like, (str, os.PathLike)) else like
+
+    def _make_engine(self, journal: Journal) -> Engine:
         return Engine(
             journal=journal,
             policies=self._policies,

@@ -158,7 +158,7 @@ def _by_state(slot: SlotRecord, policy: ToolPolicy) -> Replay | Run | Rerun | Re
 def _failed(slot: SlotRecord, policy: ToolPolicy) -> Replay | Rerun | Reconcile | Ask | Fail:
     if not slot.escaped or policy.on_failed == "replay":
         return Replay()
-    if policy.retries_failure(slot.error.type_name if slot.error is not None else ""):
+    if policy.retries_failure(slot.error):
         return Rerun(slot.attempt + 1, undeclared=False)
     return _unknown(slot, policy, doubt=True)
 

@@ -12,7 +12,7 @@ from toolslot._errors import InvalidArguments, InvalidSetting
 from toolslot._retry import Retry, as_retry
 
 if TYPE_CHECKING:
-    from toolslot._codec import Codec
+    from toolslot._codec import Codec, ErrorRecord
     from toolslot._view import Slot
 
 OnUnknown: TypeAlias = Literal["rerun", "fail", "ask"]
@@ -23,7 +23,7 @@ OnFailed: TypeAlias = Literal["retry", "replay"]
 class Done:
     """The call was done; `value` is its result, handed to the agent as if the tool had just returned it."""
 
-    value: object = None
+    value: object = field(default=None, repr=False)  # may be a secret, and reprs end up in logs
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,17 +172,17 @@ class ToolPolicy:
         """Whether somebody thought about what a second run of this tool does."""
         return self.on_unknown is not None or self.reconcile is not None or self.idempotent
 
-    def retries_failure(self, error_type: type[BaseException] | str) -> bool:
-        """Whether a failure of this type may simply run again: it did nothing, or the tool may be rerun anyway.
+    def retries_failure(self, error: type[BaseException] | ErrorRecord | None) -> bool:
+        """Whether such a failure may simply run again: it certainly did nothing, or the tool may be rerun anyway.
 
-        `error_type` is a name where only the record of the exception is left; it then matches the qualified names in `not_done`.
+        Of a recorded failure only names are left: those of its class and of the classes it was derived from.
         """
         if self.idempotent or (self.unknown_rule == "rerun" and self.on_failed != "replay"):
             return True
-        not_done: tuple[type[BaseException], ...] = (InvalidArguments, *self.not_done)
-        if isinstance(error_type, str):
-            return any(error_type == f"{item.__module__}.{item.__qualname__}" for item in not_done)
-        return issubclass(error_type, not_done)
+        certain: tuple[type[BaseException], ...] = (InvalidArguments, *self.not_done)
+        if isinstance(error, type):
+            return issubclass(error, certain)
+        return error is not None and error.is_any_of(certain)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -114,13 +114,15 @@ class Pool:
             if parent is not None:
                 parent.children += 1
             queue = self._queues.get(demand.batch)
-            if not queue and self._grantable(ticket):
+            grantable = self._grantable(ticket)
+            if grantable and not queue:
                 granted = [self._grant(ticket)]
             else:
                 if queue is None:
                     queue = self._queues[demand.batch] = deque()
                 queue.append(ticket)
-                granted = self._scan()  # a newcomer may be allowed what its elders are not, such as borrowing
+                # It may be allowed what its elders are not, such as borrowing. If it is not, nothing has changed for them.
+                granted = self._scan() if grantable else []
         _hand_out(granted)
         return ticket
 
@@ -203,6 +205,9 @@ class Pool:
         return granted
 
     def _first_grantable(self, queue: deque[Ticket]) -> Ticket | None:
+        limit = queue[0].demand.batch_limit  # the same for all calls of the batch
+        if limit is not None and self._by_batch.get(queue[0].demand.batch, 0) >= limit:
+            return None
         blocked: set[tuple[Hashable, bool]] = set()
         for ticket in queue:
             kind = (ticket.demand.tool, ticket.parent is not None)

@@ -70,7 +70,7 @@ class Call:
     """One tool call as the model asked for it. `args` must be the model's own, without injected values."""
 
     tool: str
-    args: Mapping[str, object] = field(default_factory=lambda: {})
+    args: Mapping[str, object] = field(default_factory=lambda: {}, repr=False)  # may hold secrets, and reprs end up in logs
     call_id: str = ""
 
 
@@ -87,8 +87,8 @@ class Batch:
     calls: Sequence[Call]
     lineage: str | None = None
     adapter: str = "core"
-    payload: bytes | None = None
-    run_payload: bytes | None = None
+    payload: bytes | None = field(default=None, repr=False)
+    run_payload: bytes | None = field(default=None, repr=False)
 
     @property
     def key(self) -> BatchKey:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from toolslot import InvalidArguments, InvalidSetting, Limits, Rate, StillRunning, ToolPolicy
+from toolslot._codec import encode_error
 from toolslot._policy import Answer, CannotTell
 from toolslot._view import Slot
 
@@ -66,13 +67,16 @@ def test_a_failure_may_run_again_where_the_tool_may_be_rerun() -> None:
 def test_a_failure_that_certainly_did_nothing_may_run_again_under_every_policy() -> None:
     policy = ToolPolicy(on_unknown="ask", not_done=ConnectionRefusedError)
     assert policy.retries_failure(ConnectionRefusedError)
-    assert policy.retries_failure("builtins.ConnectionRefusedError")
-    assert not policy.retries_failure("builtins.TimeoutError")
+    assert policy.retries_failure(encode_error(ConnectionRefusedError()))
+    assert not policy.retries_failure(encode_error(TimeoutError()))
+    assert not policy.retries_failure(None)
     assert ToolPolicy(on_unknown="fail").retries_failure(InvalidArguments)
 
 
 def test_subclasses_of_a_not_done_type_count() -> None:
-    assert ToolPolicy(on_unknown="ask", not_done=(ConnectionError,)).retries_failure(ConnectionRefusedError)
+    policy = ToolPolicy(on_unknown="ask", not_done=(ConnectionError,))
+    assert policy.retries_failure(ConnectionRefusedError)
+    assert policy.retries_failure(encode_error(ConnectionRefusedError())), "also of a recorded failure"
 
 
 @pytest.mark.parametrize(("text", "rate"), [("5/s", Rate(5, 1.0)), ("100/min", Rate(100, 60.0)), (" 7 / h ", Rate(7, 3600.0))])

@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 MAX_CAUSES = 8
 MAX_MESSAGE = 4000
+MAX_BASES = 32
 MAX_NOTES = 16
 MAX_NOTE = 1000
 MAX_ARGS = 4000
@@ -36,6 +37,7 @@ class ErrorRecord:
         notes: What `add_note` left, the first 16, each at most 1000 characters.
         cause: What it was raised from or during, without a traceback of its own; at most 8 deep.
         traceback: As Python prints it, causes included; at most 8 KiB of UTF-8, beginning and end where it was longer.
+        bases: The names of the classes it was derived from, nearest first, at most 32; so that a policy for a base class finds it again.
     """
 
     type_name: str
@@ -44,6 +46,12 @@ class ErrorRecord:
     notes: tuple[str, ...] = ()
     cause: ErrorRecord | None = None
     traceback: str = ""
+    bases: tuple[str, ...] = ()
+
+    def is_any_of(self, types: tuple[type[BaseException], ...]) -> bool:
+        """Whether it was an instance of one of the types, by their names."""
+        names = {self.type_name, *self.bases}
+        return any(qualified_name(item) in names for item in types)
 
     def __repr__(self) -> str:
         # Messages may hold secrets, and reprs end up in logs.
@@ -58,6 +66,7 @@ class ErrorRecord:
             "notes": list(self.notes),
             "cause": None if self.cause is None else self.cause.to_json(),
             "traceback": self.traceback,
+            "bases": list(self.bases),
         }
 
     @classmethod
@@ -93,6 +102,7 @@ def _record(error: BaseException, cause: ErrorRecord | None, traceback: str) -> 
         notes=_attempt(lambda: _notes(error), ()),
         cause=cause,
         traceback=traceback,
+        bases=_attempt(lambda: tuple(qualified_name(base) for base in type(error).__mro__[1:-1])[:MAX_BASES], ()),
     )
 
 
@@ -155,7 +165,15 @@ def _read(data: object, causes_left: int) -> ErrorRecord:
         notes=tuple(cast("list[str]", notes)),
         cause=None if cause is None else _read(cause, causes_left - 1),
         traceback=_str(fields, "traceback"),
+        bases=_names(fields),
     )
+
+
+def _names(fields: Mapping[object, object]) -> tuple[str, ...]:
+    bases = _list(fields, "bases") if "bases" in fields else []
+    if not all(isinstance(base, str) for base in bases):
+        raise _unreadable("bases")
+    return tuple(cast("list[str]", bases))
 
 
 def _str(fields: Mapping[object, object], name: str) -> str:

@@ -6,17 +6,21 @@ from collections.abc import Mapping
 
 from toolslot._codec._json import JsonCodec
 from toolslot._codec._payload import Codec, Payload
-from toolslot._codec._text import bounded_repr, one_line, qualified_name
+from toolslot._codec._text import bounded_repr, lines, one_line, qualified_name
 from toolslot._errors import NotStorable, UnreadablePayload
 
 #: of lossy payloads: a text about the value, not the value; no codec of this name can be given
 TEXT = "text/1"
 
+#: longest text kept for a codec, in characters
+MAX_TEXT = 2**20
+
 _PLAIN = JsonCodec()
 
 
 def encode(value: object, codec: Codec, *, fallback: bool = True) -> Payload:
-    """The value as `codec` writes it, or with `fallback` its `repr` (one line, at most 2000 characters) as a lossy payload.
+    """The value as `codec` writes it; or with `fallback`, as a lossy payload, the text that the codec would rather keep of it
+    (`NotStorable.text`) or else its `repr` (one line, at most 2000 characters).
 
     With `fallback` this never raises: the tool has run, so something must be recorded.
 
@@ -25,9 +29,11 @@ def encode(value: object, codec: Codec, *, fallback: bool = True) -> Payload:
     """
     try:
         return Payload(codec=codec.name, data=_bytes(codec.encode(value)))
-    except NotStorable:
+    except NotStorable as refused:
         if not fallback:
             raise
+        if refused.text is not None:
+            return Payload(codec=TEXT, data=lines(refused.text, MAX_TEXT).encode(), lossy=True)
     except Exception as error:
         if not fallback:
             raise NotStorable(
