@@ -71,9 +71,9 @@ class Execution:
             places.setdefault(id(call), deque()).append(index)
         self._places = places
 
-    def pending(self) -> int:
-        """How many calls may have to run: those that are not recorded."""
-        return sum(not self.run.slot(index).final for index in range(len(self.calls)))
+    def pending(self) -> list[str]:
+        """The tools of the calls that may have to run: those that are not recorded."""
+        return [call["name"] for index, call in enumerate(self.calls) if not self.run.slot(index).final]
 
     def index_of(self, node: ToolNode, call: ToolCall) -> int | None:
         """The slot of a call that the node is about to run; None when it is none of this execution."""

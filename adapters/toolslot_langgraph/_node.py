@@ -104,7 +104,6 @@ class DurableParallelToolNode(ToolNode):
                 f"on_fork={on_fork!r} is not known: choose 'adopt_unfinished', 'rerun' or 'replay'."
             )
         self._on_fork = Adopt(on_fork)
-        self._limits = limits if limits is not None else Limits()
         self._warned: set[str] = set()
         self._opened = False
         given = dict(policies or {})
@@ -218,12 +217,12 @@ class DurableParallelToolNode(ToolNode):
             messages_key=self._messages_key,
         )
 
-    def _widened(self, config: RunnableConfig, count: int) -> RunnableConfig:
-        """The config with a thread for every call that may run at once; without a number ToolNode has as few as there are processors."""
-        limits = [
-            limit for limit in (count, self._limits.batch, config.get("max_concurrency")) if limit is not None
-        ]
-        return patch_config(config, max_concurrency=max(min(limits), 1))
+    def _widened(self, config: RunnableConfig, tools: list[str]) -> RunnableConfig:
+        """The config with a thread for every call that may run at once; without a number ToolNode has as few as there are processors.
+
+        The host's own limit needs no threads taken away: it holds through the permits.
+        """
+        return patch_config(config, max_concurrency=self._executor.workers(tools))
 
     def _warn(self, place: Place, config: RunnableConfig) -> None:
         if not place.durable:

@@ -125,7 +125,7 @@ class DurableExecutor:
             if is_async(tools[call.tool]):
                 raise InvalidSetting(f"tool {call.tool!r} is async: use `await executor.arun_all(...)`.")
         with self.open(batch) as run:
-            outcomes = fan_out(run, fns, workers=self._workers(batch), offload=self._offload)
+            outcomes = fan_out(run, fns, workers=self.workers([call.tool for call in batch.calls]), offload=self._offload)
         return settle(outcomes, return_exceptions=return_exceptions)
 
     async def arun_all(self, batch: Batch, tools: Tools, *, return_exceptions: bool = False) -> list[Any]:
@@ -133,7 +133,7 @@ class DurableExecutor:
         fns = bind_all(batch, tools)
         asyncs = [is_async(tools[call.tool]) for call in batch.calls]
         async with self.open(batch) as run:
-            outcomes = await afan_out(run, fns, asyncs, workers=self._workers(batch), offload=self._offload)
+            outcomes = await afan_out(run, fns, asyncs, workers=self.workers([call.tool for call in batch.calls]), offload=self._offload)
         return settle(outcomes, return_exceptions=return_exceptions)
 
     def drain(self, timeout: float | None = None) -> bool:
@@ -146,13 +146,18 @@ class DurableExecutor:
         engine = self._engine_
         return engine is None or registry_of(engine.journal).drain(timeout)
 
-    def _workers(self, batch: Batch) -> int:
-        """Threads for a batch: as many as may run at once; one for each call where calls of one tool may wait while others go on."""
-        count, engine = len(batch.calls), self._engine()
-        demands = [engine.demand(batch.key, tool, None) for tool in {call.tool for call in batch.calls}]
-        if any(demand.tool_limit is not None or demand.rate is not None for demand in demands):
-            return max(1, count)
-        return max(1, min(count, self._limits.batch or count))
+    def workers(self, tools: Sequence[str]) -> int:
+        """How many threads a host needs for a batch of calls to these tools, so that every call that may run at once can.
+
+        One for each call where calls of one tool may have to wait while others go on; else no more than the batch's limit.
+        """
+        if any(self._has_own_limit(tool) for tool in set(tools)):
+            return max(1, len(tools))
+        return max(1, min(len(tools), self._limits.batch or len(tools)))
+
+    def _has_own_limit(self, tool: str) -> bool:
+        policy = self._policies.get(tool, self._default_policy)
+        return policy.max_parallel is not None or policy.rate is not None or tool in self._limits.tools
 
     # --- shared ---------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ import importlib
 import os
 import sqlite3
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from operator import attrgetter
 from types import ModuleType
 from typing import Protocol
@@ -86,10 +87,18 @@ def open_cache(
             f"diskcache would replace the environment variable in the path {directory!r}. Put the journal elsewhere."
         )
     stored = {**settings(), "sqlite_synchronous": 0} if making else settings()
-    cache: Cache = module.Cache(directory, timeout=timeout, disk=_bytes_disk(module.Disk), **stored)
-    connection = connection_of(cache)
-    connection.execute(f"PRAGMA synchronous={synchronous:d}")
-    _prove(cache, connection, synchronous)
+    # In two steps: a Cache whose making fails has a connection open already, which must not be left to chance.
+    cache: Cache = module.Cache.__new__(module.Cache)
+    make: Callable[..., None] = cache.__init__
+    try:
+        make(directory, timeout=timeout, disk=_bytes_disk(module.Disk), **stored)
+        connection = connection_of(cache)
+        connection.execute(f"PRAGMA synchronous={synchronous:d}")
+        _prove(cache, connection, synchronous)
+    except BaseException:
+        with suppress(sqlite3.Error, AttributeError):
+            cache.close()
+        raise
     return cache, connection
 
 
