@@ -87,7 +87,9 @@ class Disk:
 
     def reserve(self, batch: str, count: int) -> None:
         specs = tuple(
-            SlotSpec(index=i, tool="pay", call_id=f"call_{i}", digest="0" * 64, args=Payload(codec="j", data=ARGS))
+            SlotSpec(
+                index=i, tool="pay", call_id=f"call_{i}", digest="0" * 64, args=Payload(codec="j", data=ARGS)
+            )
             for i in range(count)
         )
         manifest = Manifest(key=BatchKey("run", batch), specs=specs, created=time.time())
@@ -98,7 +100,9 @@ class Disk:
         start = Started(index=index, generation=1, attempt=1, epoch=1, at=at, queued_at=at)
         self.journal.submit(Append(key=key, row=start)).result()
         outcome = Payload(codec="j", data=RESULT)
-        row = Finished(index=index, generation=1, attempt=1, epoch=1, at=at, outcome=outcome, queued_at=at, started_at=at)
+        row = Finished(
+            index=index, generation=1, attempt=1, epoch=1, at=at, outcome=outcome, queued_at=at, started_at=at
+        )
         self.journal.submit(Append(key=key, row=row)).result()
 
     def load(self, batch: str) -> object:
@@ -130,7 +134,9 @@ def measure(store: Store, count: int, repeat: int, pool: ThreadPoolExecutor) -> 
     if count <= 100:
         found["start+record 1x1"] = timed(lambda: [store.call(batch, index) for index in range(count)])
     store.reserve(other, count)
-    found["start+record all"] = timed(lambda: list(pool.map(lambda index: store.call(other, index), range(count))))
+    found["start+record all"] = timed(
+        lambda: list(pool.map(lambda index: store.call(other, index), range(count)))
+    )
     found["load, in memory"] = timed(lambda: store.load(other))
     found["load, just opened"] = timed(lambda: store.load_cold(other))
     return found
@@ -144,11 +150,16 @@ def main(repeats: int = 7) -> None:
         print(f"{'':18} {'N':>5} {'bare SQLite':>13} {'DiskJournal':>13} {'ratio':>7} {'per call':>10}")
         for count in SIZES:
             # Interleaved, so that a busy moment of the machine hits both.
-            runs = [(measure(bare, count, turn, pool), measure(disk, count, turn, pool)) for turn in range(repeats)]
+            runs = [
+                (measure(bare, count, turn, pool), measure(disk, count, turn, pool))
+                for turn in range(repeats)
+            ]
             for what in runs[0][0]:
                 plain = statistics.median(run[0][what] for run in runs)
                 ours = statistics.median(run[1][what] for run in runs)
-                print(f"{what:18} {count:5} {plain:13.0f} {ours:13.0f} {ours / plain:7.2f} {ours / count:10.1f}")
+                print(
+                    f"{what:18} {count:5} {plain:13.0f} {ours:13.0f} {ours / plain:7.2f} {ours / count:10.1f}"
+                )
         bare.close()
         disk.close()
 

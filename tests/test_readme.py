@@ -41,7 +41,9 @@ def interrupted_graph() -> Any:
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_every_python_block_of_the_readme_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_python_block_of_the_readme_runs(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     langgraph = pytest.importorskip("langgraph.types")
     from toolslot_langgraph import DurableParallelToolNode
 
@@ -63,7 +65,7 @@ def test_every_python_block_of_the_readme_runs(number: int, tmp_path: Path, monk
         "Command": langgraph.Command,
         "DurableParallelToolNode": DurableParallelToolNode,
     }
-    exec(compile(BLOCKS[number], f"README.md block {number}", "exec"), names)  # noqa: S102 - our own documentation
+    exec(compile(BLOCKS[number], f"README.md block {number}", "exec"), names)
     if "results" in names:
         assert names["results"] == ["paid A-1", "fog in Oslo"]
         names["executor"].journal.close()
@@ -76,4 +78,7 @@ def test_the_readme_quotes_the_promise_word_for_word() -> None:
         "Within its batch, a call whose result is recorded never runs again; a call that never started simply runs; a call that started and"
         " left no record follows its tool's policy."
     ) in text
-    assert 'An effect happens at most once only with `on_unknown="fail"`/`"ask"` or with a correct reconciler.' in text
+    assert (
+        'An effect happens at most once only with `on_unknown="fail"`/`"ask"` or with a correct reconciler.'
+        in text
+    )

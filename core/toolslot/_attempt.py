@@ -82,7 +82,9 @@ class Attempt:
             raise self._too_late() from None
         if engine.draining.is_set():
             engine.pool.release(permit)
-            raise Draining(f"call {self._index} ({self._entry.spec.tool}) was not started: the executor is draining. It runs on resume.")
+            raise Draining(
+                f"call {self._index} ({self._entry.spec.tool}) was not started: the executor is draining. It runs on resume."
+            )
         if deadline is not None and engine.monotonic() >= deadline:
             engine.pool.release(permit)
             raise self._too_late()
@@ -187,7 +189,12 @@ class Attempt:
             yield from self._live.writing(row)
         except Fenced:
             self._live.unrecorded.pop(self._index, None)
-            self._engine.emit(EventKind.LATE_RESULT, self._live.key, self._entry.slot, detail="it came after another owner took over")
+            self._engine.emit(
+                EventKind.LATE_RESULT,
+                self._live.key,
+                self._entry.slot,
+                detail="it came after another owner took over",
+            )
             raise
         except ToolslotError:
             # The call is done but the journal could not take it. Kept in memory: as long as this process lives it does not run again.
@@ -220,7 +227,12 @@ class Attempt:
             raise
         except ToolslotError as unwritten:
             # The tool's own error is what the caller must see; without a record the slot is UNKNOWN on resume, which is the truth.
-            log.warning("toolslot.failure_not_recorded tool=%r call=%d: %s", self._entry.spec.tool, self._index, unwritten)
+            log.warning(
+                "toolslot.failure_not_recorded tool=%r call=%d: %s",
+                self._entry.spec.tool,
+                self._index,
+                unwritten,
+            )
             raise Escaped(error) from unwritten
         self._tell_end(EventKind.FAILED, row)
 
@@ -276,7 +288,9 @@ class Attempt:
             if row is not None:
                 self._live.write(row).add_done_callback(self._tell_late)
         except ToolslotError as error:
-            log.warning("toolslot.late_result_lost tool=%r call=%d: %s", self._entry.spec.tool, self._index, error)
+            log.warning(
+                "toolslot.late_result_lost tool=%r call=%d: %s", self._entry.spec.tool, self._index, error
+            )
         finally:
             self._live.leave(self._active, None)
 
@@ -288,13 +302,21 @@ class Attempt:
             value = running.result()
             failed = self._entry.is_error is not None and self._entry.is_error(value)
             return self._finished(self._encode(value), failed=failed)
-        if isinstance(error, Exception) and not isinstance(error, (*self._engine.pauses, *self._engine.cancels)):
+        if isinstance(error, Exception) and not isinstance(
+            error, (*self._engine.pauses, *self._engine.cancels)
+        ):
             return self._finished(None, failed=True, escaped=True, error=encode_error(error))
         return None  # it was stopped, or asked a question to nobody: the slot stays UNKNOWN
 
     def _tell_late(self, written: Future[SlotRecord]) -> None:
         error = None if written.cancelled() else written.exception()
-        detail = "it is the result now" if error is None else "it came too late to count" if isinstance(error, Fenced) else str(error)
+        detail = (
+            "it is the result now"
+            if error is None
+            else "it came too late to count"
+            if isinstance(error, Fenced)
+            else str(error)
+        )
         self._engine.emit(EventKind.LATE_RESULT, self._live.key, self._entry.slot, detail=detail)
 
     # --- rows -----------------------------------------------------------------------------------------------------------
@@ -303,12 +325,20 @@ class Attempt:
         payload = self._engine.encode(self._entry.spec.tool, value)
         if payload.lossy:
             self._engine.emit(
-                EventKind.NOT_STORABLE, self._live.key, self._entry.slot, detail=f"a {type(value).__name__} is kept only as text"
+                EventKind.NOT_STORABLE,
+                self._live.key,
+                self._entry.slot,
+                detail=f"a {type(value).__name__} is kept only as text",
             )
         return payload
 
     def _finished(
-        self, outcome: Payload | None, *, failed: bool, escaped: bool = False, error: ErrorRecord | None = None
+        self,
+        outcome: Payload | None,
+        *,
+        failed: bool,
+        escaped: bool = False,
+        error: ErrorRecord | None = None,
     ) -> Finished:
         return self._row(
             Finished,
@@ -335,7 +365,9 @@ class Attempt:
         try:
             self._live.write(row)
         except ToolslotError as error:
-            log.warning("toolslot.not_recorded tool=%r call=%d: %s", self._entry.spec.tool, self._index, error)
+            log.warning(
+                "toolslot.not_recorded tool=%r call=%d: %s", self._entry.spec.tool, self._index, error
+            )
 
     def _tell_end(self, kind: EventKind, row: Finished) -> None:
         self._engine.emit(

@@ -34,7 +34,9 @@ class BatchRun:
     entered from any thread or task while it is open, each at most usefully once; two entrants of the same call share one attempt.
     """
 
-    def __init__(self, engine: Engine, registry: Registry, batch: Batch, *, max_parallel: int | None, adopt: Adopt) -> None:
+    def __init__(
+        self, engine: Engine, registry: Registry, batch: Batch, *, max_parallel: int | None, adopt: Adopt
+    ) -> None:
         self._engine = engine
         self._registry = registry
         self._batch = batch
@@ -51,14 +53,18 @@ class BatchRun:
         drive(self._opening())
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.release()
 
     async def __aenter__(self) -> Self:
         await adrive(self._opening())
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.release()
 
     def release(self) -> None:
@@ -69,7 +75,9 @@ class BatchRun:
 
     def _opening(self) -> Steps[None]:
         if self._live is not None:
-            raise ToolslotError(f"batch {self._batch.key} is open already in this BatchRun; open another one with executor.open(...).")
+            raise ToolslotError(
+                f"batch {self._batch.key} is open already in this BatchRun; open another one with executor.open(...)."
+            )
         timeout = self._engine.limits.batch_timeout
         self._deadline = None if timeout is None else self._engine.monotonic() + timeout
         live: LiveBatch | None = None
@@ -111,7 +119,12 @@ class BatchRun:
     # --- calls ----------------------------------------------------------------------------------------------------------
 
     def call(
-        self, index: int, fn: Callable[[], T], *, is_error: Callable[[T], bool] | None = None, offload: Executor | None = None
+        self,
+        index: int,
+        fn: Callable[[], T],
+        *,
+        is_error: Callable[[T], bool] | None = None,
+        offload: Executor | None = None,
     ) -> T:
         """The answer of call `index`: from the journal if it is recorded, else by running `fn` in this thread.
 
@@ -123,7 +136,8 @@ class BatchRun:
 
         Raises:
             UnknownOutcome: nobody can know whether it was done, and its policy says fail or ask.
-            BatchMismatch, BatchBusy, BatchClosed, BatchTimedOut, CallTimedOut, Fenced, ToolFailed, ResultNotStorable, JournalError: as named.
+            BatchMismatch, BatchBusy, BatchClosed, BatchTimedOut, CallTimedOut, Draining, Fenced: as they say.
+            ToolFailed, ResultNotStorable, JournalError: as they say.
             Exception: whatever `fn` raised.
         """
         return drive(self._entry(index, fn, is_error, offload).steps())
@@ -140,7 +154,12 @@ class BatchRun:
 
     @overload
     async def acall(
-        self, index: int, fn: Callable[[], T], *, is_error: Callable[[T], bool] | None = None, offload: Executor
+        self,
+        index: int,
+        fn: Callable[[], T],
+        *,
+        is_error: Callable[[T], bool] | None = None,
+        offload: Executor,
     ) -> T: ...
 
     async def acall(
@@ -161,7 +180,14 @@ class BatchRun:
         is_error: Callable[[T], bool] | None,
         offload: Executor | None,
     ) -> Entry[T]:
-        return Entry(live=self._opened, spec=self._specs[index], fn=fn, deadline=self._deadline, is_error=is_error, offload=offload)
+        return Entry(
+            live=self._opened,
+            spec=self._specs[index],
+            fn=fn,
+            deadline=self._deadline,
+            is_error=is_error,
+            offload=offload,
+        )
 
     # --- looking and deciding -------------------------------------------------------------------------------------------
 
@@ -174,8 +200,11 @@ class BatchRun:
     def record(self) -> BatchRecord:
         """The batch as last seen by this process."""
         live = self._opened
-        assert live.manifest is not None and live.fence is not None, "a batch is opened before it is looked at"
-        return BatchRecord(manifest=live.manifest, fence=live.fence, slots=tuple(live.slots), tenures=live.tenures)
+        assert live.manifest is not None, "a batch is opened before it is looked at"
+        assert live.fence is not None, "a batch is opened before it is looked at"
+        return BatchRecord(
+            manifest=live.manifest, fence=live.fence, slots=tuple(live.slots), tenures=live.tenures
+        )
 
     def slot(self, index: int) -> SlotRecord:
         """The slot's record as last seen by this process."""
@@ -194,11 +223,15 @@ class BatchRun:
         """
         drive(self._deciding(index, answer, by, why, version))
 
-    async def adecide(self, index: int, answer: Done | Failed | NotDone, *, by: str, why: str, version: int) -> None:
+    async def adecide(
+        self, index: int, answer: Done | Failed | NotDone, *, by: str, why: str, version: int
+    ) -> None:
         """As `decide`."""
         await adrive(self._deciding(index, answer, by, why, version))
 
-    def _deciding(self, index: int, answer: Done | Failed | NotDone, by: str, why: str, version: int) -> Steps[None]:
+    def _deciding(
+        self, index: int, answer: Done | Failed | NotDone, by: str, why: str, version: int
+    ) -> Steps[None]:
         live = self._opened
         if live.standing() is Standing.FREE:
             yield from live.claiming()
@@ -224,7 +257,9 @@ class BatchRun:
 
     def _taking(self, *, force: bool, why: str) -> Steps[None]:
         live = self._opened
-        while (standing := live.standing()) is not Standing.MINE:  # what we knew of the owner may have been old
+        while (
+            standing := live.standing()
+        ) is not Standing.MINE:  # what we knew of the owner may have been old
             if standing is Standing.TAKEN and not force:
                 raise live.busy()
             yield from live.claiming(force=force, why=why)

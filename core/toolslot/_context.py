@@ -34,7 +34,7 @@ def current_call() -> CallContext:
     call = current.get()
     if call is None:
         raise LookupError(
-            "no tool call runs here: current_call() works inside a tool that toolslot runs, in its thread, its task, or a thread that copied"
-            " its context (contextvars.copy_context)."
+            "no tool call runs here: current_call() works inside a tool that toolslot runs, in its thread, its task, or a thread that"
+            " copied its context (contextvars.copy_context)."
         )
     return call

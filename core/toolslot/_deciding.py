@@ -8,7 +8,7 @@ from typing_extensions import assert_never
 
 from toolslot._codec import ErrorRecord, Payload, encode_error
 from toolslot._crashpoints import CrashPoint, reach
-from toolslot._errors import ToolFailed
+from toolslot._errors import ToolFailed, UnknownOutcome
 from toolslot._events import EventKind
 from toolslot._live import LiveBatch
 from toolslot._policy import Done, Failed, NotDone
@@ -69,3 +69,21 @@ def delivering(live: LiveBatch, index: int, value: object) -> Steps[None]:
     )
     yield from live.writing(row)
     live.answered.add(index)
+
+
+def unknown_outcome(live: LiveBatch, index: int, what: str, *, ask: bool) -> UnknownOutcome:
+    """The error that names an undecided call, and all that is needed to decide about it."""
+    slot, key = live.slots[index], live.key
+    idempotency_key = live.engine.key_of(key, slot)
+    reason = f" ({slot.reason.value})" if slot.reason is not None else ""
+    return UnknownOutcome(
+        f"nobody here can know whether call {index} ({slot.spec.tool!r}) of batch {key} was done: {what}{reason}. It was not run"
+        f" again. Find out with its idempotency key {idempotency_key} and decide: done, failed, or rerun.",
+        run_id=key.run_id,
+        batch_id=key.batch_id,
+        index=index,
+        tool=slot.spec.tool,
+        idempotency_key=idempotency_key,
+        version=slot.version,
+        ask=ask,
+    )

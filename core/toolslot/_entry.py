@@ -16,7 +16,7 @@ from toolslot import _plan
 from toolslot._active import Active
 from toolslot._attempt import Attempt, Escaped
 from toolslot._crashpoints import CrashPoint, reach
-from toolslot._deciding import deciding
+from toolslot._deciding import deciding, unknown_outcome
 from toolslot._engine import Engine, log
 from toolslot._errors import (
     BatchClosed,
@@ -133,7 +133,13 @@ class Entry(Generic[T]):
 
     def _towards(
         self,
-        action: _plan.Reconcile | _plan.Ask | _plan.Fail | _plan.Wait | _plan.Claim | _plan.Mismatch | _plan.Closed,
+        action: _plan.Reconcile
+        | _plan.Ask
+        | _plan.Fail
+        | _plan.Wait
+        | _plan.Claim
+        | _plan.Mismatch
+        | _plan.Closed,
         standing: _plan.Standing,
         busy_until: float,
     ) -> Steps[None]:
@@ -198,14 +204,16 @@ class Entry(Generic[T]):
             value = self.engine.decode(self.spec.tool, outcome)
             if outcome.lossy and not self.engine.lossy_replay:
                 raise ResultNotStorable(
-                    f"call {self.index} ({self.spec.tool}) of batch {self.live.key} is done and will not run again, but its result could not"
-                    " be stored; only a text of it is left in the journal. Give the tool a codec: ToolPolicy(codec=...)."
+                    f"call {self.index} ({self.spec.tool}) of batch {self.live.key} is done and will not run again, but its result could"
+                    " not be stored; only a text of it is left in the journal. Give the tool a codec: ToolPolicy(codec=...)."
                 )
             self.live.answered.add(self.index)
             return cast("T", value)
         type_name = error.type_name if error is not None else "an unnamed error"
         message = error.message if error is not None else "no message was recorded"
-        raise ToolFailed(f"{self.spec.tool} failed: {message} [{type_name}, recorded; not run again]", error_type=type_name)
+        raise ToolFailed(
+            f"{self.spec.tool} failed: {message} [{type_name}, recorded; not run again]", error_type=type_name
+        )
 
     # --- what nobody knows ----------------------------------------------------------------------------------------------
 
@@ -239,7 +247,9 @@ class Entry(Generic[T]):
     def _believe(self, answer: Done | Failed | NotDone, version: int) -> Steps[None]:
         """Settle the slot by the reconciler's answer, unless something was recorded while it thought: that it has not seen."""
         try:
-            yield from deciding(self.live, self.index, answer, by="reconciler", why="asked on recovery", version=version)
+            yield from deciding(
+                self.live, self.index, answer, by="reconciler", why="asked on recovery", version=version
+            )
         except DecisionRefused:
             yield from self.live.refreshing()
             if self.slot.version == version:
@@ -253,7 +263,11 @@ class Entry(Generic[T]):
         except Exception as error:
             # It could not tell; that says nothing about the call.
             log.warning(
-                "toolslot.reconciler_raised tool=%r call=%d run=%r: %s", self.spec.tool, self.index, self.live.key.run_id, type(error).__name__
+                "toolslot.reconciler_raised tool=%r call=%d run=%r: %s",
+                self.spec.tool,
+                self.index,
+                self.live.key.run_id,
+                type(error).__name__,
             )
             return CannotTell(type(error).__name__)
         if isinstance(answer, (Done, Failed, NotDone, StillRunning, CannotTell)):
@@ -276,7 +290,12 @@ class Entry(Generic[T]):
     def _withdraw(self, why: str) -> Steps[None]:
         slot = self.slot
         row = Withdrawn(
-            index=self.index, generation=slot.generation, attempt=slot.attempt, epoch=self.live.own_epoch, at=self.engine.clock(), why=why
+            index=self.index,
+            generation=slot.generation,
+            attempt=slot.attempt,
+            epoch=self.live.own_epoch,
+            at=self.engine.clock(),
+            why=why,
         )
         yield from self.live.writing(row)
         self.engine.emit(EventKind.RECONCILED, self.live.key, self.slot, detail=why)
@@ -287,28 +306,19 @@ class Entry(Generic[T]):
         raise self._unknown("it began and left no record", ask=isinstance(action, _plan.Ask))
 
     def _unknown(self, what: str, *, ask: bool) -> UnknownOutcome:
-        slot, key = self.slot, self.live.key
-        idempotency_key = self.engine.key_of(key, slot)
-        reason = f" ({slot.reason.value})" if slot.reason is not None else ""
-        return UnknownOutcome(
-            f"nobody here can know whether call {self.index} ({self.spec.tool!r}) of batch {key} was done: {what}{reason}. It was not run"
-            f" again. Find out with its idempotency key {idempotency_key} and decide: done, failed, or rerun.",
-            run_id=key.run_id,
-            batch_id=key.batch_id,
-            index=self.index,
-            tool=self.spec.tool,
-            idempotency_key=idempotency_key,
-            version=slot.version,
-            ask=ask,
-        )
+        return unknown_outcome(self.live, self.index, what, ask=ask)
 
     # --- going on after something happened ------------------------------------------------------------------------------
 
     def _before_retry(self, error: Exception, tries: int, began: float) -> Steps[_plan.Rerun | None]:
         """Return to try again, at once or as planned (the reconciler is asked first), or raise the call's error."""
         policy = self.policy
-        harmless = policy.retries_failure(type(error))  # asked of the type itself: the record holds only its name
-        if policy.retry is None or not (harmless or (policy.reconcile is not None and policy.on_failed != "replay")):
+        harmless = policy.retries_failure(
+            type(error)
+        )  # asked of the type itself: the record holds only its name
+        if policy.retry is None or not (
+            harmless or (policy.reconcile is not None and policy.on_failed != "replay")
+        ):
             raise error
         state = RetryState(
             attempt_number=tries,

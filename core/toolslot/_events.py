@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from toolslot._slot import Reason, SlotState
+from toolslot._slot import BatchKey, Reason, SlotRecord, SlotState
 
 
 class EventKind(str, Enum):
@@ -107,6 +107,41 @@ class BatchEvent:
     calls: tuple[CallMetrics, ...]
 
 
+def batch_event(
+    key: BatchKey,
+    slots: Sequence[SlotRecord],
+    replayed: Collection[int],
+    *,
+    epoch: int,
+    span: tuple[float, float],
+    closed: bool,
+) -> BatchEvent:
+    """The event of a batch run that opened and ended at `span`, in wall-clock seconds; `replayed` are indexes."""
+    calls = tuple(
+        CallMetrics(
+            index=slot.index,
+            tool=slot.spec.tool,
+            state=slot.state,
+            attempt=slot.attempt,
+            queued_at=slot.queued_at,
+            started_at=slot.started_at,
+            ended_at=slot.ended_at,
+            replayed=slot.index in replayed,
+        )
+        for slot in slots
+    )
+    opened_at, ended_at = span
+    return BatchEvent(
+        run_id=key.run_id,
+        batch_id=key.batch_id,
+        epoch=epoch,
+        opened_at=opened_at,
+        ended_at=ended_at,
+        closed=closed,
+        calls=calls,
+    )
+
+
 Event: TypeAlias = CallEvent | BatchEvent
 Hook: TypeAlias = Callable[[Event], None]
 
@@ -141,5 +176,5 @@ class Hooks:
                 _log.exception("toolslot.hook_failed", extra={"hook": repr(hook)})
 
 
-def _everything(kind: EventKind | None) -> bool:
+def _everything(_: EventKind | None) -> bool:
     return True

@@ -101,7 +101,9 @@ class DurableExecutor:
         check_count("max_parallel", max_parallel)
         if durable:
             engine = self._engine()
-            return BatchRun(engine, registry_of(engine.journal), batch, max_parallel=max_parallel, adopt=adopt)
+            return BatchRun(
+                engine, registry_of(engine.journal), batch, max_parallel=max_parallel, adopt=adopt
+            )
         fleeting = self._make_engine(MemoryJournal())  # the executor's own journal is not even opened
         batch = renamed(batch, f"{batch.run_id}~{uuid4().hex}")
         return BatchRun(fleeting, Registry(), batch, max_parallel=max_parallel, adopt=Adopt.NEVER)
@@ -125,7 +127,9 @@ class DurableExecutor:
             if is_async(tools[call.tool]):
                 raise InvalidSetting(f"tool {call.tool!r} is async: use `await executor.arun_all(...)`.")
         with self.open(batch) as run:
-            outcomes = fan_out(run, fns, workers=self.workers([call.tool for call in batch.calls]), offload=self._offload)
+            outcomes = fan_out(
+                run, fns, workers=self.workers([call.tool for call in batch.calls]), offload=self._offload
+            )
         return settle(outcomes, return_exceptions=return_exceptions)
 
     async def arun_all(self, batch: Batch, tools: Tools, *, return_exceptions: bool = False) -> list[Any]:
@@ -133,7 +137,13 @@ class DurableExecutor:
         fns = bind_all(batch, tools)
         asyncs = [is_async(tools[call.tool]) for call in batch.calls]
         async with self.open(batch) as run:
-            outcomes = await afan_out(run, fns, asyncs, workers=self.workers([call.tool for call in batch.calls]), offload=self._offload)
+            outcomes = await afan_out(
+                run,
+                fns,
+                asyncs,
+                workers=self.workers([call.tool for call in batch.calls]),
+                offload=self._offload,
+            )
         return settle(outcomes, return_exceptions=return_exceptions)
 
     def drain(self, timeout: float | None = None) -> bool:

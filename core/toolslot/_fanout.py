@@ -36,7 +36,9 @@ def _invoke(fn: Callable[..., Any], call: Call) -> Any:
     try:
         inspect.signature(fn).bind(**call.args)
     except TypeError as error:
-        raise InvalidArguments(f"the arguments do not fit tool {call.tool!r}: {error}. It was not entered.") from error
+        raise InvalidArguments(
+            f"the arguments do not fit tool {call.tool!r}: {error}. It was not entered."
+        ) from error
     except ValueError:
         pass  # built-ins without a signature: calling them will tell
     return fn(**call.args)
@@ -47,15 +49,25 @@ def is_async(fn: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(type(fn), "__call__", None))
 
 
-def fan_out(run: BatchRun, fns: Sequence[Callable[[], Any]], *, workers: int, offload: Executor | None) -> list[Any]:
+def fan_out(
+    run: BatchRun, fns: Sequence[Callable[[], Any]], *, workers: int, offload: Executor | None
+) -> list[Any]:
     """Every call's result or exception, in call order, once all have settled."""
     with ThreadPoolExecutor(workers, thread_name_prefix="toolslot") as threads:
-        futures = [threads.submit(copy_context().run, partial(run.call, i, fn, offload=offload)) for i, fn in enumerate(fns)]
+        futures = [
+            threads.submit(copy_context().run, partial(run.call, i, fn, offload=offload))
+            for i, fn in enumerate(fns)
+        ]
         return [future.exception() or future.result() for future in futures]
 
 
 async def afan_out(
-    run: BatchRun, fns: Sequence[Callable[[], Any]], asyncs: Sequence[bool], *, workers: int, offload: Executor | None
+    run: BatchRun,
+    fns: Sequence[Callable[[], Any]],
+    asyncs: Sequence[bool],
+    *,
+    workers: int,
+    offload: Executor | None,
 ) -> list[Any]:
     """As `fan_out`, in tasks of the running loop. Cancelling it cancels every call that can be cancelled."""
     threads: ThreadPoolExecutor | None = None
@@ -72,7 +84,9 @@ async def afan_out(
         )
     finally:
         if threads is not None:
-            threads.shutdown(wait=False)  # threads that overstay a timeout end by themselves and are recorded then
+            threads.shutdown(
+                wait=False
+            )  # threads that overstay a timeout end by themselves and are recorded then
 
 
 def settle(outcomes: Sequence[Any], *, return_exceptions: bool) -> list[Any]:

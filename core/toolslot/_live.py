@@ -13,7 +13,7 @@ from toolslot._active import Active
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._engine import Engine, log
 from toolslot._errors import BatchBusy, BatchMismatch, Fenced, ToolslotError
-from toolslot._events import BatchEvent, CallMetrics, EventKind
+from toolslot._events import EventKind, batch_event
 from toolslot._plan import Standing
 from toolslot._pool import Demand
 from toolslot._slot import (
@@ -40,7 +40,9 @@ _FIRST_POLL, _LAST_POLL = 0.005, 0.25
 class LiveBatch:
     """Shared by all `BatchRun`s of one batch in one process."""
 
-    def __init__(self, engine: Engine, batch: Batch, specs: tuple[SlotSpec, ...], max_parallel: int | None) -> None:
+    def __init__(
+        self, engine: Engine, batch: Batch, specs: tuple[SlotSpec, ...], max_parallel: int | None
+    ) -> None:
         self.engine = engine
         self.key: BatchKey = batch.key
         self.owner = engine.owner()
@@ -83,7 +85,13 @@ class LiveBatch:
         engine.journal.enlist(self.owner)
         try:
             reach(CrashPoint.BEFORE_RESERVE)
-            operation = Reserve(manifest=manifest, owner=self.owner, at=self.opened_at, adopt=adopt, run_payload=batch.run_payload)
+            operation = Reserve(
+                manifest=manifest,
+                owner=self.owner,
+                at=self.opened_at,
+                adopt=adopt,
+                run_payload=batch.run_payload,
+            )
             reservation = yield Await(engine.journal.submit(operation))
             reach(CrashPoint.AFTER_RESERVE)
         except BaseException:
@@ -142,7 +150,9 @@ class LiveBatch:
         """Look at the journal again: an operator may have decided, or another owner recorded."""
         record = yield Await(self.engine.journal.load(self.key))
         if record is None:
-            raise Fenced(f"batch {self.key} is gone from the journal: its run was purged while it was worked on.")
+            raise Fenced(
+                f"batch {self.key} is gone from the journal: its run was purged while it was worked on."
+            )
         self.see(record)
 
     def claiming(self, *, force: bool = False, why: str = "its owner let go or died") -> Steps[None]:
@@ -173,7 +183,14 @@ class LiveBatch:
                 self.engine.emit(EventKind.UNKNOWN, self.key, slot, detail=_reason(slot))
 
     def _taking(self, why: str, *, force: bool) -> TakeOver:
-        return TakeOver(key=self.key, owner=self.owner, expected_epoch=self.epoch, at=self.engine.clock(), why=why, force=force)
+        return TakeOver(
+            key=self.key,
+            owner=self.owner,
+            expected_epoch=self.epoch,
+            at=self.engine.clock(),
+            why=why,
+            force=force,
+        )
 
     def waiting(self, until: float) -> Steps[None]:
         """Look again until another owner has settled something or let go.
@@ -196,8 +213,9 @@ class LiveBatch:
     def busy(self) -> BatchBusy:
         owner = self.fence.owner if self.fence is not None else None
         return BatchBusy(
-            f"batch {self.key} is worked on by {owner} (epoch {self.epoch}), which is alive, and did not finish within"
-            f" {self.engine.limits.busy_timeout:g} s. Nothing ran here. Try again later; if that owner is stuck, take the batch over by force."
+            f"batch {self.key} is worked on by {owner} (epoch {self.epoch}), which is alive, and did not finish"
+            f" within {self.engine.limits.busy_timeout:g} s. Nothing ran here. Try again later;"
+            " if that owner is stuck, take the batch over by force."
         )
 
     # --- the journal ----------------------------------------------------------------------------------------------------
@@ -318,7 +336,9 @@ class LiveBatch:
                 self._submit_release(fence.epoch, closed=closed)
             elif closed and not fence.closed and self.standing() is Standing.FREE:
                 # All was replayed from an owner that died before it closed the batch: only an owner can.
-                self.engine.journal.submit(self._taking("to close it", force=False)).add_done_callback(self._close_now)
+                self.engine.journal.submit(self._taking("to close it", force=False)).add_done_callback(
+                    self._close_now
+                )
             else:
                 self.engine.journal.retire(self.owner)
         except ToolslotError:
@@ -335,7 +355,9 @@ class LiveBatch:
         self.engine.journal.retire(self.owner)
 
     def _submit_release(self, epoch: int, *, closed: bool) -> None:
-        self.engine.journal.submit(Release(key=self.key, epoch=epoch, closed=closed)).add_done_callback(self._released_now)
+        self.engine.journal.submit(Release(key=self.key, epoch=epoch, closed=closed)).add_done_callback(
+            self._released_now
+        )
 
     def _released_now(self, future: Future[None]) -> None:
         self.engine.journal.retire(self.owner)
@@ -344,32 +366,11 @@ class LiveBatch:
             log.warning("toolslot.release_failed run=%r: %s", self.key.run_id, error)
 
     def _tell(self, *, closed: bool) -> None:
-        if not self.engine.hooks.wants(None):
-            return
-        calls = tuple(
-            CallMetrics(
-                index=slot.index,
-                tool=slot.spec.tool,
-                state=slot.state,
-                attempt=slot.attempt,
-                queued_at=slot.queued_at,
-                started_at=slot.started_at,
-                ended_at=slot.ended_at,
-                replayed=slot.index in self.replayed,
+        if self.engine.hooks.wants(None):
+            opened = (self.opened_at, self.engine.clock())
+            self.engine.tell(
+                batch_event(self.key, self.slots, self.replayed, epoch=self.epoch, span=opened, closed=closed)
             )
-            for slot in self.slots
-        )
-        self.engine.tell(
-            BatchEvent(
-                run_id=self.key.run_id,
-                batch_id=self.key.batch_id,
-                epoch=self.epoch,
-                opened_at=self.opened_at,
-                ended_at=self.engine.clock(),
-                closed=closed,
-                calls=calls,
-            )
-        )
 
     def check_size(self, count: int) -> None:
         """Raises `BatchMismatch` when the journal holds another number of calls."""
@@ -382,5 +383,3 @@ class LiveBatch:
 
 def _reason(slot: SlotRecord) -> str:
     return slot.reason.value if slot.reason is not None else ""
-
-

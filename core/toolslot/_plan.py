@@ -91,7 +91,9 @@ class Closed:
 Action: TypeAlias = Replay | Run | Rerun | Reconcile | Ask | Fail | Wait | Claim | Mismatch | Closed
 
 
-def plan(slot: SlotRecord, presented: SlotSpec, policy: ToolPolicy, standing: Standing, *, closed: bool = False) -> Action:
+def plan(
+    slot: SlotRecord, presented: SlotSpec, policy: ToolPolicy, standing: Standing, *, closed: bool = False
+) -> Action:
     """The one next step for a slot. `presented` is the call as it stands in front of us now, `slot` what the journal holds."""
     differs = mismatch(slot.spec, presented)
     if differs:
@@ -114,7 +116,11 @@ def plan(slot: SlotRecord, presented: SlotSpec, policy: ToolPolicy, standing: St
 
 def mismatch(recorded: SlotSpec, presented: SlotSpec) -> tuple[str, ...]:
     """Which parts of the guard differ: the tool, the arguments' digest, the framework's call id."""
-    if recorded.digest == presented.digest and recorded.tool == presented.tool and recorded.call_id == presented.call_id:
+    if (
+        recorded.digest == presented.digest
+        and recorded.tool == presented.tool
+        and recorded.call_id == presented.call_id
+    ):
         return ()
     pairs = {
         "tool": (recorded.tool, presented.tool),

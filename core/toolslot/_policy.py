@@ -79,7 +79,9 @@ class Rate:
         """
         match = re.fullmatch(r"\s*(\d+)\s*/\s*(s|sec|m|min|h|hour)\s*", text)
         if match is None:
-            raise InvalidSetting(f"rate={text!r} is not understood: write calls per unit, such as '5/s', '100/min' or Rate(5, per=2.0).")
+            raise InvalidSetting(
+                f"rate={text!r} is not understood: write calls per unit, such as '5/s', '100/min' or Rate(5, per=2.0)."
+            )
         per = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "hour": 3600.0}[match[2]]
         return cls(int(match[1]), per)
 
@@ -134,7 +136,9 @@ class ToolPolicy:
         _check_choice("on_unknown", on_unknown, ("rerun", "fail", "ask"))
         _check_choice("on_failed", on_failed, ("retry", "replay"))
         if reconcile is not None and not callable(reconcile):
-            raise InvalidSetting(f"reconcile={reconcile!r} is not callable: give a function that takes the slot.")
+            raise InvalidSetting(
+                f"reconcile={reconcile!r} is not callable: give a function that takes the slot."
+            )
         if idempotent and (reconcile is not None or on_unknown in ("ask", "fail")):
             raise InvalidSetting(
                 "idempotent=True says that running twice does no harm, so nothing is ever asked: leave out reconcile= and on_unknown=."
@@ -235,8 +239,15 @@ def check_seconds(name: str, value: object) -> None:
     """
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
-        raise InvalidSetting(f"{name} is {value!r}: it must be a positive number of seconds, or None for no limit.")
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or value <= 0
+    ):
+        raise InvalidSetting(
+            f"{name} is {value!r}: it must be a positive number of seconds, or None for no limit."
+        )
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -170,7 +170,12 @@ class Pool:
         with self._lock:
             granted = self._scan()
             now = self._clock()
-            waits = [wait for queue in self._queues.values() for t in queue if (wait := self._rate_wait(t.demand, now)) > 0]
+            waits = [
+                wait
+                for queue in self._queues.values()
+                for t in queue
+                if (wait := self._rate_wait(t.demand, now)) > 0
+            ]
         _hand_out(granted)
         return min(waits, default=None)
 
@@ -225,7 +230,11 @@ class Pool:
             return False
         if demand.tool_limit is not None and self._tool_holders(ticket) >= demand.tool_limit:
             return False
-        if demand.process_limit is not None and self._counted >= demand.process_limit and not _may_borrow(ticket):
+        if (
+            demand.process_limit is not None
+            and self._counted >= demand.process_limit
+            and not _may_borrow(ticket)
+        ):
             return False
         return self._rate_wait(demand, self._clock()) <= 0
 
@@ -250,7 +259,12 @@ class Pool:
         if not self._starts:
             return []
         now = self._clock()
-        waits = [(wait, t) for queue in self._queues.values() for t in queue if (wait := self._rate_wait(t.demand, now)) > 0]
+        waits = [
+            (wait, t)
+            for queue in self._queues.values()
+            for t in queue
+            if (wait := self._rate_wait(t.demand, now)) > 0
+        ]
         return [min(waits, key=lambda pair: pair[0])[1]] if waits else []
 
     def _vacate(self, permit: Permit) -> None:

@@ -65,7 +65,9 @@ class Invoke:
         """Take the code back if it was not entered; whether that is certain. Other executors say "cancelled" of code that runs."""
         if self.refused:
             return True
-        queued = isinstance(self.offload, (ThreadPoolExecutor, ProcessPoolExecutor)) and self.running is not None
+        queued = (
+            isinstance(self.offload, (ThreadPoolExecutor, ProcessPoolExecutor)) and self.running is not None
+        )
         return queued and self.running is not None and self.running.cancel()
 
 
@@ -110,7 +112,9 @@ async def adrive(steps: Steps[T]) -> T:
         while True:
             try:
                 answer = await _aperform(step)
-            except BaseException as error:  # cancellation above all: the steps withdraw or mark what they had begun
+            except (
+                BaseException
+            ) as error:  # cancellation above all: the steps withdraw or mark what they had begun
                 step = steps.throw(error)
             else:
                 step = steps.send(answer)
@@ -313,7 +317,9 @@ def _consult(step: Consult) -> Answer:
 
 async def _aconsult(step: Consult) -> Answer:
     reconciler = step.reconciler
-    if inspect.iscoroutinefunction(reconciler) or inspect.iscoroutinefunction(getattr(reconciler, "__call__", None)):  # noqa: B004
+    if inspect.iscoroutinefunction(reconciler) or inspect.iscoroutinefunction(
+        getattr(reconciler, "__call__", None)
+    ):
         answer = reconciler(step.slot)
     else:
         answer = await asyncio.to_thread(reconciler, step.slot)  # it may block on the network

@@ -1,4 +1,4 @@
-"""Bad input and sick storage, through the front door: a clear error or the documented degraded behaviour, nothing lost, nothing run twice."""
+"""Bad input and sick storage, through the front door: a clear error or a documented way on; nothing lost, nothing run twice."""
 
 from __future__ import annotations
 
@@ -13,9 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.harness import batch
 
-from toolslot import DiskJournal, DurableExecutor, JournalCorrupt, JournalError, JournalFull, ResultNotStorable, SlotState
+from support.harness import batch
+from toolslot import (
+    DiskJournal,
+    DurableExecutor,
+    JournalCorrupt,
+    JournalError,
+    JournalFull,
+    ResultNotStorable,
+    SlotState,
+)
 
 MIB = 2**20
 
@@ -58,7 +66,9 @@ class Bomb:
         return Path.touch, (self.trace,)
 
 
-def test_a_row_crafted_to_run_code_when_it_is_read_gives_an_error_and_runs_nothing(home: Path, tmp_path: Path) -> None:
+def test_a_row_crafted_to_run_code_when_it_is_read_gives_an_error_and_runs_nothing(
+    home: Path, tmp_path: Path
+) -> None:
     once(home, lambda i: "ok")
     trace = tmp_path / "trace"
     with sqlite3.connect(home / "db" / "cache.db") as database:
@@ -66,7 +76,9 @@ def test_a_row_crafted_to_run_code_when_it_is_read_gives_an_error_and_runs_nothi
         assert rows
         for (rowid,) in rows:
             # mode 4 is diskcache's mark for a pickled value
-            database.execute("UPDATE Cache SET mode = 4, value = ? WHERE rowid = ?", (pickle.dumps(Bomb(trace)), rowid))
+            database.execute(
+                "UPDATE Cache SET mode = 4, value = ? WHERE rowid = ?", (pickle.dumps(Bomb(trace)), rowid)
+            )
     database.close()
     runs: list[int] = []
     with pytest.raises(JournalError):
@@ -100,13 +112,19 @@ except JournalError as error:
 
 
 @pytest.mark.parametrize("place", ["locked/journal", "file/journal"])
-def test_a_journal_that_cannot_be_written_is_a_clear_error_and_nothing_runs(tmp_path: Path, place: str) -> None:
+def test_a_journal_that_cannot_be_written_is_a_clear_error_and_nothing_runs(
+    tmp_path: Path, place: str
+) -> None:
     for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         folder.chmod(0o755)
     (tmp_path / "locked").mkdir(mode=0o555)
     (tmp_path / "file").write_text("not a folder")
     done = subprocess.run(
-        [sys.executable, "-c", _UNPRIVILEGED, str(tmp_path / place)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", _UNPRIVILEGED, str(tmp_path / place)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)
@@ -119,7 +137,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MiB of its own."""
     place = tmp_path / "small"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", str(place)], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", str(place)],
+        capture_output=True,
+        check=False,
+    )
     if mounted.returncode:
         pytest.skip("mounting a small file system needs root")
     yield place

@@ -1,4 +1,4 @@
-"""run_all and arun_all: everything settles, results come in call order, limits hold, nesting works."""
+"""run_all and arun_all: everything settles and results come in call order."""
 
 from __future__ import annotations
 
@@ -33,11 +33,6 @@ from toolslot import (
 )
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 def run_sync(executor: DurableExecutor, b: Any, tools: Any, **kwargs: Any) -> list[Any]:
     return executor.run_all(b, tools, **kwargs)
 
@@ -66,11 +61,10 @@ class Peak:
             self.now -= 1
 
 
-# --- results and failures ------------------------------------------------------------------------------------------------
-
-
 @both
-def test_case_21_results_come_in_call_order_whatever_the_order_of_completion(world: World, run: Callable[..., Any]) -> None:
+def test_case_21_results_come_in_call_order_whatever_the_order_of_completion(
+    world: World, run: Callable[..., Any]
+) -> None:
     done: list[threading.Event] = [threading.Event() for _ in range(6)]
 
     def tool(i: int) -> int:
@@ -85,7 +79,9 @@ def test_case_21_results_come_in_call_order_whatever_the_order_of_completion(wor
 
 
 @both
-def test_case_12_one_failure_neither_cancels_nor_loses_its_siblings(world: World, run: Callable[..., Any]) -> None:
+def test_case_12_one_failure_neither_cancels_nor_loses_its_siblings(
+    world: World, run: Callable[..., Any]
+) -> None:
     failed = threading.Event()
 
     def tool(i: int) -> int:
@@ -105,7 +101,13 @@ def test_case_12_one_failure_neither_cancels_nor_loses_its_siblings(world: World
         SlotState.SUCCEEDED, SlotState.FAILED, SlotState.SUCCEEDED, SlotState.FAILED, SlotState.SUCCEEDED,
     ]  # fmt: skip
     world.effects.clear()
-    assert run(world.executor(), b, {"t": lambda i: world.effects.append(str(i)) or i * 10}) == [0, 10, 2, 30, 4]
+    assert run(world.executor(), b, {"t": lambda i: world.effects.append(str(i)) or i * 10}) == [
+        0,
+        10,
+        2,
+        30,
+        4,
+    ]
     assert sorted(world.effects) == ["1", "3"]
 
 
@@ -123,14 +125,18 @@ def test_failures_can_be_had_in_their_places(world: World, run: Callable[..., An
 
 
 @both
-def test_an_unknown_tool_is_refused_before_anything_is_reserved(world: World, run: Callable[..., Any]) -> None:
-    with pytest.raises(InvalidSetting, match="'nope'.*read"):
+def test_an_unknown_tool_is_refused_before_anything_is_reserved(
+    world: World, run: Callable[..., Any]
+) -> None:
+    with pytest.raises(InvalidSetting, match=r"'nope'.*read"):
         run(world.executor(), batch("read", "nope"), {"read": lambda i: i})
     assert world.store.batches == {}
 
 
 @both
-def test_arguments_that_do_not_fit_do_not_enter_the_tool_and_may_be_tried_again(world: World, run: Callable[..., Any]) -> None:
+def test_arguments_that_do_not_fit_do_not_enter_the_tool_and_may_be_tried_again(
+    world: World, run: Callable[..., Any]
+) -> None:
     policies = {"pay": ToolPolicy(on_unknown="ask")}
     with pytest.raises(InvalidArguments, match="pay"):
         run(world.executor(policies=policies), batch("pay"), {"pay": lambda amount: amount})
@@ -162,7 +168,9 @@ def test_an_empty_batch_is_no_work(world: World, run: Callable[..., Any]) -> Non
 
 
 @both
-def test_a_result_that_cannot_be_stored_reaches_the_agent_and_never_runs_again(world: World, run: Callable[..., Any]) -> None:
+def test_a_result_that_cannot_be_stored_reaches_the_agent_and_never_runs_again(
+    world: World, run: Callable[..., Any]
+) -> None:
     class Opaque:
         def __repr__(self) -> str:
             return "<opaque>"
@@ -177,108 +185,6 @@ def test_a_result_that_cannot_be_stored_reaches_the_agent_and_never_runs_again(w
     assert outcomes[1] == 1
     assert run(world.executor(lossy_replay=True), b, tools)[0] == "<opaque>"
     assert world.effects == ["t"]
-
-
-# --- limits --------------------------------------------------------------------------------------------------------------
-
-
-@both
-def test_sixteen_calls_that_meet_at_a_barrier_all_run_at_once(world: World, run: Callable[..., Any]) -> None:
-    barrier = threading.Barrier(16)
-    assert run(world.executor(), batch(*["t"] * 16), {"t": lambda i: barrier.wait(20) >= 0}) == [True] * 16
-
-
-@both
-def test_a_batch_limit_is_never_exceeded_and_is_used(world: World, run: Callable[..., Any]) -> None:
-    peak, barrier = Peak(), threading.Barrier(4)
-
-    def tool(i: int) -> None:
-        with peak:
-            barrier.wait(20)  # only four at once get through
-
-    run(world.executor(limits=Limits(batch=4)), batch(*["t"] * 16), {"t": tool})
-    assert peak.peak == 4
-
-
-def test_an_async_batch_limit_is_never_exceeded(world: World) -> None:
-    now = peak = 0
-
-    async def tool(i: int) -> None:
-        nonlocal now, peak
-        now += 1
-        peak = max(peak, now)
-        await asyncio.sleep(0.005)
-        now -= 1
-
-    run_async(world.executor(limits=Limits(batch=4)), batch(*["t"] * 40), {"t": tool})
-    assert peak == 4
-
-
-@both
-def test_a_tool_limit_holds_while_other_tools_go_on(world: World, run: Callable[..., Any]) -> None:
-    peak, others = Peak(), threading.Barrier(3)
-
-    def slow(i: int) -> None:
-        with peak:
-            time.sleep(0.002)
-
-    tools = {"slow": slow, "fast": lambda i: others.wait(20)}
-    run(world.executor(policies={"slow": ToolPolicy(max_parallel=1)}), batch("slow", "slow", "slow", "fast", "fast", "fast"), tools)
-    assert peak.peak == 1
-
-
-@both
-def test_a_rate_spreads_the_starts(world: World, run: Callable[..., Any]) -> None:
-    starts: list[float] = []
-    tools = {"api": lambda i: starts.append(time.monotonic())}
-    began = time.monotonic()
-    run(world.executor(policies={"api": ToolPolicy(rate=Rate(2, per=0.1))}), batch(*["api"] * 6), tools)
-    for n, start in enumerate(sorted(starts)):
-        assert start >= began + (n // 2) * 0.1, "a start is never earlier than its rate allows"
-
-
-@both
-def test_a_tool_with_a_batch_of_its_own_does_not_dead_lock_at_limits_of_one(world: World, run: Callable[..., Any]) -> None:
-    limits = Limits(batch=1, process=1, tools={"agent": 1, "leaf": 1})
-    executor = world.executor(limits=limits)
-
-    def agent(i: int) -> list[Any]:
-        return executor.run_all(batch("leaf", "leaf", "leaf", run=f"inner-{i}"), {"leaf": lambda i: i})
-
-    assert run(executor, batch("agent", "agent"), {"agent": agent}) == [[0, 1, 2], [0, 1, 2]]
-
-
-def test_an_async_tool_with_a_batch_of_its_own_does_not_dead_lock_at_limits_of_one(world: World) -> None:
-    executor = world.executor(limits=Limits(batch=1, process=1, tools={"agent": 1, "leaf": 1}))
-
-    async def leaf(i: int) -> int:
-        return i
-
-    async def agent(i: int) -> list[Any]:
-        return await executor.arun_all(batch("leaf", "leaf", run=f"inner-{i}"), {"leaf": leaf})
-
-    assert run_async(executor, batch("agent", "agent"), {"agent": agent}) == [[0, 1], [0, 1]]
-
-
-def test_case_06_the_journal_does_not_wait_behind_calls(world: World) -> None:
-    release, first_done = threading.Event(), threading.Event()
-    executor = world.executor(limits=Limits(batch=1))
-
-    def tool(i: int) -> int:
-        if i == 1:
-            first_done.set()
-            assert release.wait(10)
-        return i
-
-    with running(lambda: executor.run_all(batch("t", "t", "t"), {"t": tool})):
-        assert first_done.wait(10)
-        record = world.journals[-1].load(batch("t", "t", "t").key).result()
-        assert record is not None
-        assert [s.state for s in record.slots] == [SlotState.SUCCEEDED, SlotState.RUNNING, SlotState.RESERVED]
-        release.set()
-
-
-# --- retries -------------------------------------------------------------------------------------------------------------
 
 
 @both
@@ -308,7 +214,9 @@ def test_retries_end_with_the_tools_own_error(world: World, run: Callable[..., A
 
 
 @both
-def test_a_call_that_may_have_had_its_effect_is_not_retried_where_that_would_hurt(world: World, run: Callable[..., Any]) -> None:
+def test_a_call_that_may_have_had_its_effect_is_not_retried_where_that_would_hurt(
+    world: World, run: Callable[..., Any]
+) -> None:
     def tool(i: int) -> None:
         world.effects.append("t")
         raise TimeoutError("read")
@@ -328,12 +236,11 @@ def test_a_reconciler_is_asked_before_a_retry(world: World, run: Callable[..., A
         return "ok"
 
     asked: list[int] = []
-    policies = {"t": ToolPolicy(retry=Retry(stop=3), reconcile=lambda slot: asked.append(slot.attempt) or NotDone())}
+    policies = {
+        "t": ToolPolicy(retry=Retry(stop=3), reconcile=lambda slot: asked.append(slot.attempt) or NotDone())
+    }
     assert run(world.executor(policies=policies), batch("t"), {"t": tool}) == ["ok"]
     assert (world.effects, asked) == (["t", "t"], [1])
-
-
-# --- the rest ------------------------------------------------------------------------------------------------------------
 
 
 def test_idempotent_tools_skip_the_start_mark(world: World) -> None:
@@ -375,7 +282,9 @@ def test_draining_starts_nothing_more_and_waits_for_what_runs(world: World) -> N
         assert release.wait(10)
         return i
 
-    with running(lambda: outcomes.extend(executor.run_all(batch("t", "t"), {"t": tool}, return_exceptions=True))):
+    with running(
+        lambda: outcomes.extend(executor.run_all(batch("t", "t"), {"t": tool}, return_exceptions=True))
+    ):
         assert entered.wait(10)
         assert not executor.drain(0.01)
         release.set()
@@ -409,7 +318,9 @@ def test_case_07_the_same_batch_can_go_on_with_another_degree_of_parallelism(wor
     assert sorted(world.effects) == ["0", "1", "2", "2", "3"]
 
 
-def test_a_journal_can_be_given_as_nothing_and_is_opened_late(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_journal_can_be_given_as_nothing_and_is_opened_late(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOOLSLOT_HOME", str(tmp_path / "home"))
     executor = DurableExecutor()
     assert not (tmp_path / "home").exists()
@@ -439,11 +350,17 @@ def test_a_limited_tool_takes_no_places_from_others_while_its_calls_wait(world: 
 def test_a_rate_and_a_limit_together_hold_nobody_back_for_ever(world: World, run: Callable[..., Any]) -> None:
     policies = {"t": ToolPolicy(rate=Rate(1, per=0.05), max_parallel=1)}
     executor = world.executor(policies=policies, limits=Limits(batch_timeout=20))
-    assert run(executor, batch("t", "t", "t"), {"t": lambda i: i == 0 and time.sleep(0.08)}) == [None, False, False]
+    assert run(executor, batch("t", "t", "t"), {"t": lambda i: i == 0 and time.sleep(0.08)}) == [
+        None,
+        False,
+        False,
+    ]
 
 
 @both
-def test_a_retry_sees_the_exceptions_own_type_and_not_only_its_recorded_name(world: World, run: Callable[..., Any]) -> None:
+def test_a_retry_sees_the_exceptions_own_type_and_not_only_its_recorded_name(
+    world: World, run: Callable[..., Any]
+) -> None:
     outcomes: list[Any] = [ConnectionRefusedError(), "ok"]
 
     def tool(i: int) -> Any:
@@ -465,7 +382,9 @@ def test_a_retry_sees_the_exceptions_own_type_and_not_only_its_recorded_name(wor
         (ToolPolicy(on_failed="replay", retry=2, reconcile=lambda slot: NotDone()), 1),
     ],
 )
-def test_a_failure_to_be_replayed_on_resume_still_surfaces_as_itself_in_the_run(world: World, policy: ToolPolicy, attempts: int) -> None:
+def test_a_failure_to_be_replayed_on_resume_still_surfaces_as_itself_in_the_run(
+    world: World, policy: ToolPolicy, attempts: int
+) -> None:
     def tool(i: int) -> None:
         world.effects.append("t")
         raise ValueError("its own")

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.harness import World, batch, running
 
+from support.harness import World, batch, running
 from toolslot import (
     BatchMismatch,
     CannotTell,
@@ -78,18 +78,24 @@ class BrokenCodec(JsonCodec):
         return super().encode(value)
 
 
-def test_case_04_an_error_in_storing_one_result_touches_no_other_and_is_not_a_failure_of_the_call(world: World) -> None:
+def test_case_04_an_error_in_storing_one_result_touches_no_other_and_is_not_a_failure_of_the_call(
+    world: World,
+) -> None:
     runs: list[int] = []
     b = batch("t", "t", "t")
     executor = world.executor(codec=BrokenCodec())
     assert executor.run_all(b, {"t": lambda i: runs.append(i) or i}) == [0, 1, 2]
     assert states(world, "t", "t", "t") == [SlotState.SUCCEEDED] * 3
-    assert world.executor(codec=BrokenCodec(), lossy_replay=True).run_all(b, {"t": lambda i: runs.append(i)}) == [0, "1", 2]
+    assert world.executor(codec=BrokenCodec(), lossy_replay=True).run_all(
+        b, {"t": lambda i: runs.append(i)}
+    ) == [0, "1", 2]
     assert sorted(runs) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]])
-def test_case_08_calls_may_complete_in_any_order_and_replay_in_any_other(world: World, order: list[int]) -> None:
+def test_case_08_calls_may_complete_in_any_order_and_replay_in_any_other(
+    world: World, order: list[int]
+) -> None:
     b = batch("t", "t", "t", "t")
     with world.executor().open(b) as run:
         for i in order:
@@ -122,7 +128,9 @@ def test_case_13_every_call_in_flight_follows_its_own_policy(world: World) -> No
     assert sorted(ran) == ["idempotent", "rerun", "undone"]
 
 
-def test_case_15_a_tool_without_a_policy_is_not_rerun_in_silence(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_case_15_a_tool_without_a_policy_is_not_rerun_in_silence(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     die_in_all(world, "pay", hooks=None)
     world.executor(hooks=None).run_all(batch("pay"), {"pay": lambda i: "ok"})
     (record,) = [r for r in caplog.records if "toolslot.rerun" in r.message]
@@ -164,7 +172,9 @@ def test_case_26_an_error_of_the_journal_during_recovery_strands_nothing(world: 
     assert executor.run_all(batch("t", "t"), {"t": lambda i: i}) == [0, 1]
 
 
-def test_case_28_a_call_that_waits_for_its_turn_is_seen_as_reserved_and_one_that_runs_as_running(world: World) -> None:
+def test_case_28_a_call_that_waits_for_its_turn_is_seen_as_reserved_and_one_that_runs_as_running(
+    world: World,
+) -> None:
     entered, release = threading.Event(), threading.Event()
 
     def tool(i: int) -> None:
@@ -184,7 +194,9 @@ def test_case_29_no_passing_of_time_permits_a_second_run(world: World) -> None:
     policies = {"pay": ToolPolicy(on_unknown="fail")}
     die_in_all(world, "pay", policies=policies)
     for _ in range(3):  # however often it is tried: nothing here looks at a clock
-        outcomes = world.executor(policies=policies).run_all(batch("pay"), {"pay": lambda i: "paid"}, return_exceptions=True)
+        outcomes = world.executor(policies=policies).run_all(
+            batch("pay"), {"pay": lambda i: "paid"}, return_exceptions=True
+        )
         assert isinstance(outcomes[0], UnknownOutcome)
 
 
@@ -216,7 +228,9 @@ def test_a_reconciler_sees_results_that_came_too_late(world: World) -> None:
         assert release.wait(10)
         return "receipt 7"
 
-    with running(lambda: world.executor(policies=policies).run_all(batch("pay"), {"pay": slow}, return_exceptions=True)):
+    with running(
+        lambda: world.executor(policies=policies).run_all(batch("pay"), {"pay": slow}, return_exceptions=True)
+    ):
         assert entered.wait(10)
         with world.executor().open(batch("pay")) as run:
             run.takeover(force=True, why="it hangs")

@@ -85,7 +85,9 @@ async def ok() -> str:
 
 
 def test_a_batch_whose_opening_failed_can_be_opened_again(odd: OddJournal) -> None:
-    odd.before = once(JournalBusy("another process commits"), lambda operation: isinstance(operation, Reserve))
+    odd.before = once(
+        JournalBusy("another process commits"), lambda operation: isinstance(operation, Reserve)
+    )
     executor = on(odd)
     with pytest.raises(JournalBusy), executor.open(batch("t")):
         pass
@@ -141,14 +143,20 @@ def test_a_forked_child_has_all_permits_to_itself() -> None:
     with running(lambda: on(MemoryJournal(), limits=one).run_all(batch("t"), {"t": slow})):
         assert entered.wait(10)
         try:
-            assert in_child(lambda: on(MemoryJournal(), limits=one).run_all(batch("t", run="r"), {"t": lambda i: 7}) == [7])
+            assert in_child(
+                lambda: (
+                    on(MemoryJournal(), limits=one).run_all(batch("t", run="r"), {"t": lambda i: 7}) == [7]
+                )
+            )
         finally:
             release.set()
 
 
 def in_child(check: Callable[[], bool]) -> bool:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks beside threads, which is what this is about
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # Python 3.12 warns of forks beside threads, which is what this is about
         pid = os.fork()
     if pid == 0:
         code = 1
@@ -162,7 +170,9 @@ def in_child(check: Callable[[], bool]) -> bool:
 # --- what is seen of the journal ----------------------------------------------------------------------------------------------
 
 
-def test_a_load_that_answers_late_does_not_undo_what_was_recorded_since(world: World, odd: OddJournal) -> None:
+def test_a_load_that_answers_late_does_not_undo_what_was_recorded_since(
+    world: World, odd: OddJournal
+) -> None:
     die_inside(world, world.executor(policies=ASK), "t", "t")
     loading, go_on = threading.Event(), threading.Event()
 
@@ -214,9 +224,12 @@ def test_what_comes_next_is_planned_on_what_was_just_recorded(odd: OddJournal) -
 
 
 @pytest.mark.parametrize(
-    ("policy", "answer"), [(ToolPolicy(), "ran again"), (ToolPolicy(reconcile=lambda slot: Done("reconciled")), "reconciled")]
+    ("policy", "answer"),
+    [(ToolPolicy(), "ran again"), (ToolPolicy(reconcile=lambda slot: Done("reconciled")), "reconciled")],
 )
-def test_a_failure_that_was_not_recorded_leaves_a_call_its_policy_can_settle(odd: OddJournal, policy: ToolPolicy, answer: str) -> None:
+def test_a_failure_that_was_not_recorded_leaves_a_call_its_policy_can_settle(
+    odd: OddJournal, policy: ToolPolicy, answer: str
+) -> None:
     odd.before = once(JournalFull("no room"), lambda operation: writes(operation, Finished))
     with on(odd, policies={"t": policy}).open(batch("t")) as run:
         with pytest.raises(ZeroDivisionError):
@@ -398,7 +411,11 @@ def test_lenient_matching_does_not_take_the_batch_from_a_living_owner(world: Wor
 
 
 def test_a_forced_takeover_takes_the_batch_over_whoever_has_it_by_now(world: World) -> None:
-    with world.executor().open(batch("t")), world.executor().open(batch("t")) as second, world.executor().open(batch("t")) as third:
+    with (
+        world.executor().open(batch("t")),
+        world.executor().open(batch("t")) as second,
+        world.executor().open(batch("t")) as third,
+    ):
         second.takeover(force=True, why="it hangs")
         third.takeover(force=True, why="it hangs as well")
         assert [tenure.why for tenure in third.record.tenures] == ["reserved", "it hangs", "it hangs as well"]
@@ -411,7 +428,15 @@ def test_a_decision_made_while_the_reconciler_thinks_stands(world: World, answer
         outcome = executor._engine().encode("t", "operator")
         world.journals[-1].submit(
             Decide(
-                key=key, index=0, verdict=Verdict.DONE, by="ada", why="", decision_id="d", version=slot.version, at=0.0, outcome=outcome
+                key=key,
+                index=0,
+                verdict=Verdict.DONE,
+                by="ada",
+                why="",
+                decision_id="d",
+                version=slot.version,
+                at=0.0,
+                outcome=outcome,
             )
         ).result()
         return answer

@@ -52,7 +52,9 @@ def test_an_answered_question_is_a_new_attempt() -> None:
 
 @pytest.mark.parametrize("standing", list(Standing))
 @pytest.mark.parametrize("slot", [SUCCEEDED, SEEN])
-def test_a_result_replays_whoever_owns_the_batch_and_whether_it_is_closed(slot: SlotRecord, standing: Standing) -> None:
+def test_a_result_replays_whoever_owns_the_batch_and_whether_it_is_closed(
+    slot: SlotRecord, standing: Standing
+) -> None:
     assert plan(slot, SPEC, ToolPolicy(), standing) == Replay()
     assert plan(slot, SPEC, ToolPolicy(), standing, closed=True) == Replay()
 
@@ -90,7 +92,9 @@ def test_a_failure_that_crashed_the_run_follows_on_failed(policy: ToolPolicy, ex
 
 
 @pytest.mark.parametrize("slot", [RESERVED, RUNNING, UNKNOWN, WAITING, ESCAPED])
-def test_what_is_not_settled_waits_for_a_living_owner_and_is_claimed_from_a_dead_one(slot: SlotRecord) -> None:
+def test_what_is_not_settled_waits_for_a_living_owner_and_is_claimed_from_a_dead_one(
+    slot: SlotRecord,
+) -> None:
     policy = ToolPolicy(on_unknown="ask")
     assert plan(slot, SPEC, policy, Standing.TAKEN) == Wait()
     assert plan(slot, SPEC, policy, Standing.FREE) == Claim()
@@ -103,7 +107,9 @@ def test_nothing_of_a_closed_batch_runs(slot: SlotRecord) -> None:
 
 def test_a_closed_batch_repeats_what_the_agent_was_told() -> None:
     told = Delivered(index=0, generation=1, attempt=1, epoch=1, at=0.0, outcome=Payload(codec="j", data=b"1"))
-    assert plan(replace(UNKNOWN, delivered=told), SPEC, ToolPolicy(), MINE, closed=True) == Replay(delivered=True)
+    assert plan(replace(UNKNOWN, delivered=told), SPEC, ToolPolicy(), MINE, closed=True) == Replay(
+        delivered=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,4 +130,6 @@ def test_case_11_another_call_at_this_place_is_never_passed_over(
 
 def test_when_no_reconciler_can_tell_the_rule_for_unknown_calls_applies() -> None:
     assert settle_unknown(UNKNOWN, ToolPolicy(reconcile=reconcile)) == Ask()
-    assert settle_unknown(UNKNOWN, ToolPolicy(reconcile=reconcile, on_unknown="rerun")) == Rerun(2, undeclared=False)
+    assert settle_unknown(UNKNOWN, ToolPolicy(reconcile=reconcile, on_unknown="rerun")) == Rerun(
+        2, undeclared=False
+    )

@@ -79,7 +79,9 @@ def test_subclasses_of_a_not_done_type_count() -> None:
     assert policy.retries_failure(encode_error(ConnectionRefusedError())), "also of a recorded failure"
 
 
-@pytest.mark.parametrize(("text", "rate"), [("5/s", Rate(5, 1.0)), ("100/min", Rate(100, 60.0)), (" 7 / h ", Rate(7, 3600.0))])
+@pytest.mark.parametrize(
+    ("text", "rate"), [("5/s", Rate(5, 1.0)), ("100/min", Rate(100, 60.0)), (" 7 / h ", Rate(7, 3600.0))]
+)
 def test_rates_are_read_from_text(text: str, rate: Rate) -> None:
     assert ToolPolicy(rate=text).rate == rate
 

@@ -74,9 +74,14 @@ def test_calls_of_one_batch_are_granted_in_the_order_they_asked() -> None:
 
 def test_a_nested_call_borrows_its_parents_permit_at_a_limit_of_one() -> None:
     pool = Pool()
-    outer = permit(pool.request(Demand(batch="outer", tool="agent", batch_limit=1, tool_limit=1, process_limit=1)))
+    outer = permit(
+        pool.request(Demand(batch="outer", tool="agent", batch_limit=1, tool_limit=1, process_limit=1))
+    )
     leave = enter_permit(outer)
-    inner = [pool.request(Demand(batch="inner", tool="t", batch_limit=1, tool_limit=1, process_limit=1)) for _ in range(3)]
+    inner = [
+        pool.request(Demand(batch="inner", tool="t", batch_limit=1, tool_limit=1, process_limit=1))
+        for _ in range(3)
+    ]
     leave()
     for ticket in inner:
         assert granted(ticket), "one child after the other runs on the parent's permit"
@@ -176,7 +181,10 @@ def test_releasing_twice_counts_once() -> None:
     pool.release(one)
     pool.release(one)
     assert pool.running == 1
-    assert [granted(pool.request(Demand(batch="b", tool="t", process_limit=2))) for _ in range(2)] == [True, False]
+    assert [granted(pool.request(Demand(batch="b", tool="t", process_limit=2))) for _ in range(2)] == [
+        True,
+        False,
+    ]
 
 
 def test_a_child_that_outlives_its_parent_keeps_the_place_it_borrowed() -> None:

@@ -10,11 +10,15 @@ from toolslot._retry import RetryState, as_retry, failed_outcome
 
 
 def state(attempt: int, error: BaseException | None = None, seconds: float = 0.0) -> RetryState:
-    return RetryState(attempt_number=attempt, outcome=failed_outcome(error or ValueError("x")), seconds_since_start=seconds)
+    return RetryState(
+        attempt_number=attempt, outcome=failed_outcome(error or ValueError("x")), seconds_since_start=seconds
+    )
 
 
 def test_tenacity_stop_and_wait_objects_are_understood() -> None:
-    retry = Retry(stop=tenacity.stop_after_attempt(3), wait=tenacity.wait_exponential(multiplier=1, min=1, max=10))
+    retry = Retry(
+        stop=tenacity.stop_after_attempt(3), wait=tenacity.wait_exponential(multiplier=1, min=1, max=10)
+    )
     assert [retry.delay(state(n)) for n in (1, 2, 3)] == [1, 2, None]
 
 

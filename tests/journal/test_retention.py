@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 import pytest
-from support.harness import World, batch, running
 
+from support.harness import World, batch, running
 from toolslot import BatchBusy, InvalidSetting, RunPurged
 from toolslot.journal import purge_older, purge_run
 

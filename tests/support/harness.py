@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from toolslot import Batch, Call, CallEvent, DurableExecutor, EventKind, MemoryJournal
 from toolslot._events import Event
 from toolslot.journal import MemoryStore
@@ -16,7 +18,10 @@ from toolslot.journal import MemoryStore
 
 def batch(*tools: str, run: str = "run-1", key: str = "b-1", args: dict[str, Any] | None = None) -> Batch:
     """Calls to these tools, each with its index as argument."""
-    calls = tuple(Call(tool=tool, args=args if args is not None else {"i": i}, call_id=f"c{i}") for i, tool in enumerate(tools))
+    calls = tuple(
+        Call(tool=tool, args=args if args is not None else {"i": i}, call_id=f"c{i}")
+        for i, tool in enumerate(tools)
+    )
     return Batch(run_id=run, batch_id=key, calls=calls)
 
 
@@ -82,3 +87,21 @@ def running(fn: Callable[[], Any]) -> Iterator[threading.Thread]:
     finally:
         thread.join(10)
         assert not thread.is_alive()
+
+
+class Killed(BaseException):
+    """What a process that dies inside a tool looks like from inside: nothing after it runs."""
+
+
+def die_inside(world: World, executor: DurableExecutor, index: int = 0, **kwargs: Any) -> None:
+    """Enter call `index` so that its start mark is durable and its code entered, and end the process there."""
+    run = executor.open(batch(*["pay"] * (index + 1), **kwargs))
+    run.__enter__()
+
+    def fn() -> str:
+        world.effects.append("pay")
+        world.crash()  # from here on this process can write nothing
+        raise Killed
+
+    with pytest.raises(Killed):
+        run.call(index, fn)

@@ -102,7 +102,9 @@ def _record(error: BaseException, cause: ErrorRecord | None, traceback: str) -> 
         notes=_attempt(lambda: _notes(error), ()),
         cause=cause,
         traceback=traceback,
-        bases=_attempt(lambda: tuple(qualified_name(base) for base in type(error).__mro__[1:-1])[:MAX_BASES], ()),
+        bases=_attempt(
+            lambda: tuple(qualified_name(base) for base in type(error).__mro__[1:-1])[:MAX_BASES], ()
+        ),
     )
 
 

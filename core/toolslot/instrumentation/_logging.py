@@ -74,5 +74,10 @@ class LoggingHook:
             replayed,
             event.closed,
             event.ended_at - event.opened_at,
-            extra={"run_id": event.run_id, "batch_id": event.batch_id, "epoch": event.epoch, "replayed": replayed},
+            extra={
+                "run_id": event.run_id,
+                "batch_id": event.batch_id,
+                "epoch": event.epoch,
+                "replayed": replayed,
+            },
         )

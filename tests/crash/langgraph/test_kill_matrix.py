@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.ledger import Ledger
 from support.processes import Child, run
 
@@ -25,7 +26,9 @@ durabilities = pytest.mark.parametrize("durability", ["sync", "async"])
 
 def killed(folder: Path, *args: str) -> Ledger:
     """The first life, up to its death."""
-    with Child(VICTIM, str(folder), "--hang-after", "3", "--hang-before", "4", "--ready", "5", *args) as child:
+    with Child(
+        VICTIM, str(folder), "--hang-after", "3", "--hang-before", "4", "--ready", "5", *args
+    ) as child:
         child.await_line("READY")
         child.kill()
     ledger = Ledger(folder / "ledger")
@@ -61,7 +64,9 @@ def test_with_a_reconciler_every_effect_happens_once(tmp_path: Path, mode: str, 
 
 @modes
 @durabilities
-def test_with_fail_the_run_stops_clearly_and_nothing_runs_again(tmp_path: Path, mode: str, durability: str) -> None:
+def test_with_fail_the_run_stops_clearly_and_nothing_runs_again(
+    tmp_path: Path, mode: str, durability: str
+) -> None:
     args = ("--mode", mode, "--durability", durability, "--policy", "fail")
     ledger = killed(tmp_path, *args)
     for _ in range(2):
@@ -74,7 +79,9 @@ def test_with_fail_the_run_stops_clearly_and_nothing_runs_again(tmp_path: Path, 
 
 @modes
 @durabilities
-def test_with_ask_the_run_waits_for_a_person_whose_answers_reach_their_calls(tmp_path: Path, mode: str, durability: str) -> None:
+def test_with_ask_the_run_waits_for_a_person_whose_answers_reach_their_calls(
+    tmp_path: Path, mode: str, durability: str
+) -> None:
     args = ("--mode", mode, "--durability", durability, "--policy", "ask")
     ledger = killed(tmp_path, *args)
     (question,) = resumed(tmp_path, *args)["questions"]
@@ -89,7 +96,9 @@ def test_with_ask_the_run_waits_for_a_person_whose_answers_reach_their_calls(tmp
 
 @modes
 @durabilities
-def test_for_comparison_the_plain_tool_node_repeats_what_had_finished(tmp_path: Path, mode: str, durability: str) -> None:
+def test_for_comparison_the_plain_tool_node_repeats_what_had_finished(
+    tmp_path: Path, mode: str, durability: str
+) -> None:
     args = ("--node", "plain", "--mode", mode, "--durability", durability)
     ledger = killed(tmp_path, *args)
     assert resumed(tmp_path, *args)["answers"] == PAID
@@ -98,7 +107,9 @@ def test_for_comparison_the_plain_tool_node_repeats_what_had_finished(tmp_path: 
 
 def test_a_second_death_during_the_resume_changes_nothing_of_the_promise(tmp_path: Path) -> None:
     ledger = killed(tmp_path, "--policy", "reconcile")
-    with Child(VICTIM, str(tmp_path), "--life", "2", "--policy", "reconcile", "--hang-after", "4", "--ready", "1") as child:
+    with Child(
+        VICTIM, str(tmp_path), "--life", "2", "--policy", "reconcile", "--hang-after", "4", "--ready", "1"
+    ) as child:
         child.await_line("READY")
         child.kill()
     assert resumed(tmp_path, "--policy", "reconcile")["answers"] == PAID

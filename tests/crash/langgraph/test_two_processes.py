@@ -6,9 +6,9 @@ import signal
 from pathlib import Path
 
 import pytest
+
 from support.ledger import Ledger
 from support.processes import Child, run
-
 from toolslot import BatchKey, DiskJournal
 from toolslot._identity import Owner
 from toolslot.journal import Release, TakeOver
@@ -28,7 +28,9 @@ def killed(folder: Path) -> Ledger:
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_two_processes_that_resume_at_once_run_every_call_once_and_get_the_same_results(tmp_path: Path, mode: str) -> None:
+def test_two_processes_that_resume_at_once_run_every_call_once_and_get_the_same_results(
+    tmp_path: Path, mode: str
+) -> None:
     ledger = killed(tmp_path)
     args = [str(tmp_path), "--life", "2", "--mode", mode, "--policy", "reconcile"]
     with Child(VICTIM, *args) as one, Child(VICTIM, *args) as two:
@@ -47,7 +49,12 @@ def take_over_by_force(folder: Path) -> None:
         operator = Owner(process=journal.process, token="operator")
         taken = journal.submit(
             TakeOver(
-                key=key, owner=operator, expected_epoch=record.fence.epoch, at=record.manifest.created, why="it is stuck", force=True
+                key=key,
+                owner=operator,
+                expected_epoch=record.fence.epoch,
+                at=record.manifest.created,
+                why="it is stuck",
+                force=True,
             )
         ).result()
         journal.submit(Release(key=key, epoch=taken.fence.epoch)).result()

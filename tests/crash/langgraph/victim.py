@@ -23,8 +23,8 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import Command
-from support.ledger import Ledger
 
+from support.ledger import Ledger
 from toolslot import CallEvent, Done, EventKind, Limits, NotDone, Slot, ToolPolicy
 from toolslot_langgraph import DurableParallelToolNode
 
@@ -39,7 +39,9 @@ class ScriptedModel(BaseChatModel):
     def _llm_type(self) -> str:
         return "scripted"
 
-    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+    def _generate(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
         if any(isinstance(message, ToolMessage) for message in messages):
             answer = AIMessage(content="done", id="answer-2")
         else:
@@ -81,7 +83,10 @@ class Life:
         self.ledger.note("begin", i)
         if self.args.raises == i:
             raise ValueError(f"call {i} failed")
-        hang_before, hang_after = (i in map(int, filter(None, text.split(","))) for text in (self.args.hang_before, self.args.hang_after))
+        hang_before, hang_after = (
+            i in map(int, filter(None, text.split(",")))
+            for text in (self.args.hang_before, self.args.hang_after)
+        )
         if not hang_before:
             self.ledger.note("effect", i)
         if hang_before or hang_after:
@@ -102,11 +107,13 @@ class Life:
         async def apay(i: int) -> str:
             """Pays."""
             if self.before(i):
-                while not (self.args.release and (self.folder / "release").exists()):
+                while not (self.args.release and (self.folder / "release").exists()):  # noqa: ASYNC110 - another process, told only through files
                     await asyncio.sleep(0.02)
             return f"paid {i}"
 
-        return StructuredTool.from_function(pay, coroutine=apay if self.args.mode == "async" else None, name="pay", description="Pays.")
+        return StructuredTool.from_function(
+            pay, coroutine=apay if self.args.mode == "async" else None, name="pay", description="Pays."
+        )
 
     def reconcile(self, slot: Slot) -> Any:
         i = slot.args["i"]
@@ -163,7 +170,9 @@ class Life:
     async def arun(self) -> Any:
         async with AsyncSqliteSaver.from_conn_string(str(self.folder / "checkpoints.db")) as saver:
             print("BUILT", flush=True)
-            return await self.graph(saver).ainvoke(self.input(), self.config(), durability=self.args.durability)
+            return await self.graph(saver).ainvoke(
+                self.input(), self.config(), durability=self.args.durability
+            )
 
 
 def report(outcome: Any) -> dict[str, Any]:
@@ -190,7 +199,9 @@ def main() -> None:
     parser.add_argument("--raises", type=int, default=-1)
     parser.add_argument("--ready", type=int, default=0)
     parser.add_argument("--answer", default="")
-    parser.add_argument("--release", action="store_true", help="hanging tools return once the file `release` is there")
+    parser.add_argument(
+        "--release", action="store_true", help="hanging tools return once the file `release` is there"
+    )
     args = parser.parse_args()
     life = Life(args)
     try:

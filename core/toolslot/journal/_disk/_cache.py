@@ -8,7 +8,6 @@ import importlib
 import os
 import sqlite3
 import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from operator import attrgetter
 from types import ModuleType
@@ -89,9 +88,8 @@ def open_cache(
     stored = {**settings(), "sqlite_synchronous": 0} if making else settings()
     # In two steps: a Cache whose making fails has a connection open already, which must not be left to chance.
     cache: Cache = module.Cache.__new__(module.Cache)
-    make: Callable[..., None] = cache.__init__
     try:
-        make(directory, timeout=timeout, disk=_bytes_disk(module.Disk), **stored)
+        module.Cache.__init__(cache, directory, timeout=timeout, disk=_bytes_disk(module.Disk), **stored)
         connection = connection_of(cache)
         connection.execute(f"PRAGMA synchronous={synchronous:d}")
         _prove(cache, connection, synchronous)

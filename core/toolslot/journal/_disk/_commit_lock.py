@@ -7,16 +7,16 @@ opens the file once and never closes it while a journal is open.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from queue import SimpleQueue
 
 from toolslot._errors import JournalBusy, JournalIOError
+from toolslot.journal._disk._file_lock import lock, try_lock, unlock
 
 _FLAGS = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOTE_SIZE = 256
@@ -29,7 +29,11 @@ class CommitLock:
     def __init__(self, path: str, note: str) -> None:
         self._path = path
         self._descriptor = os.open(path, _FLAGS, 0o600)
-        self._note = os.open(note, _FLAGS, 0o600)
+        try:
+            self._note = os.open(note, _FLAGS, 0o600)
+        except OSError:
+            os.close(self._descriptor)
+            raise
         self._inner = threading.Lock()
         self._helper: _Helper | None = None
         self._users = 0
@@ -47,26 +51,25 @@ class CommitLock:
         try:
             if not self._lock(deadline):
                 raise JournalBusy(self._busy(timeout))
-            os.pwrite(self._note, f'{{"since":{time.time():.3f},{self._who}}}'.ljust(_NOTE_SIZE).encode(), 0)
         except BaseException:
             self._inner.release()
             raise
+        with suppress(OSError):  # a full disk must not keep the lock from being used, and given back
+            os.pwrite(self._note, f'{{"since":{time.time():.3f},{self._who}}}'.ljust(_NOTE_SIZE).encode(), 0)
 
     def release(self) -> None:
-        fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+        unlock(self._descriptor)
         self._inner.release()
 
     def _lock(self, deadline: float) -> bool:
         if self._helper is None or not self._helper.waiting:
             try:
-                fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if try_lock(self._descriptor):
+                    return True
             except OSError as error:
-                if error.errno not in (errno.EACCES, errno.EAGAIN):
-                    raise JournalIOError(
-                        f"{self._path} cannot be locked: {error}. Nothing was written."
-                    ) from error
-            else:
-                return True
+                raise JournalIOError(
+                    f"{self._path} cannot be locked: {error}. Nothing was written."
+                ) from error
         if deadline - time.monotonic() <= 0:
             return False
         # Waiting in the kernel is fair and prompt, but has no deadline: a thread of its own waits there.
@@ -105,11 +108,11 @@ class CommitLock:
     def shared(cls, path: str, note: str) -> CommitLock:
         """This process's one lock object for the file; give it back with `drop`."""
         with _process.lock:
-            lock = _process.table.get(path)
-            if lock is None:
-                lock = _process.table[path] = cls(path, note)
-            lock._users += 1
-            return lock
+            shared = _process.table.get(path)
+            if shared is None:
+                shared = _process.table[path] = cls(path, note)
+            shared._users += 1
+            return shared
 
     def drop(self) -> None:
         """Let go of the file when nobody in this process uses it any more."""
@@ -118,7 +121,7 @@ class CommitLock:
             if self._users:
                 return
             del _process.table[self._path]
-            if self._helper is not None and self._helper.waiting:
+            if self._helper is not None and not self._helper.end():
                 return  # its thread still waits in the kernel with this descriptor, which must not mean another file
             os.close(self._descriptor)
             os.close(self._note)
@@ -150,7 +153,7 @@ class _Helper:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._requests: SimpleQueue[None] = SimpleQueue()
+        self._requests: SimpleQueue[bool] = SimpleQueue()
         self._state = threading.Condition()
         self._granted = False
         self._wanted = False
@@ -164,16 +167,22 @@ class _Helper:
             self._wanted = True
             if not self.waiting:
                 self.waiting = True
-                self._requests.put(None)
+                self._requests.put(True)
             self._state.wait_for(lambda: self._granted or not self.waiting, max(timeout, 0))
             granted, self._granted, self._wanted = self._granted, False, False
             return granted
 
+    def end(self) -> bool:
+        """Let the thread end; False when it waits in the kernel, where nothing reaches it."""
+        with self._state:
+            if not self.waiting:
+                self._requests.put(False)
+            return not self.waiting
+
     def _run(self) -> None:
-        while True:
-            self._requests.get()
+        while self._requests.get():
             try:
-                fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
+                lock(self._descriptor)
                 locked = True
             except OSError:
                 locked = False
@@ -183,5 +192,5 @@ class _Helper:
                     self._granted = True
                 elif locked:
                     # The waiter gave up. Nobody else can have locked meanwhile: they would have waited here, too.
-                    fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+                    unlock(self._descriptor)
                 self._state.notify_all()

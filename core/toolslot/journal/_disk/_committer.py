@@ -37,9 +37,10 @@ class Committer:
         except JournalError as error:
             return self._after_failure(items, error, last_try=last_try)
         except BaseException as error:
-            # A defect, here or in SQLite's binding. Nobody may be left waiting for it.
-            for item in items:
-                refuse(item.future, error)
+            # A defect, here or in SQLite's binding. Nobody may be left waiting for it, nor pay for somebody else's.
+            if len(items) > 1:
+                return self._one_by_one(items)
+            refuse(items[0].future, error)
             return []
         for outcome in outcomes:
             outcome.tell(self.dropped)

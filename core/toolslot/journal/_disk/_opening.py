@@ -25,11 +25,13 @@ APPLICATION = int.from_bytes(b"tslt", "big")
 
 log = logging.getLogger("toolslot")
 
-_TABLES = {
-    ("table", "Settings"),
-    ("table", "Cache"),
-    ("index", "Cache_key_raw"),
-    ("index", "Cache_expire_time"),
+_TABLES = {"Settings", "Cache"}
+#: the later ones belong to settings that a journal does not have, but that a stray opener may have tried
+_INDEXES = {"Cache_key_raw", "Cache_expire_time"} | {
+    "Cache_store_time",
+    "Cache_access_time",
+    "Cache_access_count",
+    "Cache_tag_rowid",
 }
 _TRIGGER = re.compile(
     r"CREATE TRIGGER (?:IF NOT EXISTS )?Settings_\w+ AFTER (?:INSERT|DELETE|UPDATE) ON Cache FOR EACH ROW BEGIN "
@@ -118,11 +120,7 @@ def verify_connection(place: Place, connection: sqlite3.Connection) -> None:
             " upgrade toolslot."
         )
     for kind, name, text in connection.execute("SELECT type, name, sql FROM sqlite_master"):
-        if (
-            (kind, name) not in _TABLES
-            and not str(name).startswith("sqlite_autoindex_")
-            and not _is_counter(kind, text)
-        ):
+        if not _is_diskcaches(kind, name, text):
             raise JournalUnsafe(
                 f"{place.database} holds a {kind} {name!r} that neither toolslot nor diskcache makes. It was not run."
             )
@@ -133,9 +131,20 @@ def verify_connection(place: Place, connection: sqlite3.Connection) -> None:
         )
 
 
-def _is_counter(kind: object, text: object) -> bool:
-    """One of diskcache's triggers, which count rows in its Settings table."""
-    return kind == "trigger" and type(text) is str and _TRIGGER.fullmatch(" ".join(text.split())) is not None
+def _is_diskcaches(kind: object, name: object, text: object) -> bool:
+    """Whether diskcache made this part of the schema. Its triggers only count rows in its Settings table."""
+    if text is None:
+        return kind == "index" and str(name).startswith("sqlite_autoindex_")
+    words = " ".join(str(text).split())
+    match kind:
+        case "table":
+            return name in _TABLES and words.startswith("CREATE TABLE ")
+        case "index":
+            return name in _INDEXES
+        case "trigger":
+            return _TRIGGER.fullmatch(words) is not None
+        case _:
+            return False
 
 
 def check_id(place: Place, lock: CommitLock, reader: Reader) -> str:

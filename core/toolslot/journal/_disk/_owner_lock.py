@@ -4,8 +4,6 @@ the kernel frees when it dies, and not when it is merely stopped.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import re
 import threading
@@ -13,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from toolslot._errors import JournalUnavailable
+from toolslot.journal._disk._file_lock import lock, try_lock
 
 _SAFE_TOKEN = re.compile(r"[A-Za-z0-9_\-]{1,100}").fullmatch
 
@@ -39,7 +38,7 @@ class OwnerLock:
             )
             with _process.lock:
                 _process.held.add(self._path)
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self._descriptor)
         except OSError as error:
             raise JournalUnavailable(
                 f"{self._path} cannot be made and locked ({error}), so other processes could not tell that this one lives."
@@ -47,7 +46,7 @@ class OwnerLock:
 
     def assert_held(self) -> None:
         """Lock again. Costs nothing while it is held, and heals a lock dropped by somebody's open and close of the file."""
-        fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try_lock(self._descriptor)
 
     def release(self) -> None:
         with suppress(FileNotFoundError):
@@ -75,11 +74,9 @@ def _is_free(path: str) -> bool | None:
     except OSError:
         return None
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        return False if error.errno in (errno.EACCES, errno.EAGAIN) else None
-    else:
-        return True
+        return try_lock(descriptor, shared=True)
+    except OSError:
+        return None
     finally:
         os.close(descriptor)
 

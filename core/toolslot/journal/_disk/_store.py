@@ -280,15 +280,30 @@ class Store(ReadStore):
     def close(self) -> None:
         """Empty the write-ahead log and let go of everything. An error is told after that."""
         try:
-            with self._translated(), self.locked():
+            with self._translated(), self._locked_if_possible() as locked:
                 try:
-                    if not self._broken and self.place.identity() == self._identity:
+                    if locked and not self._broken and self.place.identity() == self._identity:
                         self._checkpoint(truncate=True)
                 finally:
                     self._cache.close()
                     self._owner.release()
         finally:
             self.lock.drop()
+
+    @contextmanager
+    def _locked_if_possible(self) -> Generator[bool]:
+        """SQLite empties the write-ahead log when the last connection closes, which must not be outside the lock. If the
+        lock cannot be had, whoever holds it has a connection, and this is not the last.
+        """
+        try:
+            self.lock.acquire(self._options.lock_timeout)
+        except JournalBusy:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self.lock.release()
 
 
 def _is_closed(connection: sqlite3.Connection) -> bool:

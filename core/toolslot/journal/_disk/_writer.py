@@ -136,6 +136,8 @@ class Writer:
         try:
             while len(self._backlog) < _GROUP or self._committer.stalled:
                 item = self._queue.get_nowait() if timeout == 0 else self._queue.get(timeout=timeout)
+                if timeout != 0:
+                    time.sleep(0)  # let the others of a burst come too: they share the commit
                 timeout = 0
                 if isinstance(item, WriteItem):
                     self._backlog.append(item)

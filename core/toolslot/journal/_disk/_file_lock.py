@@ -1,0 +1,51 @@
+"""POSIX record locks on whole files: owned by the process, freed by the kernel when it dies."""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+from toolslot._errors import JournalUnsupported
+
+_HELD_ELSEWHERE = (errno.EACCES, errno.EAGAIN)
+
+if sys.platform == "win32":
+
+    def lock(descriptor: int) -> None:
+        """Wait for an exclusive lock."""
+        raise _unsupported()
+
+    def try_lock(descriptor: int, *, shared: bool = False) -> bool:
+        """Whether the lock could be had at once."""
+        raise _unsupported()
+
+    def unlock(descriptor: int) -> None:
+        """Give the lock back."""
+        raise _unsupported()
+
+    def _unsupported() -> JournalUnsupported:
+        return JournalUnsupported(
+            "a journal in a directory needs POSIX file locks, which Windows does not have. Use a PostgreSQL journal there,"
+            " or the Linux subsystem."
+        )
+
+else:
+    import fcntl
+
+    def lock(descriptor: int) -> None:
+        """Wait for an exclusive lock."""
+        fcntl.lockf(descriptor, fcntl.LOCK_EX)
+
+    def try_lock(descriptor: int, *, shared: bool = False) -> bool:
+        """Whether the lock could be had at once."""
+        try:
+            fcntl.lockf(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _HELD_ELSEWHERE:
+                return False
+            raise
+        return True
+
+    def unlock(descriptor: int) -> None:
+        """Give the lock back."""
+        fcntl.lockf(descriptor, fcntl.LOCK_UN)
