@@ -59,7 +59,8 @@ coverage: $(READY) ## Run all tests and report the branches they miss
 	@$(BIN)/coverage report
 
 bench: $(READY) ## Measure: the journal against bare SQLite, the node against ToolNode
-	@$(BIN)/python -m pytest benchmarks --timeout=0
+	@$(BIN)/python benchmarks/bench_journal.py
+	@$(BIN)/python benchmarks/bench_toolnode.py
 
 clean: ## Remove .venv and everything that was generated
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

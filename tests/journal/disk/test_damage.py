@@ -16,6 +16,7 @@ from toolslot import BatchKey
 from toolslot._errors import JournalCorrupt, JournalError, JournalReplaced, JournalTooNew, JournalUnavailable
 from toolslot._slot import SlotState
 from toolslot.journal import DiskJournal
+from toolslot.journal._disk import _locked_store
 from toolslot.testing._worker import do
 
 HURT, SOUND = BatchKey("run", "hurt"), BatchKey("run", "sound")
@@ -178,7 +179,10 @@ def test_another_journals_database_is_noticed(filled: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("victim", ["db/cache.db", "db/cache.db-wal", "commit.lock", "db", ""])
-def test_files_pulled_away_under_an_open_journal_are_noticed_at_the_next_use(root: Path, victim: str) -> None:
+def test_files_pulled_away_under_an_open_journal_are_noticed_at_the_next_use(
+    root: Path, victim: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_locked_store, "_LOOK_EVERY", 0.0)  # at the lock file it looks but once a second
     journal = DiskJournal.open(root)
     try:
         worker = reserve(journal)

@@ -18,6 +18,7 @@ from support.batches import reserve
 from toolslot._errors import JournalBusy, JournalError
 from toolslot._slot import SlotState
 from toolslot.journal import DiskJournal
+from toolslot.journal._disk import _locked_store
 from toolslot.journal._disk._commit_lock import CommitLock
 
 HOLD = """
@@ -192,7 +193,11 @@ def test_two_journals_of_one_process_take_turns(root: Path) -> None:
         two.close()
 
 
-def test_a_lock_file_that_somebody_exchanged_is_noticed(root: Path) -> None:
+def test_a_lock_file_that_somebody_exchanged_is_noticed_within_a_second(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _locked_store._LOOK_EVERY <= 1
+    monkeypatch.setattr(_locked_store, "_LOOK_EVERY", 0.0)
     with DiskJournal.open(root) as journal:
         worker = reserve(journal)
         (root / "commit.lock").unlink()

@@ -16,9 +16,9 @@ from contextlib import suppress
 from queue import SimpleQueue
 
 from toolslot._errors import JournalBusy, JournalIOError
-from toolslot.journal._disk._file_lock import lock, try_lock, unlock
+from toolslot.journal._disk._file_lock import NOFOLLOW, lock, try_lock, unlock
 
-_FLAGS = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+_FLAGS = os.O_CREAT | os.O_RDWR | NOFOLLOW
 _NOTE_SIZE = 256
 _ID_SIZE = 64
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
+from typing import NoReturn
 
 from toolslot._errors import JournalUnsupported
+
+#: for `os.open`: fail at a symbolic link (where there are such flags)
+NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 
 _HELD_ELSEWHERE = (errno.EACCES, errno.EAGAIN)
 
@@ -13,18 +18,18 @@ if sys.platform == "win32":
 
     def lock(descriptor: int) -> None:
         """Wait for an exclusive lock."""
-        raise _unsupported()
+        _refuse(descriptor)
 
     def try_lock(descriptor: int, *, shared: bool = False) -> bool:
         """Whether the lock could be had at once."""
-        raise _unsupported()
+        _refuse(descriptor, shared)
 
     def unlock(descriptor: int) -> None:
         """Give the lock back."""
-        raise _unsupported()
+        _refuse(descriptor)
 
-    def _unsupported() -> JournalUnsupported:
-        return JournalUnsupported(
+    def _refuse(*_: object) -> NoReturn:
+        raise JournalUnsupported(
             "a journal in a directory needs POSIX file locks, which Windows does not have. Use a PostgreSQL journal there,"
             " or the Linux subsystem."
         )

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Literal, TypeVar, cast
+from typing import TypeVar, cast
 
 from typing_extensions import Self
 
@@ -18,19 +18,16 @@ from toolslot.journal._disk import _reads
 from toolslot.journal._disk._check import JournalReport, examine
 from toolslot.journal._disk._filesystem import locks_are_shared
 from toolslot.journal._disk._items import ReadItem, WriteItem
+from toolslot.journal._disk._options import Durability, Options
 from toolslot.journal._disk._owner_lock import is_dead
 from toolslot.journal._disk._place import Place, resolve
 from toolslot.journal._disk._processes import members
 from toolslot.journal._disk._session import Session, Terms
-from toolslot.journal._disk._store import Options
 from toolslot.journal._disk._view import Snapshot
 from toolslot.journal._operations import Operation
 from toolslot.journal._port import OwnerState
 
 T = TypeVar("T")
-
-Durability = Literal["power", "process"]
-_SYNCHRONOUS: dict[Durability, int] = {"power": 2, "process": 1}
 
 #: operations that may wait for the writer before `submit` refuses more
 _MOST_WAITING = 100_000
@@ -86,7 +83,7 @@ class DiskJournal:
             InvalidSetting: a setting means nothing, or the journal is open with another durability.
         """
         place = resolve(path)
-        options = _options(durability, lock_timeout, max_result_bytes)
+        options = Options(durability=durability, lock_timeout=lock_timeout, max_bytes=max_result_bytes)
         terms = Terms(options=options, allow_network=allow_network, read_only=read_only)
         journal = cls._join(place, terms)
         try:
@@ -112,10 +109,10 @@ class DiskJournal:
             journal._ended.wait()
 
     def _check_durability(self, options: Options) -> None:
-        if self._session.terms.options.synchronous != options.synchronous:
+        if self.durability != options.durability:
             raise InvalidSetting(
                 f"the journal {self.location} is open in this process with durability={self.durability!r}, and now"
-                f" {_name_of(options)!r} is asked for. Use one setting for all, or close it first."
+                f" {options.durability!r} is asked for. Use one setting for all, or close it first."
             )
 
     @classmethod
@@ -123,8 +120,7 @@ class DiskJournal:
         """A journal that is shared with nobody in this process, under an identity of its own: what another process
         would have. For tests.
         """
-        options = _options("power", lock_timeout, 64 * 2**20)
-        journal = cls(resolve(path), Terms(options=options, own_identity=True))
+        journal = cls(resolve(path), Terms(options=Options(lock_timeout=lock_timeout), own_identity=True))
         with members.lock:
             journal._users = 1
             members.add(journal._session)
@@ -143,7 +139,7 @@ class DiskJournal:
 
     @property
     def durability(self) -> Durability:
-        return _name_of(self._session.terms.options)
+        return self._session.terms.options.durability
 
     @property
     def process(self) -> ProcessIdentity:
@@ -248,19 +244,3 @@ def open_journal(path: str | os.PathLike[str] | None = None) -> DiskJournal:
     directory.
     """
     return DiskJournal.open(path if path is not None else os.environ.get("TOOLSLOT_HOME") or ".toolslot")
-
-
-def _options(durability: Durability, lock_timeout: float, max_result_bytes: int) -> Options:
-    if durability not in _SYNCHRONOUS:
-        raise InvalidSetting(f'durability={durability!r}: it is "power" or "process".')
-    if not 0 <= lock_timeout < 2**31:
-        raise InvalidSetting(f"lock_timeout={lock_timeout!r}: give seconds, 0 for not waiting at all.")
-    if max_result_bytes < 1:
-        raise InvalidSetting(f"max_result_bytes={max_result_bytes!r}: give a number of bytes, at least 1.")
-    return Options(
-        synchronous=_SYNCHRONOUS[durability], lock_timeout=lock_timeout, max_bytes=max_result_bytes
-    )
-
-
-def _name_of(options: Options) -> Durability:
-    return "power" if options.synchronous == _SYNCHRONOUS["power"] else "process"

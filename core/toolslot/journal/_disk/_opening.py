@@ -67,7 +67,7 @@ def _create(directory: Path, journal_id: str) -> None:
     directory.mkdir(mode=0o700)
     # -wal and -shm get the mode of the database.
     path = directory / DATABASE
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous=0")  # the database is made durable as a whole, at the end
         connection.execute("PRAGMA auto_vacuum=2")  # only before the first page is written

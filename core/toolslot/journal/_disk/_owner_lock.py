@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from toolslot._errors import JournalUnavailable
-from toolslot.journal._disk._file_lock import lock, try_lock
+from toolslot.journal._disk._file_lock import NOFOLLOW, lock, try_lock
 
 _SAFE_TOKEN = re.compile(r"[A-Za-z0-9_\-]{1,100}").fullmatch
 
@@ -33,9 +33,7 @@ class OwnerLock:
     def __init__(self, owners: Path, token: str) -> None:
         self._path = str(owners / f"{token}.lock")
         try:
-            self._descriptor = os.open(
-                self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-            )
+            self._descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR | NOFOLLOW, 0o600)
             with _process.lock:
                 _process.held.add(self._path)
             lock(self._descriptor)
@@ -68,7 +66,7 @@ def _is_free(path: str) -> bool | None:
         if path in _process.held:
             return None  # probing a lock of one's own process would find it free, and drop it
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return True  # released in order, or swept away after its process had died
     except OSError:

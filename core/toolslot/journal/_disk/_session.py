@@ -14,10 +14,11 @@ from toolslot.journal._disk._cache import diskcache
 from toolslot.journal._disk._faults import translate
 from toolslot.journal._disk._filesystem import check
 from toolslot.journal._disk._items import Stop, log
+from toolslot.journal._disk._options import Options
 from toolslot.journal._disk._place import Place, prepare
 from toolslot.journal._disk._processes import members
 from toolslot.journal._disk._read_store import ReadStore
-from toolslot.journal._disk._store import Options, Store
+from toolslot.journal._disk._store import Store
 from toolslot.journal._disk._writer import Writer
 
 

@@ -10,7 +10,9 @@ from queue import Empty, SimpleQueue
 
 from toolslot._errors import JournalClosed, JournalError
 from toolslot.journal._disk._committer import Committer
+from toolslot.journal._disk._deletions import Deletions
 from toolslot.journal._disk._items import Item, Park, ReadItem, Stop, WriteItem, answer, log, refuse
+from toolslot.journal._disk._leak import keep_for_ever
 from toolslot.journal._disk._read_store import ReadStore
 
 #: operations in one commit at most
@@ -39,7 +41,7 @@ class Writer:
         self._control: Park | Stop | None = None
         self._store: ReadStore
         self._committer: Committer
-        self._deletions: dict[str, list[tuple[Future[object], object]]] = {}
+        self._deletions: Deletions
 
     def start(self) -> None:
         """Open the journal.
@@ -86,7 +88,7 @@ class Writer:
         """In a forked child: never let SQLite close what the parent has open. Not even at the end of the interpreter, where every
         object goes that is not counted once more than it is known.
         """
-        _keep_for_ever(self)
+        keep_for_ever(self)
 
     # --- the thread -----------------------------------------------------------------------------------------------------
 
@@ -99,16 +101,12 @@ class Writer:
             self._opened.set_exception(error)
             return
         self._committer = Committer(self._store)
-        try:
-            for run_id in self._store.deletions():
-                self._deletions.setdefault(run_id, [])
-        except JournalError as error:
-            log.warning("rows of purged runs are left in %s: %s", self._name, error)
+        self._deletions = Deletions(self._store)
         self._opened.set_result(None)
         try:
             while not isinstance(self._control, Stop) or self._backlog or self._reads:
                 self._step()
-            self._delete_at_close()
+            self._deletions.finish(_DELETING_AT_CLOSE)
         except BaseException:
             log.exception("the writer of the journal %s ended by a defect", self._name)
         finally:
@@ -120,7 +118,9 @@ class Writer:
             group, behind = self._backlog[:_GROUP], self._backlog[_GROUP:]
             self._backlog = self._committer.commit(group) + behind
             self._commits += 1
-            self._take_dropped()
+            for dropped in self._committer.dropped:
+                self._deletions.add(*dropped)
+            self._committer.dropped.clear()
         if self._reads:
             self._read()
         if isinstance(self._control, Park) and not self._backlog:
@@ -136,8 +136,6 @@ class Writer:
         try:
             while len(self._backlog) < _GROUP or self._committer.stalled:
                 item = self._queue.get_nowait() if timeout == 0 else self._queue.get(timeout=timeout)
-                if timeout != 0:
-                    time.sleep(0)  # let the others of a burst come too: they share the commit
                 timeout = 0
                 if isinstance(item, WriteItem):
                     self._backlog.append(item)
@@ -182,44 +180,13 @@ class Writer:
         store = self._store
         try:
             if self._deletions:
-                self._delete_piece()
+                self._deletions.piece()
             elif idle and store.checkpoint_wanted:
                 store.checkpoint(truncate=store.log_is_long, timeout=0)
             elif store.checkpoint_due:
                 store.checkpoint()
         except JournalError as error:
             log.warning("upkeep of the journal %s: %s", self._name, error)
-
-    # --- purged runs ----------------------------------------------------------------------------------------------------
-
-    def _take_dropped(self) -> None:
-        for run_id, future, result in self._committer.dropped:
-            self._deletions.setdefault(run_id, []).append((future, result))
-        self._committer.dropped.clear()
-
-    def _delete_piece(self) -> None:
-        """One commit's worth of deleting, so that other work gets its turn between."""
-        run_id, waiters = next(iter(self._deletions.items()))
-        try:
-            if not self._store.delete_piece(run_id):
-                return
-            if len(self._deletions) == 1:
-                while not self._store.vacuum_piece() and self._queue.empty():
-                    pass
-                self._store.checkpoint(truncate=True)
-        except JournalError as error:
-            del self._deletions[run_id]
-            for future, _ in waiters:
-                refuse(future, error)
-            raise
-        del self._deletions[run_id]
-        for future, result in waiters:
-            answer(future, result)
-
-    def _delete_at_close(self) -> None:
-        deadline = time.monotonic() + _DELETING_AT_CLOSE
-        while self._deletions and time.monotonic() < deadline:
-            self._upkeep(idle=False)
 
     # --- control --------------------------------------------------------------------------------------------------------
 
@@ -235,14 +202,7 @@ class Writer:
         except BaseException:
             log.exception("closing the journal %s", self._name)
         self._ended = True
-        for run_id, waiters in self._deletions.items():
-            for future, _ in waiters:
-                refuse(
-                    future,
-                    self._closed(
-                        f"Run {run_id!r} is purged; its rows are deleted when the journal is opened again."
-                    ),
-                )
+        self._deletions.refuse_all()
         for future in [item.future for item in self._backlog] + [item.future for item in self._reads]:
             refuse(future, self._closed("Nothing was recorded by this operation."))
         self._refuse_queued()
@@ -260,15 +220,3 @@ class Writer:
 
     def _closed(self, consequence: str) -> JournalClosed:
         return JournalClosed(f"the journal {self._name} was closed. {consequence}")
-
-
-def _keep_for_ever(thing: object) -> None:
-    try:
-        import ctypes
-    except ImportError:
-        _kept.append(thing)
-    else:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
-
-
-_kept: list[object] = []

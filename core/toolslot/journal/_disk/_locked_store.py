@@ -1,0 +1,206 @@
+"""The database under the locks that its writers share. Made and used by one thread only, the writer's."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+
+from typing_extensions import override
+
+from toolslot._errors import JournalBusy, JournalError, JournalReplaced
+from toolslot.journal._disk import _opening
+from toolslot.journal._disk._cache import open_cache
+from toolslot.journal._disk._commit_lock import CommitLock
+from toolslot.journal._disk._faults import is_timeout
+from toolslot.journal._disk._options import Options
+from toolslot.journal._disk._owner_lock import OwnerLock, sweep
+from toolslot.journal._disk._place import Place, check_safe
+from toolslot.journal._disk._read_store import ReadStore
+from toolslot.journal._disk._table import Table
+
+_SQLITE_TIMEOUT = 10.0
+
+#: seconds between looks at our owner lock
+_LOOK_EVERY = 1.0
+
+
+class LockedStore(ReadStore):
+    """The open database with its one connection, the commit lock, and this process's owner lock."""
+
+    def __init__(self, place: Place, options: Options, token: str) -> None:
+        self._options = options
+        self._token = token
+        self._broken = False
+        self.place = place
+        with self._translated():
+            self.lock = CommitLock.shared(place.commit_lock, place.commit_holder)
+        try:
+            super().__init__(place)
+        except BaseException:
+            self.lock.drop()
+            raise
+
+    @override
+    def _open(self) -> None:
+        with self.locked():
+            if not self.lock.in_place():
+                raise self._replaced()
+            check_safe(self.place)
+            _opening.create_if_missing(self.place, self.lock)
+            self._connect()
+            try:
+                self._owner = OwnerLock(self.place.owners, self._token)
+                sweep(self.place.owners)
+            except BaseException:
+                self._cache.close()
+                raise
+
+    def _connect(self) -> None:
+        check_safe(self.place)
+        _opening.verify(self.place)
+        self._cache, self.connection = open_cache(
+            str(self.place.directory),
+            timeout=min(_SQLITE_TIMEOUT, self._options.lock_timeout),
+            synchronous=self._options.synchronous,
+        )
+        try:
+            self.table = self.reader = Table(self._cache, self.connection)
+            _opening.check_id(self.place, self.lock, self.table)
+            check_safe(self.place)
+            self._identity = self.place.identity()
+            self._next_look = 0.0
+        except BaseException:
+            self._cache.close()
+            raise
+
+    @contextmanager
+    def locked(self, timeout: float | None = None) -> Generator[None]:
+        """Hold the commit lock.
+
+        Raises:
+            JournalBusy: it was not free in time.
+        """
+        self.lock.acquire(self._options.lock_timeout if timeout is None else timeout)
+        try:
+            yield
+        finally:
+            self.lock.release()
+
+    @contextmanager
+    def _transact(self) -> Generator[None]:
+        try:
+            with self._cache.transact(retry=False):
+                yield
+        except BaseException as error:
+            # A failed COMMIT leaves the transaction open. A full disk has ended it already; then diskcache's own
+            # ROLLBACK fails, and hides the reason.
+            if self.connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    self.connection.execute("ROLLBACK")
+            if is_timeout(error):
+                raise self._why_not_begun() from error
+            if (
+                isinstance(error, sqlite3.Error)
+                and "no transaction is active" in str(error)
+                and error.__context__
+            ):
+                raise error.__context__ from None
+            raise
+
+    def _why_not_begun(self) -> sqlite3.Error | JournalError:
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            return error
+        self.connection.execute("ROLLBACK")
+        return JournalBusy(
+            f"the journal {self.place.root}: another program held SQLite's lock on it for too long. Nothing was"
+            " recorded; try again."
+        )
+
+    @override
+    def _ready(self) -> None:
+        self._reopen()
+        self._check_identity()
+
+    def _reopen(self) -> None:
+        if self._broken or _is_closed(self.connection):
+            self.reconnect()
+
+    def _hold_owner_lock(self) -> None:
+        """Now and then, not in every commit: each look is a system call that lets go of the interpreter's lock."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + _LOOK_EVERY
+            self._owner.assert_held()
+
+    def _check_identity(self) -> None:
+        if self.place.identity() != self._identity:
+            raise self._replaced()
+
+    def _replaced(self) -> JournalReplaced:
+        return JournalReplaced(
+            f"the files of the journal {self.place.root} were exchanged while it was open. What this process recorded"
+            " since then may be lost, and nothing more is taken. Restart it, and find out who moves files there."
+        )
+
+    @override
+    def reconnect(self) -> None:
+        """Open the database anew after an I/O error: what it really holds is only known then."""
+        self.states.clear()
+        self._broken = True
+        with self._translated(), self.locked():
+            with suppress(sqlite3.Error):
+                self._cache.close()
+            self._connect()
+        self._broken = False
+
+    def _checkpoint(self, *, truncate: bool) -> None:
+        if not truncate:
+            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            return
+        self.connection.execute("PRAGMA busy_timeout=0")  # readers must not hold up the writer
+        try:
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            self.connection.execute(f"PRAGMA busy_timeout={int(_SQLITE_TIMEOUT * 1000)}")
+
+    @override
+    def close(self) -> None:
+        """Empty the write-ahead log and let go of everything. An error is told after that."""
+        try:
+            with self._translated(), self._locked_if_possible() as locked:
+                try:
+                    if locked and not self._broken and self.place.identity() == self._identity:
+                        self._checkpoint(truncate=True)
+                finally:
+                    self._cache.close()
+                    self._owner.release()
+        finally:
+            self.lock.drop()
+
+    @contextmanager
+    def _locked_if_possible(self) -> Generator[bool]:
+        """SQLite empties the write-ahead log when the last connection closes, which must not be outside the lock. If the
+        lock cannot be had, whoever holds it has a connection, and this is not the last.
+        """
+        try:
+            self.lock.acquire(self._options.lock_timeout)
+        except JournalBusy:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self.lock.release()
+
+
+def _is_closed(connection: sqlite3.Connection) -> bool:
+    """diskcache-community closes the connection of a thread that forks, as the writer does when a future's callback forks."""
+    try:
+        _ = connection.in_transaction
+    except sqlite3.ProgrammingError:
+        return True
+    return False
