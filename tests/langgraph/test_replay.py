@@ -375,5 +375,5 @@ def test_a_plain_tool_node_runs_all_of_them_again(talk: Any, ask: Any) -> None:
 
 def test_a_policy_for_a_tool_the_node_does_not_have_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "toolslot"):
-        DurableParallelToolNode([Flaky().tool], policies={"wrok": ToolPolicy()})
-    assert "wrok" in caplog.text
+        DurableParallelToolNode([Flaky().tool], policies={"werk": ToolPolicy()})
+    assert "werk" in caplog.text

@@ -106,6 +106,14 @@ def test_a_whole_batch_that_vanished_is_told_by_check(filled: Path) -> None:
         assert journal.check().problems == ("batch run/hurt is listed, but its rows are gone.",)
 
 
+def test_a_damaged_row_of_the_list_hides_no_batch(filled: Path) -> None:
+    tamper(filled, "UPDATE Cache SET value = x'00' WHERE key = 'i/run/hurt'")
+    with DiskJournal.open(filled) as journal:
+        assert journal.keys().result(10) == (HURT, SOUND)
+        assert journal.load(HURT).result(10)
+        assert len(journal.check().problems) == 1
+
+
 def test_a_batch_that_is_not_listed_is_told_by_check(filled: Path) -> None:
     tamper(filled, "DELETE FROM Cache WHERE key LIKE 'i/run/hurt'")
     with DiskJournal.open(filled) as journal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -123,3 +124,25 @@ def test_the_disk_of_the_cache_takes_text_keys_and_bytes_only(tmp_path: Path) ->
     finally:
         cache.close()
     assert [path.name for path in (tmp_path / "db").iterdir()] == ["cache.db"], "no value files"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("diskcache", "diskcache_community"), ("diskcache_community", "diskcache")]
+)
+def test_diskcache_and_diskcache_community_open_each_others_journals(
+    root: Path, monkeypatch: pytest.MonkeyPatch, first: str, second: str
+) -> None:
+    pytest.importorskip("diskcache_community")
+    monkeypatch.setattr(_cache, "diskcache", lambda: importlib.import_module(first))
+    with DiskJournal.open(root) as journal:
+        worker = reserve(journal, 3)
+        worker.run(0)
+    for package in (second, first):
+        monkeypatch.setattr(_cache, "diskcache", lambda package=package: importlib.import_module(package))
+        with DiskJournal.open(root) as journal:
+            assert pragmas_in_use(journal) == NEEDED
+            worker = worker.through(journal)
+            worker.run(1 if package == second else 2)
+            assert journal.check().sound
+    with DiskJournal.open(root) as journal:
+        assert worker.through(journal).record().settled

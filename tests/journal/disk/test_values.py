@@ -56,6 +56,8 @@ def test_distinct_ids_have_distinct_keys_that_no_slash_can_confuse(one: str, oth
     assert not set("/#~\0") & set(keys.component(one))
     assert keys.component(one).isascii()
     assert len(keys.component(one)) <= 120
+    hashed = any(keys.component(text).startswith("%%") for text in (one, other))
+    assert keys.ids(keys.index(BatchKey(one, other))) == (None if hashed else (one, other))
 
 
 @given(st.lists(st.text("/#~0%.ab", max_size=6), min_size=4, max_size=4))

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from toolslot._errors import JournalCorrupt
 from toolslot._slot import BatchKey
 from toolslot.journal._disk import _keys as keys
-from toolslot.journal._disk._chunks import parse
 from toolslot.journal._disk._faults import translate
 from toolslot.journal._disk._loading import load
 from toolslot.journal._disk._place import Place, check_safe
 from toolslot.journal._disk._read_store import open_for_reading
-from toolslot.journal._disk._reads import runs_being_deleted
+from toolslot.journal._disk._reads import key_of_index, runs_being_deleted
 from toolslot.journal._disk._states import Entry
 from toolslot.journal._disk._table import Reader
-from toolslot.journal._row_codec import key_from_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,9 +55,11 @@ def _examine(place: Place, connection: sqlite3.Connection) -> JournalReport:
     problems = [f"SQLite: {line}" for (line,) in connection.execute("PRAGMA integrity_check") if line != "ok"]
     indexed: set[BatchKey] = set()
     batches = rows = 0
-    for name in _names(connection, keys.under(keys.BATCH_INDEX)):
+    for name, body in reader.scan_by_age(keys.under(keys.BATCH_INDEX)):
+        if body is None:
+            problems.append(f"the row {name!r} of the list of batches is damaged.")
         try:
-            key = key_from_json(parse(reader.get(name) or b""))
+            key = key_of_index(name, body)
             indexed.add(key)
             found = load(reader, key)
         except JournalCorrupt as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import lru_cache
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from toolslot._slot import BatchKey
 
@@ -78,6 +78,14 @@ def chunk(key: str, digest: str, number: int) -> str:
 
 def index(key: BatchKey) -> str:
     return f"{BATCH_INDEX}{component(key.run_id)}/{component(key.batch_id)}"
+
+
+def ids(name: str) -> tuple[str, ...] | None:
+    """The ids in a key, its kind left out; None when one of them is only there as a hash."""
+    parts = name.split("/")[1:]
+    if any(part.startswith("%%") for part in parts):
+        return None
+    return tuple(unquote(part, errors="surrogatepass") for part in parts)
 
 
 def index_of_run(run_id: str) -> str:

@@ -23,13 +23,30 @@ def batch_keys(view: Snapshot, run_id: str | None) -> tuple[BatchKey, ...]:
     reader = view.reader
     bounds = keys.under(keys.BATCH_INDEX) if run_id is None else keys.under(keys.index_of_run(run_id))
     dropped = set(runs_being_deleted(reader))
-    found = (key_from_json(parse(body)) for body in reader.scan_by_age(bounds))
+    found = [key_of_index(name, body) for name, body in reader.scan_by_age(bounds)]
     return tuple(key for key in found if key.run_id not in dropped)
+
+
+def key_of_index(name: str, body: bytes | None) -> BatchKey:
+    """The batch that a row of the list names. A damaged row must not hide the other batches, nor its own.
+
+    Raises:
+        JournalCorrupt: it is damaged, and the batch's id too long to stand in the row's key.
+    """
+    if body is not None:
+        return key_from_json(parse(body))
+    match keys.ids(name):
+        case (run_id, batch_id):
+            return BatchKey(run_id, batch_id)
+        case _:
+            raise JournalCorrupt(
+                f"the row {name!r} of the list of batches is damaged. Run `toolslot doctor`."
+            )
 
 
 def runs_being_deleted(reader: Reader) -> list[str]:
     """The purged runs that may still have rows."""
-    return [_run_of_deletion(body) for body in reader.scan_by_age(keys.under(keys.DELETIONS))]
+    return [_run_of_deletion(name, body) for name, body in reader.scan_by_age(keys.under(keys.DELETIONS))]
 
 
 def run_payload(view: Snapshot, run_id: str) -> bytes | None:
@@ -47,7 +64,13 @@ def run_payload(view: Snapshot, run_id: str) -> bytes | None:
     return payload
 
 
-def _run_of_deletion(body: bytes) -> str:
+def _run_of_deletion(name: str, body: bytes | None) -> str:
+    if body is None:
+        match keys.ids(name):
+            case (run_id,):
+                return run_id
+            case _:
+                raise JournalCorrupt(f"the row {name!r} of a purged run is damaged. Run `toolslot doctor`.")
     fields = Fields(parse(body), "deletion")
     run_id = fields.text("run_id")
     fields.done()

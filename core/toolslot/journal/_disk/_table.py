@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from toolslot._errors import JournalCorrupt
 from toolslot.journal._disk._cache import Cache
@@ -44,9 +45,9 @@ class Reader:
         """Like `scan`, but sealed."""
         return [(key, _plain(key, *row)) for key, *row in self._execute(_SCAN, bounds)]
 
-    def scan_by_age(self, bounds: tuple[str, str]) -> list[bytes]:
-        """The unsealed values, in the order in which the rows were first written."""
-        return [unseal(key, _plain(key, *row)) for key, *row in self._execute(_SCAN_BY_AGE, bounds)]
+    def scan_by_age(self, bounds: tuple[str, str]) -> list[tuple[str, bytes | None]]:
+        """Keys and unsealed values in the order in which the rows were first written; None for a damaged value."""
+        return [(key, _readable(key, row)) for key, *row in self._execute(_SCAN_BY_AGE, bounds)]
 
 
 class Table(Reader):
@@ -97,7 +98,14 @@ def _decode(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _plain(key: object, value: object, mode: object, filename: object) -> bytes:
+def _readable(key: str, row: Sequence[object]) -> bytes | None:
+    try:
+        return unseal(key, _plain(key, *row))
+    except JournalCorrupt:
+        return None
+
+
+def _plain(key: object, value: object = None, mode: object = None, filename: object = None) -> bytes:
     if mode != 1 or filename is not None or type(value) is not bytes:
         raise JournalCorrupt(
             f"the journal's row {key!r} is of a kind that toolslot never writes: it was planted or damaged, and not decoded."
