@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from toolslot import _context
 from toolslot._active import Active
-from toolslot._codec import ErrorRecord, Payload, encode_error
+from toolslot._codec import ErrorRecord, Payload, as_text, encode_error
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._engine import log
-from toolslot._errors import BatchTimedOut, CallTimedOut, Draining, Fenced, ToolslotError
+from toolslot._errors import BatchTimedOut, CallTimedOut, Draining, Fenced, NotStorable, ToolslotError
 from toolslot._events import EventKind
 from toolslot._pool import Permit, enter_permit
 from toolslot._slot import Finished, Lost, Paused, Reason, Row, SlotRecord, Started, Withdrawn
@@ -186,7 +187,7 @@ class Attempt:
     def _record(self, row: Finished, value: object) -> Steps[None]:
         reach(CrashPoint.BEFORE_FINISH)
         try:
-            yield from self._live.writing(row)
+            row = yield from self._written(row, value)
         except Fenced:
             self._live.unrecorded.pop(self._index, None)
             self._engine.emit(
@@ -207,6 +208,21 @@ class Attempt:
         kind = EventKind.FAILED if row.failed else EventKind.FINISHED
         self._tell_end(kind, row)
         reach(CrashPoint.BEFORE_DELIVERY)
+
+    def _written(self, row: Finished, value: object) -> Steps[Finished]:
+        try:
+            yield from self._live.writing(row)
+        except NotStorable as refused:
+            # It is larger than this journal takes. The call is done all the same, and must not run again for that.
+            row = replace(row, outcome=as_text(value))
+            yield from self._live.writing(row)
+            self._engine.emit(
+                EventKind.NOT_STORABLE,
+                self._live.key,
+                self._entry.slot,
+                detail=f"kept only as text: {refused}",
+            )
+        return row
 
     def record_again(self) -> Steps[object]:
         """Record what the journal could not take before; the call does not run again."""

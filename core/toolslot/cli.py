@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ import click
 from toolslot._demo._facts import facts
 from toolslot._demo._run import DemoReport, missing_packages, run_demo
 from toolslot._errors import ToolslotError
+from toolslot.journal import JournalReport, open_journal
 
 #: Ctrl-C, as shells report it
 _INTERRUPTED = 130
@@ -65,6 +67,37 @@ def demo(*, as_json: bool, keep: Path | None, seconds: float) -> None:
         click.echo("stopped; no process is left", err=True)
         sys.exit(_INTERRUPTED)
     sys.exit(1 if report.problems else 0)
+
+
+@cli.command()
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def doctor(path: Path | None, *, as_json: bool) -> None:
+    """Examine the journal at PATH without disturbing whoever works on it; nothing is changed.
+
+    PATH defaults to the environment variable TOOLSLOT_HOME, else ./.toolslot.
+
+    Exit code: 0 when the journal is sound, 1 when something is damaged or missing, 2 when it cannot be examined.
+    """
+    try:
+        with open_journal(path, read_only=True) as journal:
+            report = journal.check()
+    except ToolslotError as error:
+        raise _CannotRun(str(error)) from error
+    if as_json:
+        click.echo(json.dumps(asdict(report), indent=2))
+    else:
+        _print_findings(report)
+    sys.exit(0 if report.sound else 1)
+
+
+def _print_findings(report: JournalReport) -> None:
+    click.echo(f"journal {report.path} ({report.journal_id}): {report.batches} batches, {report.rows} rows")
+    for problem in report.problems:
+        click.echo(f"  DAMAGED  {problem}")
+    for note in report.notes:
+        click.echo(f"  note     {note}")
+    click.echo("sound" if report.sound else f"{len(report.problems)} problems; nothing was changed")
 
 
 def _run_json(folder: Path, seconds: float) -> DemoReport:

@@ -56,6 +56,17 @@ def test_case_23_a_result_above_the_limit_reaches_the_agent_and_its_call_never_r
     assert runs == [0]
 
 
+def test_case_23_a_result_that_only_the_journal_finds_too_large_is_kept_as_text(home: Path) -> None:
+    runs: list[int] = []
+    big = "x" * MIB
+    for expected in (big, None):
+        with DiskJournal.open(home, max_result_bytes=MIB // 2) as journal:
+            executor = DurableExecutor(journal, lossy_replay=True)
+            (value,) = executor.run_all(batch("t"), {"t": lambda i: runs.append(i) or big})
+            assert value == expected or (expected is None and value.startswith("'xxx"))
+    assert runs == [0]
+
+
 class Bomb:
     """Unpickling it would leave a trace."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from toolslot._codec._error import ErrorRecord, encode_error
 from toolslot._codec._json import JsonCodec
 from toolslot._codec._payload import Codec, Payload
-from toolslot._codec._store import decode, encode
+from toolslot._codec._store import as_text, decode, encode
 from toolslot._codec._types import TypeCodec, dataclass_type, enum_type, pydantic_type
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "JsonCodec",
     "Payload",
     "TypeCodec",
+    "as_text",
     "dataclass_type",
     "decode",
     "encode",

@@ -40,6 +40,11 @@ def encode(value: object, codec: Codec, *, fallback: bool = True) -> Payload:
                 f"a value of type {qualified_name(type(value))} cannot be stored: the codec {qualified_name(type(codec))} raised"
                 f" {type(error).__name__}."
             ) from None
+    return as_text(value)
+
+
+def as_text(value: object) -> Payload:
+    """What is left of a value that could not be stored: its `repr`, one line of at most 2000 characters."""
     return Payload(codec=TEXT, data=bounded_repr(value).encode(), lossy=True)
 
 

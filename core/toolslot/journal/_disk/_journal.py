@@ -239,8 +239,9 @@ class DiskJournal:
 _open: dict[tuple[Place, bool], DiskJournal] = {}
 
 
-def open_journal(path: str | os.PathLike[str] | None = None) -> DiskJournal:
+def open_journal(path: str | os.PathLike[str] | None = None, *, read_only: bool = False) -> DiskJournal:
     """The journal in `path`; None means the directory `TOOLSLOT_HOME` names, or else `.toolslot` in the working
-    directory.
+    directory. Errors and `read_only` as for `DiskJournal.open`.
     """
-    return DiskJournal.open(path if path is not None else os.environ.get("TOOLSLOT_HOME") or ".toolslot")
+    where = path if path is not None else os.environ.get("TOOLSLOT_HOME") or ".toolslot"
+    return DiskJournal.open(where, read_only=read_only)
