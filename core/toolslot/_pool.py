@@ -62,8 +62,8 @@ class Ticket:
     __slots__ = ("_granted", "_lock", "demand", "parent", "permit")
 
     def __init__(self, demand: Demand, parent: Permit | None, lock: threading.Lock) -> None:
-        self.demand = demand
-        self.parent = parent
+        self.demand: Demand = demand
+        self.parent: Permit | None = parent
         self.permit: Permit | None = None
         self._lock = lock
         self._granted: Future[Permit | None] | None = None  # made when somebody has to wait
