@@ -103,7 +103,10 @@ class Answers:
         with self._lock:
             given = [[asker, value] for asker, values in self._given.items() for value in values]
         state = {_MARK: 1, "asked": asked, "given": given, "length": length}
-        self._send([(RESUME, [state, *[None] * (length - 1)])])
+        saved = [state, *[None] * (length - 1)]
+        if self._scratchpad is not None:
+            self._scratchpad.resume[:] = saved  # a retry of the node sees this list, and not what was sent
+        self._send([(RESUME, saved)])
 
 
 def _read(saved: list[Any]) -> tuple[Asker | None, dict[Asker, list[Any]], list[Any]]:

@@ -16,6 +16,7 @@ from langgraph import errors
 
 _SCRATCHPAD = "__pregel_scratchpad"
 _SEND = "__pregel_send"
+_READ = "__pregel_read"
 _CHECKPOINTER = "__pregel_checkpointer"
 _DURABILITY = "__pregel_durability"
 
@@ -120,6 +121,17 @@ def sender_of(config: RunnableConfig) -> Callable[[Any], None] | None:
     return cast("Callable[[Any], None]", found) if callable(found) else None
 
 
+def read_channel(config: RunnableConfig, name: str) -> object:
+    """What the graph's state holds under `name`; None outside a graph, or when there is no such thing in it."""
+    found: object = configurable(config).get(_READ)
+    if not callable(found):
+        return None
+    try:
+        return found(name)
+    except KeyError:
+        return None
+
+
 def lend(config: RunnableConfig, scratchpad: Any, send: Callable[[Any], None]) -> None:
     """Put another scratchpad and another way to write into a config that belongs to one call alone."""
     config["configurable"] = {**configurable(config), _SCRATCHPAD: scratchpad, _SEND: send}
@@ -151,6 +163,7 @@ __all__ = [
     "is_invalid_resume",
     "lend",
     "metadata_of",
+    "read_channel",
     "scratchpad_of",
     "sender_of",
 ]

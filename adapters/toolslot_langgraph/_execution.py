@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Sequence
 from contextvars import Context, ContextVar, copy_context
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from langchain_core.messages import ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
@@ -14,11 +15,13 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt, ParentCommand
 from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, interrupt
 
-from toolslot import BatchRun, ResultNotStorable, UnknownOutcome
+from toolslot import BatchRun, Draining, ResultNotStorable, SlotState, UnknownOutcome
 from toolslot_langgraph._answers import NODE, Answers
 from toolslot_langgraph._codec import ToParent
 from toolslot_langgraph._compat import ToolRuntime, as_content, enter_config, is_invalid_resume
 from toolslot_langgraph._questions import Question
+
+T = TypeVar("T")
 
 #: stands for a call that has not been answered; the output it ends up in is thrown away
 PLACEHOLDER = ToolMessage("", tool_call_id="")
@@ -28,7 +31,10 @@ _NOT_A_MESSAGE = ("Command(", "ToParent(", "[Command(", "[ToolMessage(")
 
 
 class Reopened(GraphBubbleUp):
-    """A human's answer did not fit the tool's question: the call goes on waiting. `__cause__` is the error to show."""
+    """The call goes on waiting: a human's answer did not fit its question, or calls inside it wait for another process.
+
+    `__cause__` is the error to show.
+    """
 
 
 class Execution:
@@ -58,6 +64,7 @@ class Execution:
         self._host_limit = config.get("max_concurrency")
         self._messages_key = messages_key
         self._places: dict[int, deque[int]] = {}
+        self._lock = threading.Lock()
 
     # --- finding the slot -----------------------------------------------------------------------------------------------
 
@@ -77,8 +84,16 @@ class Execution:
 
     def index_of(self, node: ToolNode, call: ToolCall) -> int | None:
         """The slot of a call that the node is about to run; None when it is none of this execution."""
-        places = self._places.get(id(call)) if node is self._node else None
-        return places.popleft() if places else None
+        if node is not self._node:
+            return None
+        with self._lock:
+            places = self._places.get(id(call)) or self._equal(call)
+            return places.popleft() if places else None
+
+    def _equal(self, call: ToolCall) -> deque[int] | None:
+        """The places of an equal call that has not been entered: a state may make its messages anew whenever it is read."""
+        waiting = (places for places in self._places.values() if places)
+        return next((places for places in waiting if self.calls[places[0]] == call), None)
 
     def lend(self, index: int, runtime: ToolRuntime[Any, Any]) -> None:
         """Make the call's config its own: the host's limit instead of ours, and the human answers that are this call's."""
@@ -123,7 +138,12 @@ class Execution:
                 f"call {index} ({call['name']}) is done and will not run again, but the command it returned could not be stored, so the"
                 " graph cannot follow it. Name the classes in it in allowed_types=, or give the tool a codec: ToolPolicy(codec=...)."
             )
-        message = ToolMessage(as_content(value), name=call["name"], tool_call_id=call["id"] or "")
+        message = ToolMessage(
+            as_content(value),
+            name=call["name"],
+            tool_call_id=call["id"] or "",
+            status="error" if slot.state is SlotState.FAILED else "success",
+        )
         self._mark(message)
         return message
 
@@ -185,6 +205,8 @@ class Execution:
         stops = [(i, error) for i, error in sorted(self.failures.items()) if not self._asks(error)]
         for _, error in stops:
             if not isinstance(error, GraphBubbleUp):
+                if isinstance(error, Draining) and (outer := drained.get()) is not None:
+                    outer.append(error)
                 raise error
         for index, error in stops:
             if isinstance(error, GraphInterrupt) and self.answers is not None and self.answers.usable:
@@ -202,9 +224,20 @@ def guarded(error: Exception) -> ToParent:
     if isinstance(error, ParentCommand):
         signal: Any = error
         return ToParent(signal.args[0])
-    if is_invalid_resume(error):
+    if is_invalid_resume(error) or isinstance(error, Draining):
         raise Reopened from error
     raise error
+
+
+def undrained(value: T, inside: list[Draining]) -> T:
+    """The call's output, unless it is what a handler of errors made of a call inside that was not started.
+
+    Raises:
+        Reopened: it is; the call is entered again on resume.
+    """
+    if inside and is_error(value):
+        raise Reopened from inside[0]
+    return value
 
 
 def _items(value: object) -> list[Any]:
@@ -217,6 +250,9 @@ def is_error(value: object) -> bool:
         return any(is_error(item) for item in cast("list[object]", value))
     return isinstance(value, ToolMessage) and value.status == "error"
 
+
+#: where a node that runs inside a call says that it was not allowed to start all of its own calls
+drained: ContextVar[list[Draining] | None] = ContextVar("toolslot_langgraph_drained", default=None)
 
 #: the execution that the current code belongs to
 entered: ContextVar[Execution | None] = ContextVar("toolslot_langgraph_execution", default=None)

@@ -24,6 +24,7 @@ from toolslot import (
     CallTimedOut,
     Codec,
     DecisionRefused,
+    Draining,
     DurableExecutor,
     Hook,
     InvalidSetting,
@@ -35,7 +36,7 @@ from toolslot import (
 )
 from toolslot_langgraph._codec import AllowedType, LangGraphCodec
 from toolslot_langgraph._compat import CANCELS, DEFAULT_HANDLER, ToolRuntime, durability, handled_text
-from toolslot_langgraph._execution import Execution, entered, guarded, is_error
+from toolslot_langgraph._execution import Execution, drained, entered, guarded, is_error, undrained
 from toolslot_langgraph._hints import hinted_policies
 from toolslot_langgraph._identity import Place, locate, read_response
 from toolslot_langgraph._questions import Decision, Question, payload, read
@@ -191,7 +192,7 @@ class DurableParallelToolNode(ToolNode):
                 await execution.settled()
 
     def _located(self, input: Any, calls: Sequence[ToolCall], config: RunnableConfig, runtime: Any) -> Place:
-        place = locate(read_response(input, self._messages_key, calls), config, runtime)
+        place = locate(read_response(input, self._messages_key, calls, config), config, runtime)
         self._warn(place, config)
         return place
 
@@ -283,10 +284,14 @@ class DurableParallelToolNode(ToolNode):
         def code() -> object:
             nonlocal live
             live = True
+            inside: list[Draining] = []
+            token = drained.set(inside)
             try:
-                return base._run_one(call, input_type, tool_runtime)
+                return undrained(base._run_one(call, input_type, tool_runtime), inside)
             except Exception as error:
                 return guarded(error)
+            finally:
+                drained.reset(token)
 
         execution.lend(index, tool_runtime)
         try:
@@ -314,10 +319,14 @@ class DurableParallelToolNode(ToolNode):
         async def code() -> object:
             nonlocal live
             live = True
+            inside: list[Draining] = []
+            token = drained.set(inside)
             try:
-                return await base._arun_one(call, input_type, tool_runtime)
+                return undrained(await base._arun_one(call, input_type, tool_runtime), inside)
             except Exception as error:
                 return guarded(error)
+            finally:
+                drained.reset(token)
 
         execution.lend(index, tool_runtime)
         execution.watch()

@@ -8,10 +8,12 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import create_react_agent
 from langgraph.runtime import ExecutionInfo, Runtime
 
 from toolslot import BatchMismatch, InvalidSetting
@@ -222,6 +224,51 @@ def test_a_run_key_works_in_a_graph_without_a_checkpointer(talk: Any, counter: C
         config = {"configurable": {"durable_run_key": "order-17"}}
         asyncio.run(compiled.ainvoke(value, config)) if talk.asynchronous else compiled.invoke(value, config)
     assert counter.ran == [0]
+
+
+class Script(GenericFakeChatModel):
+    """A model whose answers are written down."""
+
+    def bind_tools(self, *args: Any, **kwargs: Any) -> Any:
+        return self
+
+
+def script(*turns: list[dict[str, Any]]) -> Script:
+    replies = [AIMessage("", id=f"ai-{n}", tool_calls=turn) for n, turn in enumerate(turns)]
+    return Script(messages=iter([*replies, AIMessage("done", id="end")]))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("turns", [[[one()], [one()]], [[one(), one()]]], ids=["two turns", "one response"])
+def test_with_a_run_key_equal_calls_are_told_apart_also_when_they_are_sent_one_by_one(
+    talk: Any, counter: Counter, turns: Any, version: Any
+) -> None:
+    node, value = talk.node([counter.tool]), {"messages": [("user", "go")]}
+    config: Any = {"configurable": {"durable_run_key": "order-17"}}
+    for _ in range(2):
+        agent: Any = create_react_agent(script(*turns), node, version=version)
+        asyncio.run(agent.ainvoke(value, config)) if talk.asynchronous else agent.invoke(value, config)
+        assert counter.ran == [0, 0]
+
+
+def test_with_a_run_key_calls_of_an_unknown_response_are_not_replayed(talk: Any, counter: Counter) -> None:
+    node = talk.node([counter.tool])
+    for _ in range(2):
+        node.invoke([{"type": "tool_call", **one()}], keyed())
+    assert counter.ran == [0, 0]
+
+
+def test_messages_that_are_made_anew_at_every_look_are_protected(talk: Any, counter: Counter) -> None:
+    class Fresh:
+        @property
+        def messages(self) -> list[Any]:
+            return ai(one(0), one(0), one(1))
+
+    node = talk.node([counter.tool])
+    for _ in range(2):
+        node.invoke(Fresh(), config(patched()))
+    assert sorted(counter.ran) == [0, 0, 1]
 
 
 # --- real graphs ------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import InjectedToolCallId, ToolException, tool
 from langgraph.prebuilt import InjectedState, InjectedStore, ToolNode, ToolRuntime
 from langgraph.prebuilt.tool_node import ToolCallWithContext
-from langgraph.runtime import Runtime
+from langgraph.runtime import ExecutionInfo, Runtime
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, Send
 from pydantic import BaseModel
@@ -333,7 +333,8 @@ def seen(value: Any) -> Any:
 def outcome(node: ToolNode, case: Case, mode: str, **configurable: Any) -> Any:
     store = InMemoryStore()
     store.put(("n",), "k", {"v": 42})
-    runtime = Runtime(store=store, context="ctx")
+    info = ExecutionInfo(checkpoint_id="c-1", checkpoint_ns="tools:t-1", task_id="t-1", thread_id="thread")
+    runtime = Runtime(store=store, context="ctx", execution_info=info)
     config: Any = {**case.config, "configurable": {"__pregel_runtime": runtime, **configurable}}
     try:
         if mode == "async":
@@ -364,9 +365,9 @@ def test_the_node_returns_and_raises_what_a_tool_node_does(name: str, mode: str)
 def test_a_replay_returns_what_the_first_run_did(name: str, mode: str) -> None:
     case = CASES[name]
     node = durable(case)
-    first = outcome(node, case, mode, durable_run_key="r")
+    first = outcome(node, case, mode, __pregel_checkpointer=True)
     ran.clear()
-    assert outcome(node, case, mode, durable_run_key="r") == first
+    assert outcome(node, case, mode, __pregel_checkpointer=True) == first
     assert not ran
 
 

@@ -144,6 +144,20 @@ def test_a_result_that_cannot_be_stored_reaches_the_live_run_whole_and_replays_a
     assert talk.world.events.calls(EventKind.NOT_STORABLE)
 
 
+def test_a_failure_that_cannot_be_stored_replays_as_a_failure(talk: Any) -> None:
+    @tool
+    def odd() -> ToolMessage:
+        """Fails with an artifact that cannot be stored."""
+        return ToolMessage("refused", tool_call_id="o", status="error", artifact=object())
+
+    config = {"configurable": {"__pregel_runtime": Runtime(), "durable_run_key": "r"}}
+    asked = [AIMessage("", tool_calls=[{"name": "odd", "args": {}, "id": "o"}], id="ai")]
+    node = talk.node([odd])
+    found = [node.invoke(asked, config)[0] for _ in range(2)]
+    assert [message.status for message in found] == ["error", "error"]
+    assert found[1].artifact is None
+
+
 def test_a_command_that_could_not_be_stored_stops_the_run_instead_of_losing_the_way(talk: Any) -> None:
     flaky = Flaky()
 
