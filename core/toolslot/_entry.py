@@ -303,7 +303,7 @@ class Entry(Generic[T]):
     def _stop(self, action: _plan.Ask | _plan.Fail) -> Steps[None]:
         if action.doubt:
             yield from self.live.losing(self.index, Reason.ESCAPED)
-        raise self._unknown("it began and left no record", ask=isinstance(action, _plan.Ask))
+        raise self._unknown(_WHAT[self.slot.reason is Reason.ESCAPED], ask=isinstance(action, _plan.Ask))
 
     def _unknown(self, what: str, *, ask: bool) -> UnknownOutcome:
         return unknown_outcome(self.live, self.index, what, ask=ask)
@@ -390,3 +390,6 @@ def _latency(slot: SlotRecord) -> float | None:
 
 def _short(digest: str | None) -> str:
     return "that cannot be compared" if digest is None else f"sha256:{digest[:12]}"
+
+
+_WHAT = {False: "it began and left no record", True: "it failed, perhaps after it had its effect"}

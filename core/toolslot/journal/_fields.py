@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable
 from enum import Enum
 from typing import NoReturn, TypeVar, cast
@@ -50,7 +51,11 @@ class Fields:
 
     def number(self, name: str) -> float:
         value = self.take(name)
-        return value if type(value) is float or type(value) is int else self._refuse(name, value)
+        if type(value) is not float and type(value) is not int:
+            self._refuse(name, value)
+        if type(value) is float and not math.isfinite(value):
+            raise JournalCorrupt(f"a stored {self._what} has a number as {name!r} that no clock gives.")
+        return value
 
     def flag(self, name: str) -> bool:
         value = self.take(name)

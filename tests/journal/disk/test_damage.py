@@ -17,6 +17,7 @@ from toolslot._errors import JournalCorrupt, JournalError, JournalReplaced, Jour
 from toolslot._slot import SlotState
 from toolslot.journal import DiskJournal
 from toolslot.journal._disk import _locked_store
+from toolslot.journal._disk._seal import seal
 from toolslot.testing._worker import do
 
 HURT, SOUND = BatchKey("run", "hurt"), BatchKey("run", "sound")
@@ -129,6 +130,27 @@ def test_a_missing_part_of_a_large_value_is_corruption(root: Path, part: str) ->
     assert tamper(root, "DELETE FROM Cache WHERE key LIKE 'b/run/batch/~%.00001'") == 1
     with DiskJournal.open(root) as journal, pytest.raises(JournalCorrupt, match=r"part .* is missing"):
         worker.through(journal).record()
+
+
+CRAFTED = {
+    "a reference with a digest that is no key": b'[{"chunks":{"digest":"\\ud800","count":1,"size":3}}]',
+    "nesting without end": b"[" * 100_000,
+    "a time that no clock gives": (
+        b'[{"kind":"paused","index":0,"generation":1,"attempt":1,"epoch":1,"at":1e999}]'
+    ),
+}
+
+
+@pytest.mark.parametrize("body", CRAFTED.values(), ids=CRAFTED.keys())
+def test_a_crafted_row_is_corruption_of_its_batch_and_of_no_other(filled: Path, body: bytes) -> None:
+    key = ROWS["first commit"]
+    assert tamper(filled, "UPDATE Cache SET value = ? WHERE key = ?", seal(key, body), key) == 1
+    with DiskJournal.open(filled) as journal:
+        loads = journal.load(HURT), journal.load(SOUND)
+        with pytest.raises(JournalCorrupt, match="run/hurt"):
+            loads[0].result(30)
+        assert loads[1].result(30) is not None
+        assert len(journal.check().problems) == 1
 
 
 def overwrite(path: Path, where: int, what: bytes) -> None:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from support.batches import reserve
 from toolslot._errors import JournalBusy, JournalError
 from toolslot._slot import SlotState
 from toolslot.journal import DiskJournal
-from toolslot.journal._disk import _locked_store
+from toolslot.journal._disk import _commit_lock, _locked_store
 from toolslot.journal._disk._commit_lock import CommitLock
 
 HOLD = """
@@ -136,6 +136,82 @@ def held_elsewhere(path: Path) -> Iterator[None]:
     free = subprocess.run([sys.executable, "-c", script, str(path)], stderr=subprocess.DEVNULL, check=False)
     assert free.returncode == 0
     yield
+
+
+PROBE = """
+import fcntl, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+try:
+    fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except OSError:
+    print("held")
+else:
+    print("free")
+"""
+
+
+def as_others_see_it(path: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, str(path)], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+class LateHelper:
+    """Holds up the helper thread where it gives back a lock that came too late."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._unlock = _commit_lock.unlock
+        self.about_to_unlock, self.go_on, self.unlocked = (threading.Event() for _ in range(3))
+        monkeypatch.setattr(_commit_lock, "unlock", self._slowly)
+
+    def _slowly(self, descriptor: int) -> None:
+        late = threading.current_thread().name == "toolslot-lock"
+        if late:
+            self.about_to_unlock.set()
+            assert self.go_on.wait(30)
+        self._unlock(descriptor)
+        if late:
+            self.unlocked.set()
+
+
+def test_what_comes_too_late_is_not_given_back_from_under_the_next_holder(
+    tmp_path: Path, lock: CommitLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper = LateHelper(monkeypatch)
+    with held(tmp_path / "lock"), pytest.raises(JournalBusy):
+        lock.acquire(0.05)
+    assert helper.about_to_unlock.wait(30)
+    with ThreadPoolExecutor() as pool:
+        next_holder = pool.submit(lock.acquire, 30)
+        wait([next_holder], timeout=0.5)  # it must not get the lock yet; with the defect it did
+        helper.go_on.set()
+        assert helper.unlocked.wait(30)
+        next_holder.result(30)
+    assert as_others_see_it(tmp_path / "lock") == "held"
+    lock.release()
+
+
+def test_a_journal_opened_again_shares_the_wait_of_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper = LateHelper(monkeypatch)
+    helper.go_on.set()
+    paths = str(tmp_path / "lock"), str(tmp_path / "holder")
+    first = CommitLock.shared(*paths)
+    with ThreadPoolExecutor() as pool:
+        with held(tmp_path / "lock"):
+            with pytest.raises(JournalBusy):
+                first.acquire(0.05)
+            first.drop()
+            again = CommitLock.shared(*paths)
+            waiting = pool.submit(again.acquire, 30)
+        waiting.result(30)
+    # A helper of its own would let the kernel give the lock to both, and the forgotten one would give it back.
+    helper.unlocked.wait(0.3)
+    assert as_others_see_it(tmp_path / "lock") == "held"
+    again.release()
+    again.drop()
 
 
 def test_not_waiting_at_all_is_possible(tmp_path: Path, lock: CommitLock) -> None:

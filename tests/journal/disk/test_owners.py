@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from support.batches import owner_of, reserve
+from toolslot._errors import JournalUnavailable
 from toolslot._identity import Owner
 from toolslot.journal import DiskJournal, OwnerState
-from toolslot.journal._disk import _filesystem, _journal
+from toolslot.journal._disk import _filesystem, _journal, _owner_lock
+from toolslot.journal._disk._owner_lock import OwnerLock, is_dead
 from toolslot.testing._worker import PATIENCE
 
 OTHER = """
@@ -145,3 +150,48 @@ def test_a_token_that_is_no_file_name_touches_no_file(journal: DiskJournal, toke
     owner = owner_of(journal)
     strange = replace(owner, process=replace(owner.process, token=token))
     assert journal.owner_state(strange) is OwnerState.UNKNOWN
+
+
+PROBE = """
+import fcntl, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+try:
+    fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except OSError:
+    print("held")
+"""
+
+
+def test_a_lock_made_while_its_file_is_probed_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when one thread asks about an earlier opening while another opens the journal again."""
+    path, really_open = str(tmp_path / "me.lock"), os.open
+    with ThreadPoolExecutor() as pool:
+        making: list[Future[OwnerLock]] = []
+
+        def open_late(name: str, flags: int, mode: int = 0o777) -> int:
+            if name == path and not flags & os.O_CREAT and not making:
+                making.append(pool.submit(OwnerLock, tmp_path, "me"))
+                wait(making, timeout=0.5)
+            return really_open(name, flags, mode)
+
+        monkeypatch.setattr(os, "open", open_late)
+        is_dead(tmp_path, "me")
+        made = making[0].result(PATIENCE)
+    done = subprocess.run([sys.executable, "-c", PROBE, path], capture_output=True, text=True, check=True)
+    assert done.stdout == "held\n"
+    made.release()
+
+
+def test_an_opening_that_could_not_lock_is_in_nobodys_way(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(_: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_owner_lock, "lock", no_locks)
+        with pytest.raises(JournalUnavailable, match="no locks available"):
+            DiskJournal.open(root)
+    DiskJournal.open(root).close()

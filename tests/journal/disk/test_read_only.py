@@ -142,3 +142,19 @@ def test_no_write_permission_is_needed(root: Path, open_elsewhere: bool) -> None
     finally:
         journal.close()
     assert (done.stdout, done.returncode) == ("succeeded\n", 0), done.stderr
+
+
+def test_a_reader_without_write_permission_sees_what_comes_after_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with DiskJournal.open(root) as journal:
+        worker = reserve(journal)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may do anything, so it has to be told
+    with DiskJournal.open(root, read_only=True) as view:
+        assert worker.through(view).record().slots[0].state is SlotState.RESERVED
+        with DiskJournal.open(root) as journal:
+            worker.through(journal).run(0)
+            assert worker.through(view).record().slots[0].state is SlotState.SUCCEEDED
+        with DiskJournal.open(root) as journal:
+            worker.through(journal).run(1)
+        assert worker.through(view).record().slots[1].state is SlotState.SUCCEEDED

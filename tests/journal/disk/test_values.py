@@ -170,6 +170,18 @@ def test_a_large_value_keeps_the_order_of_the_queue(journal: DiskJournal) -> Non
     assert order == [0, 1, 2]
 
 
+def test_a_question_sees_the_large_values_submitted_before_it(journal: DiskJournal) -> None:
+    worker = reserve(journal, 6)
+    for index in range(6):
+        do(journal, Append(key=worker.key, row=worker.started(index)))
+    rows = [worker.finished(index, f"{index}" * 600_000) for index in range(6)]
+    for row in rows:
+        journal.submit(Append(key=worker.key, row=row))
+    seen = journal.load(worker.key).result(PATIENCE)
+    assert seen is not None
+    assert {slot.state for slot in seen.slots} == {SlotState.SUCCEEDED}
+
+
 def test_the_same_large_value_again_is_stored_once_for_a_batch(journal: DiskJournal, root: Path) -> None:
     worker = reserve(journal, 1)
     worker.start(0)

@@ -7,6 +7,7 @@ are named by their content: what a killed process left behind is found and used 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -19,6 +20,8 @@ from toolslot.journal._fields import Fields
 
 #: bodies up to this size stand in their row; larger ones in chunks of this size
 CHUNK = 256 * 2**10
+
+_DIGEST = re.compile(r"[0-9a-f]{32}").fullmatch
 
 _encode: Callable[[object], str] = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), check_circular=False
@@ -71,6 +74,10 @@ def resolve(reader: Reader, near: str, data: object) -> object:
     digest, count, size = fields.text("digest"), fields.integer("count"), fields.integer("size")
     fields.done()
     outer.done()
+    if not _DIGEST(digest):
+        raise JournalCorrupt(
+            "a reference to a large value has no digest."
+        )  # and would make a key of anything
     body = b"".join(_chunk(reader, keys.chunk(near, digest, number)) for number in range(count))
     if len(body) != size or blake2b(body, digest_size=16).hexdigest() != digest:
         raise JournalCorrupt(f"the parts of a large value do not make up the {size} bytes that were written.")

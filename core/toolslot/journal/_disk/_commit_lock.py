@@ -62,7 +62,7 @@ class CommitLock:
         self._inner.release()
 
     def _lock(self, deadline: float) -> bool:
-        if self._helper is None or not self._helper.waiting:
+        if self._helper is None or self._helper.idle():
             try:
                 if try_lock(self._descriptor):
                     return True
@@ -109,7 +109,7 @@ class CommitLock:
         """This process's one lock object for the file; give it back with `drop`."""
         with _process.lock:
             shared = _process.table.get(path)
-            if shared is None:
+            if shared is None or not (shared._users or shared.in_place()):
                 shared = _process.table[path] = cls(path, note)
             shared._users += 1
             return shared
@@ -120,9 +120,12 @@ class CommitLock:
             self._users -= 1
             if self._users:
                 return
-            del _process.table[self._path]
             if self._helper is not None and not self._helper.end():
-                return  # its thread still waits in the kernel with this descriptor, which must not mean another file
+                # Its thread still waits in the kernel, and will give back what it gets. For the kernel that is the whole process's
+                # lock, so whoever opens the file again must go through this object.
+                return
+            if _process.table.get(self._path) is self:
+                del _process.table[self._path]
             os.close(self._descriptor)
             os.close(self._note)
 
@@ -160,6 +163,13 @@ class _Helper:
         #: a request is in the kernel, wanted or not
         self.waiting = False
         threading.Thread(target=self._run, name="toolslot-lock", daemon=True).start()
+
+    def idle(self) -> bool:
+        """Whether no request is in the kernel, and none that came back too late is just being given back: that would take the lock
+        from whoever locked meanwhile.
+        """
+        with self._state:
+            return not self.waiting
 
     def wait(self, timeout: float) -> bool:
         """Whether the lock was granted within `timeout` seconds; then it is the caller's."""

@@ -51,8 +51,8 @@ class LockedStore(ReadStore):
             _opening.create_if_missing(self.place, self.lock)
             self._connect()
             try:
-                self._owner = OwnerLock(self.place.owners, self._token)
                 sweep(self.place.owners)
+                self._owner = OwnerLock(self.place.owners, self._token)
             except BaseException:
                 self._cache.close()
                 raise

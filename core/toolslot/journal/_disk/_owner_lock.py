@@ -33,14 +33,21 @@ class OwnerLock:
     def __init__(self, owners: Path, token: str) -> None:
         self._path = str(owners / f"{token}.lock")
         try:
-            self._descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR | NOFOLLOW, 0o600)
-            with _process.lock:
+            with _process.lock:  # from here on nobody in this process probes it
+                self._descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR | NOFOLLOW, 0o600)
                 _process.held.add(self._path)
-            lock(self._descriptor)
+            self._lock()
         except OSError as error:
             raise JournalUnavailable(
                 f"{self._path} cannot be made and locked ({error}), so other processes could not tell that this one lives."
             ) from error
+
+    def _lock(self) -> None:
+        try:
+            lock(self._descriptor)
+        except BaseException:
+            self.release()  # or no later opening in this process could make it
+            raise
 
     def assert_held(self) -> None:
         """Lock again. Costs nothing while it is held, and heals a lock dropped by somebody's open and close of the file."""
@@ -63,8 +70,11 @@ def is_dead(owners: Path, token: str) -> bool | None:
 
 def _is_free(path: str) -> bool | None:
     with _process.lock:
-        if path in _process.held:
-            return None  # probing a lock of one's own process would find it free, and drop it
+        # Probing a lock of one's own process would find it free, and drop it.
+        return None if path in _process.held else _probe(path)
+
+
+def _probe(path: str) -> bool | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:

@@ -30,6 +30,7 @@ class ReadStore:
 
     def _open(self) -> None:
         check_safe(self.place, read_only=True)
+        self._still = _stillness(self.place)
         self.connection = open_for_reading(self.place)
         self.reader = Reader(self.connection)
 
@@ -47,7 +48,9 @@ class ReadStore:
             view.keep()
 
     def _ready(self) -> None:
-        """Called before every transaction."""
+        """Called before every transaction. SQLite never looks again at a file that it was told lies still."""
+        if self._still is not None and _stillness(self.place) != self._still:
+            self.reconnect()
 
     @contextmanager
     def transaction(self) -> Generator[Transaction]:
@@ -123,8 +126,7 @@ def open_for_reading(place: Place) -> sqlite3.Connection:
     if not os.path.exists(place.database):
         raise JournalUnavailable(f"there is no journal in {place.root} to read. Check the path.")
     target = uri(place.database, "ro")
-    if not os.path.exists(place.wal) and not os.access(place.directory, os.W_OK):
-        # Nobody has it open, and SQLite could not make the files it needs to share it: read it as it lies.
+    if _stillness(place) is not None:
         target += "&immutable=1"
     connection = sqlite3.connect(target, uri=True, timeout=_SQLITE_TIMEOUT, isolation_level=None)
     try:
@@ -135,3 +137,16 @@ def open_for_reading(place: Place) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _stillness(place: Place) -> tuple[int, int, int] | None:
+    """What changes when the database is written, if nobody has it open and SQLite could not make the files it needs to share it:
+    then it can only be read as it lies. None when it can be shared.
+    """
+    if os.path.exists(place.wal) or os.access(place.directory, os.W_OK):
+        return None
+    try:
+        status = os.stat(place.database)
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

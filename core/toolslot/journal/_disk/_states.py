@@ -11,11 +11,6 @@ from toolslot.journal._row_codec import fence_to_json
 from toolslot.journal._state import BatchState
 
 #: bounds of what is kept in memory between transactions
-MOST_SLOTS = 20_000
-MOST_BYTES = 32 * 2**20
-
-
-#: bounds of what is kept in memory between transactions
 _MOST_SLOTS = 20_000
 _MOST_BYTES = 32 * 2**20
 _MOST_ALIASES = 10_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -121,7 +122,8 @@ class Writer:
             for dropped in self._committer.dropped:
                 self._deletions.add(*dropped)
             self._committer.dropped.clear()
-        if self._reads:
+        # A question sees what was asked to be written before it, unless that waits for room on the disk.
+        if self._reads and (not self._backlog or self._committer.stalled):
             self._read()
         if isinstance(self._control, Park) and not self._backlog:
             self._park(self._control)
@@ -129,6 +131,8 @@ class Writer:
 
     def _collect(self) -> bool:
         """Take what waits; wait when there is nothing to do. Whether nothing came in a while."""
+        if self._reads:
+            return False  # they wait for what is left of the backlog, not for what comes after them
         timeout = self._patience()
         if self._control is not None:
             time.sleep(timeout or 0)
@@ -164,7 +168,9 @@ class Writer:
                 for item in reads:
                     try:
                         answers.append((item, item.read(view), None))
-                    except JournalError as error:
+                    except (sqlite3.Error, OSError):
+                        raise  # the journal could not be read, whoever asks
+                    except BaseException as error:
                         answers.append((item, None, error))
         except BaseException as error:
             for item in reads:
