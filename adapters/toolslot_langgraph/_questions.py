@@ -65,7 +65,8 @@ def payload(questions: Sequence[Question], problem: str = "") -> dict[str, Any]:
         "type": "toolslot.unknown_outcome",
         "message": (
             "These tool calls began, and left no record or failed in a way that may have come after their effect: nobody here"
-            " can know whether they were done. Find out (the idempotency key is the one the tool was given), then answer with Command(resume={id: answer, ...})."
+            " can know whether they were done. Find out (the idempotency key is the one the tool was given), then answer"
+            " with Command(resume={id: answer, ...})."
         ),
         "questions": [question.shown() for question in questions],
         "answer_with": example,
