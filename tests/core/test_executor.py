@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import tenacity
 
-from support.harness import World, batch, running, square
+from support.harness import World, batch, both, run_async, running, square
 from toolslot import (
     BatchTimedOut,
     Draining,
@@ -31,34 +31,6 @@ from toolslot import (
     ToolPolicy,
     current_call,
 )
-
-
-def run_sync(executor: DurableExecutor, b: Any, tools: Any, **kwargs: Any) -> list[Any]:
-    return executor.run_all(b, tools, **kwargs)
-
-
-def run_async(executor: DurableExecutor, b: Any, tools: Any, **kwargs: Any) -> list[Any]:
-    return asyncio.run(executor.arun_all(b, tools, **kwargs))
-
-
-both = pytest.mark.parametrize("run", [run_sync, run_async])
-
-
-class Peak:
-    """How many run at once, at most."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.now = self.peak = 0
-
-    def __enter__(self) -> None:
-        with self.lock:
-            self.now += 1
-            self.peak = max(self.peak, self.now)
-
-    def __exit__(self, *_: object) -> None:
-        with self.lock:
-            self.now -= 1
 
 
 @both

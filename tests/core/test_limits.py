@@ -8,44 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-from support.harness import World, batch, running
+from support.harness import Peak, World, batch, both, run_async, running
 from toolslot import (
-    DurableExecutor,
     Limits,
     Rate,
     SlotState,
     ToolPolicy,
 )
-
-
-def run_sync(executor: DurableExecutor, b: Any, tools: Any, **kwargs: Any) -> list[Any]:
-    return executor.run_all(b, tools, **kwargs)
-
-
-def run_async(executor: DurableExecutor, b: Any, tools: Any, **kwargs: Any) -> list[Any]:
-    return asyncio.run(executor.arun_all(b, tools, **kwargs))
-
-
-both = pytest.mark.parametrize("run", [run_sync, run_async])
-
-
-class Peak:
-    """How many run at once, at most."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.now = self.peak = 0
-
-    def __enter__(self) -> None:
-        with self.lock:
-            self.now += 1
-            self.peak = max(self.peak, self.now)
-
-    def __exit__(self, *_: object) -> None:
-        with self.lock:
-            self.now -= 1
 
 
 @both

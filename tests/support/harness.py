@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -105,3 +106,31 @@ def die_inside(world: World, executor: DurableExecutor, index: int = 0, **kwargs
 
     with pytest.raises(Killed):
         run.call(index, fn)
+
+
+def run_sync(executor: DurableExecutor, b: Any, tools: Any, **kwargs: Any) -> list[Any]:
+    return executor.run_all(b, tools, **kwargs)
+
+
+def run_async(executor: DurableExecutor, b: Any, tools: Any, **kwargs: Any) -> list[Any]:
+    return asyncio.run(executor.arun_all(b, tools, **kwargs))
+
+
+both = pytest.mark.parametrize("run", [run_sync, run_async])
+
+
+class Peak:
+    """How many run at once, at most."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.now = self.peak = 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.now += 1
+            self.peak = max(self.peak, self.now)
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.now -= 1
