@@ -113,11 +113,8 @@ def _read(saved: list[Any]) -> tuple[Asker | None, dict[Asker, list[Any]], list[
     """Whose question was shown last, the answers by asker, and what LangGraph appended since: the answer to that question."""
     given: dict[Asker, list[Any]] = {}
     if not saved or not isinstance(saved[0], dict) or saved[0].get(_MARK) != 1:  # pyright: ignore[reportUnknownMemberType]
-        return (
-            None,
-            given,
-            [],
-        )  # nothing was asked yet, or by a plain ToolNode: nobody knows whose answers these are
+        # Nothing was asked yet, or by a plain ToolNode: nobody knows whose answers these are.
+        return None, given, []
     state = cast("dict[str, Any]", saved[0])
     for asker, value in state["given"]:
         given.setdefault(asker, []).append(value)

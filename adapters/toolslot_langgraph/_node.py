@@ -108,9 +108,8 @@ class DurableParallelToolNode(ToolNode):
         self._warned: set[str] = set()
         self._opened = False
         given = dict(policies or {})
-        wrapped = (
-            wrap_tool_call is not None or awrap_tool_call is not None
-        )  # a wrapper may serve tools of its own
+        # A wrapper may serve tools of its own.
+        wrapped = wrap_tool_call is not None or awrap_tool_call is not None
         if not wrapped and (unknown := sorted(given.keys() - self.tools_by_name.keys())):
             log.warning(
                 "toolslot.policy_without_tool node=%r tools=%r: the node has no such tools", name, unknown

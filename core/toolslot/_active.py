@@ -18,9 +18,8 @@ class Active:
         self._lock = lock
         self._over = False
         self._error: BaseException | None = None
-        self._done: Future[BaseException | None] | None = (
-            None  # made when somebody waits: hardly anybody does
-        )
+        # Made when somebody waits: hardly anybody does.
+        self._done: Future[BaseException | None] | None = None
 
     def done(self) -> Future[BaseException | None]:
         """Completes when the attempt is over."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from dataclasses import replace
 from types import TracebackType
 from typing import TypeVar, overload
 
@@ -257,9 +256,8 @@ class BatchRun:
 
     def _taking(self, *, force: bool, why: str) -> Steps[None]:
         live = self._opened
-        while (
-            standing := live.standing()
-        ) is not Standing.MINE:  # what we knew of the owner may have been old
+        # Until it is ours: what we knew of the owner may have been old.
+        while (standing := live.standing()) is not Standing.MINE:
             if standing is Standing.TAKEN and not force:
                 raise live.busy()
             yield from live.claiming(force=force, why=why)
@@ -285,8 +283,3 @@ class BatchRun:
         for slot in live.slots:
             states[slot.state.value] = states.get(slot.state.value, 0) + 1
         return f"<BatchRun {live.key} epoch={live.epoch} {states}>"
-
-
-def renamed(batch: Batch, run_id: str) -> Batch:
-    """The batch under another run id."""
-    return replace(batch, run_id=run_id)

@@ -9,7 +9,7 @@ import asyncio
 import os
 import threading
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
@@ -72,13 +72,3 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def completed(value: T) -> Future[T]:
-    """A future that is done."""
-    future: Future[T] = Future()
-    future.set_result(value)
-    return future
-
-
-AnyFuture = Future[Any]

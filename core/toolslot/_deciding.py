@@ -58,16 +58,8 @@ def deciding(
 
 def delivering(live: LiveBatch, index: int, value: object) -> Steps[None]:
     """Record what the agent was told about an UNKNOWN call, so that a closed batch repeats it."""
-    slot = live.slots[index]
-    row = Delivered(
-        index=index,
-        generation=slot.generation,
-        attempt=slot.attempt,
-        epoch=live.own_epoch,
-        at=live.engine.clock(),
-        outcome=live.engine.encode(slot.spec.tool, value),
-    )
-    yield from live.writing(row)
+    outcome = live.engine.encode(live.slots[index].spec.tool, value)
+    yield from live.writing(live.row(Delivered, index, outcome=outcome))
     live.answered.add(index)
 
 

@@ -288,16 +288,7 @@ class Entry(Generic[T]):
         yield from self._stop(action)
 
     def _withdraw(self, why: str) -> Steps[None]:
-        slot = self.slot
-        row = Withdrawn(
-            index=self.index,
-            generation=slot.generation,
-            attempt=slot.attempt,
-            epoch=self.live.own_epoch,
-            at=self.engine.clock(),
-            why=why,
-        )
-        yield from self.live.writing(row)
+        yield from self.live.writing(self.live.row(Withdrawn, self.index, why=why))
         self.engine.emit(EventKind.RECONCILED, self.live.key, self.slot, detail=why)
 
     def _stop(self, action: _plan.Ask | _plan.Fail) -> Steps[None]:
@@ -313,9 +304,7 @@ class Entry(Generic[T]):
     def _before_retry(self, error: Exception, tries: int, began: float) -> Steps[_plan.Rerun | None]:
         """Return to try again, at once or as planned (the reconciler is asked first), or raise the call's error."""
         policy = self.policy
-        harmless = policy.retries_failure(
-            type(error)
-        )  # asked of the type itself: the record holds only its name
+        harmless = policy.retries_failure(type(error))
         if policy.retry is None or not (
             harmless or (policy.reconcile is not None and policy.on_failed != "replay")
         ):
@@ -378,6 +367,9 @@ class Entry(Generic[T]):
 
 _MAX_REPLANS = 5
 
+#: why nobody knows, by whether the call failed in a way that crashed the run
+_WHAT = {False: "it began and left no record", True: "it failed, perhaps after it had its effect"}
+
 #: what is planned for a call that began and has no end
 _UNSETTLED = (_plan.Rerun, _plan.Reconcile, _plan.Ask, _plan.Fail)
 
@@ -390,6 +382,3 @@ def _latency(slot: SlotRecord) -> float | None:
 
 def _short(digest: str | None) -> str:
     return "that cannot be compared" if digest is None else f"sha256:{digest[:12]}"
-
-
-_WHAT = {False: "it began and left no record", True: "it failed, perhaps after it had its effect"}

@@ -6,19 +6,21 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
-from toolslot._batch import BatchRun, renamed
+from toolslot._batch import BatchRun
 from toolslot._codec import Codec, JsonCodec
 from toolslot._engine import Engine
 from toolslot._errors import InvalidSetting
 from toolslot._events import Hook, Hooks
-from toolslot._fanout import Tools, afan_out, bind_all, fan_out, is_async, settle
+from toolslot._fanout import Tools, afan_out, bind_all, fan_out, settle
 from toolslot._policy import Limits, ToolPolicy, check_count
 from toolslot._pool import process_pool
 from toolslot._registry import Registry, registry_of
 from toolslot._slot import Batch
+from toolslot._steps import is_async
 from toolslot.instrumentation import LoggingHook
 from toolslot.journal import Adopt, Journal, MemoryJournal, open_journal
 
@@ -105,7 +107,7 @@ class DurableExecutor:
                 engine, registry_of(engine.journal), batch, max_parallel=max_parallel, adopt=adopt
             )
         fleeting = self._make_engine(MemoryJournal())  # the executor's own journal is not even opened
-        batch = renamed(batch, f"{batch.run_id}~{uuid4().hex}")
+        batch = replace(batch, run_id=f"{batch.run_id}~{uuid4().hex}")
         return BatchRun(fleeting, Registry(), batch, max_parallel=max_parallel, adopt=Adopt.NEVER)
 
     # --- for people without a framework -----------------------------------------------------------------------------------

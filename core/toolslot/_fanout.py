@@ -44,11 +44,6 @@ def _invoke(fn: Callable[..., Any], call: Call) -> Any:
     return fn(**call.args)
 
 
-def is_async(fn: Callable[..., Any]) -> bool:
-    """Whether calling it gives an awaitable."""
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(type(fn), "__call__", None))
-
-
 def fan_out(
     run: BatchRun, fns: Sequence[Callable[[], Any]], *, workers: int, offload: Executor | None
 ) -> list[Any]:
@@ -84,9 +79,8 @@ async def afan_out(
         )
     finally:
         if threads is not None:
-            threads.shutdown(
-                wait=False
-            )  # threads that overstay a timeout end by themselves and are recorded then
+            # Not waited for: threads that overstay a timeout end by themselves, and are recorded then.
+            threads.shutdown(wait=False)
 
 
 def settle(outcomes: Sequence[Any], *, return_exceptions: bool) -> list[Any]:

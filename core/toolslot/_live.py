@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import TypeVar
 
 from toolslot._active import Active
 from toolslot._crashpoints import CrashPoint, reach
@@ -32,6 +33,8 @@ from toolslot._slot import (
 )
 from toolslot._steps import Await, Pause, Steps
 from toolslot.journal import Adopt, Append, OwnerState, Release, Reserve, TakeOver
+
+RowT = TypeVar("RowT")
 
 #: how the waiting for another owner's result begins and grows, in seconds; another process can only be polled
 _FIRST_POLL, _LAST_POLL = 0.005, 0.25
@@ -220,6 +223,18 @@ class LiveBatch:
 
     # --- the journal ----------------------------------------------------------------------------------------------------
 
+    def row(self, make: Callable[..., RowT], index: int, **fields: object) -> RowT:
+        """A row about the newest attempt of a slot, as of now and under our epoch."""
+        slot = self.slots[index]
+        return make(
+            index=index,
+            generation=slot.generation,
+            attempt=slot.attempt,
+            epoch=self.own_epoch,
+            at=self.engine.clock(),
+            **fields,
+        )
+
     def write(self, row: Row) -> Future[SlotRecord]:
         """Submit a row and do not wait; the slot as seen here follows some time after the row is durable."""
         future = self.engine.journal.submit(Append(key=self.key, row=row))
@@ -237,16 +252,7 @@ class LiveBatch:
 
     def losing(self, index: int, reason: Reason) -> Steps[None]:
         """Mark the newest attempt as one whose outcome nobody knows, unless it is known by now."""
-        slot = self.slots[index]
-        row = Lost(
-            index=index,
-            generation=slot.generation,
-            attempt=slot.attempt,
-            epoch=self.own_epoch,
-            at=self.engine.clock(),
-            reason=reason,
-        )
-        yield from self.writing(row)
+        yield from self.writing(self.row(Lost, index, reason=reason))
         if self.slots[index].state is not SlotState.UNKNOWN:
             return
         self.engine.emit(EventKind.UNKNOWN, self.key, self.slots[index], detail=_reason(self.slots[index]))

@@ -70,9 +70,8 @@ class Call:
     """One tool call as the model asked for it. `args` must be the model's own, without injected values."""
 
     tool: str
-    args: Mapping[str, object] = field(
-        default_factory=lambda: {}, repr=False
-    )  # may hold secrets, and reprs end up in logs
+    # Not in the repr: arguments may be secrets, and reprs end up in logs.
+    args: Mapping[str, object] = field(default_factory=lambda: {}, repr=False)
     call_id: str = ""
 
 

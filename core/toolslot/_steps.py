@@ -317,10 +317,13 @@ def _consult(step: Consult) -> Answer:
 
 async def _aconsult(step: Consult) -> Answer:
     reconciler = step.reconciler
-    if inspect.iscoroutinefunction(reconciler) or inspect.iscoroutinefunction(
-        getattr(reconciler, "__call__", None)
-    ):
+    if is_async(reconciler):
         answer = reconciler(step.slot)
     else:
         answer = await asyncio.to_thread(reconciler, step.slot)  # it may block on the network
     return await answer if inspect.isawaitable(answer) else answer
+
+
+def is_async(fn: Callable[..., object]) -> bool:
+    """Whether calling it gives an awaitable."""
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(type(fn), "__call__", None))

@@ -74,10 +74,8 @@ def resolve(reader: Reader, near: str, data: object) -> object:
     digest, count, size = fields.text("digest"), fields.integer("count"), fields.integer("size")
     fields.done()
     outer.done()
-    if not _DIGEST(digest):
-        raise JournalCorrupt(
-            "a reference to a large value has no digest."
-        )  # and would make a key of anything
+    if not _DIGEST(digest):  # it becomes part of a key
+        raise JournalCorrupt("a reference to a large value has no digest.")
     body = b"".join(_chunk(reader, keys.chunk(near, digest, number)) for number in range(count))
     if len(body) != size or blake2b(body, digest_size=16).hexdigest() != digest:
         raise JournalCorrupt(f"the parts of a large value do not make up the {size} bytes that were written.")
