@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from langchain_core.messages import AIMessage, ToolCall
+from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
 
 from toolslot import current_call
@@ -20,7 +20,8 @@ from toolslot_langgraph._compat import configurable, has_checkpointer, read_chan
 class Place:
     """Where a batch is kept. `durable` is False when nothing says which run this is: then nothing can be replayed.
 
-    `askable`: a question to a human can be raised here and answered later.
+    `askable`: a question to a human can be raised here and answered later. `calls`: those of the batch, in the model's order; the ones that
+    are run here are those at `indices`.
     """
 
     run_id: str
@@ -28,19 +29,34 @@ class Place:
     lineage: str | None
     durable: bool
     askable: bool
+    calls: Sequence[ToolCall]
+    indices: Sequence[int]
+
+    @property
+    def partial(self) -> bool:
+        """Whether calls of the batch are run elsewhere, each by a task of its own."""
+        return len(self.indices) < len(self.calls)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Response:
     """The model response whose calls are run. `position`, in the conversation, is None when its message was not found.
 
-    `sent`: these are calls sent one by one, so there may be more of the response than these.
+    `sent`: these are calls sent one by one, so there may be more of the response than these. `pending`: all calls of the response that wait
+    for an answer, where that is known; those at `indices` are run here.
     """
 
     calls: Sequence[ToolCall]
     message_id: str | None = None
     position: int | None = None
     sent: bool = False
+    pending: Sequence[ToolCall] = ()
+    indices: Sequence[int] = ()
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the calls were found among those of their response."""
+        return bool(self.indices)
 
 
 #: the task attempt that runs in this context, and how often it has run each batch: a node's own code may run the same calls twice
@@ -48,20 +64,84 @@ _seen: ContextVar[tuple[object, dict[str, int]] | None] = ContextVar("toolslot_l
 
 
 def read_response(
-    input: Any, messages_key: str, calls: Sequence[ToolCall], config: RunnableConfig
+    input: Any,
+    messages_key: str,
+    calls: Sequence[ToolCall],
+    config: RunnableConfig,
+    serves: Collection[str] | None = None,
 ) -> Response:
-    """The response behind a node's input; `calls` are those that ToolNode found in it."""
+    """The response behind a node's input; `calls` are those that ToolNode found in it, `serves` the tools it has, None for any."""
     sent, state = False, input
     if isinstance(input, dict) and "__type" in input:
         sent, state = True, cast("dict[str, object]", input).get("state")
     elif isinstance(input, list) and any(item is calls[0] for item in cast("list[object]", input)):
         sent, state = True, [*cast("Sequence[Any]", read_channel(config, messages_key) or ())]
-    messages = _messages(state, messages_key)
+    return respond(_messages(state, messages_key), calls, config, sent=sent, serves=serves)
+
+
+def respond(
+    messages: Sequence[Any],
+    calls: Sequence[ToolCall],
+    config: RunnableConfig,
+    *,
+    sent: bool,
+    serves: Collection[str] | None = None,
+) -> Response:
+    """The last response in the conversation, as the one that asked for these calls."""
     for position in range(len(messages) - 1, -1, -1):
         message = messages[position]
         if isinstance(message, AIMessage):
-            return Response(calls=calls, message_id=message.id or None, position=position, sent=sent)
+            pending: Sequence[ToolCall] = ()
+            indices: Sequence[int] = ()
+            if sent:
+                pending = _pending(message, messages[position + 1 :], serves)
+                indices = _indices(calls, pending, _push_index(config))
+            return Response(
+                calls=calls,
+                message_id=message.id or None,
+                position=position,
+                sent=sent,
+                pending=pending,
+                indices=indices,
+            )
     return Response(calls=calls, sent=sent)
+
+
+def _pending(message: AIMessage, later: Sequence[Any], serves: Collection[str] | None) -> Sequence[ToolCall]:
+    """The calls that a host which sends them one by one sends: those without an answer in the conversation, for the tools of this node."""
+    answered = {item.tool_call_id for item in later if isinstance(item, ToolMessage)}
+    return [
+        call
+        for call in message.tool_calls
+        if call["id"] not in answered and (serves is None or call["name"] in serves)
+    ]
+
+
+def _indices(
+    calls: Sequence[ToolCall], pending: Sequence[ToolCall], push_index: int | None
+) -> tuple[int, ...]:
+    """Where the calls stand among the pending ones; empty when one of them cannot be told from an equal one, or is not there."""
+    found: list[int] = []
+    for call in calls:
+        equal = [i for i, other in enumerate(pending) if _content([other]) == _content([call])]
+        same = [i for i in equal if pending[i] is call]
+        if len(same) == 1:
+            found.append(same[0])
+        elif len(equal) == 1:
+            found.append(equal[0])
+        elif len(calls) == 1 and push_index in equal:
+            # The host numbers the tasks of a step in the order of their calls.
+            found.append(push_index)
+    return tuple(found) if len(set(found)) == len(calls) else ()
+
+
+def _push_index(config: RunnableConfig) -> int | None:
+    """The number of this task among those that were sent in its step; None when it was not sent."""
+    path = _task_path(config)
+    if not isinstance(path, (tuple, list)):
+        return None
+    kind, *rest = cast("Sequence[object]", path)
+    return rest[0] if kind == "__pregel_push" and rest and isinstance(rest[0], int) else None
 
 
 def _messages(input: Any, messages_key: str) -> Sequence[Any]:
@@ -74,54 +154,101 @@ def _messages(input: Any, messages_key: str) -> Sequence[Any]:
     return found if isinstance(found, Sequence) and not isinstance(found, str) else ()  # pyright: ignore[reportUnknownVariableType]
 
 
-def locate(response: Response, config: RunnableConfig, runtime: Any) -> Place:
+def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered: bool = True) -> Place:
     """The batch of this node execution.
 
     With a checkpointer: thread, checkpoint and task, which LangGraph gives again to the same work only. With
     `config["configurable"]["durable_run_key"]`: that run, and the response's place in the conversation. Else, or when that place is not
-    known: a fleeting one.
+    known: a fleeting one. Calls that are sent one by one belong to one batch, which no task has for its own.
+
+    `numbered`: the same work done again by the same attempt of a task is another batch.
     """
     saved = has_checkpointer(config)
     info: Any = getattr(runtime, "execution_info", None)
     namespace = _text(info, "checkpoint_ns") or ""
+    calls = response.pending if response.grouped else response.calls
+    indices = response.indices if response.grouped else range(len(response.calls))
+
+    def number(place: Place) -> Place:
+        return _numbered(place, info) if numbered else place
+
     run_key: object = configurable(config).get("durable_run_key")
     if isinstance(run_key, str) and run_key and response.position is not None:
         path = _path(namespace)
-        name: list[object] = [response.message_id or [response.position, _content(response.calls)]]
-        if response.sent:
-            # The task's place among those of its step tells equal calls of one response apart.
-            name += [_content(response.calls), repr(_task_path(config))]
-        digest = _digest(path, _outer(), *name)
-        return _numbered(
-            Place(run_id=run_key, batch_id=f"{path}/{digest}", lineage=None, durable=True, askable=saved),
-            info,
+        batch_id = f"{path}/{_digest(path, _outer(), *_name(response, config))}"
+        return number(
+            Place(
+                run_id=run_key,
+                batch_id=batch_id,
+                lineage=None,
+                durable=True,
+                askable=saved,
+                calls=calls,
+                indices=indices,
+            )
         )
     thread, checkpoint, task = (_text(info, name) for name in ("thread_id", "checkpoint_id", "task_id"))
     if not (saved and thread and checkpoint and task and _text(info, "checkpoint_ns") is not None):
-        return Place(run_id="no identity", batch_id="tools", lineage=None, durable=False, askable=False)
+        return Place(
+            run_id="no identity",
+            batch_id="tools",
+            lineage=None,
+            durable=False,
+            askable=False,
+            calls=calls,
+            indices=indices,
+        )
+    return number(
+        Place(
+            run_id=thread,
+            batch_id=_batch_id(response, namespace, checkpoint, task),
+            lineage=_lineage(response, namespace, config),
+            durable=True,
+            askable=True,
+            calls=calls,
+            indices=indices,
+        )
+    )
+
+
+def _batch_id(response: Response, namespace: str, checkpoint: str, task: str) -> str:
     scope = namespace.removesuffix(f":{task}")
+    if response.grouped:
+        name = (
+            [response.message_id, _ids(response.pending)]
+            if response.message_id
+            else _content(response.pending)
+        )
+        return f"{scope}/{checkpoint}/{_digest(_outer(), name)[:12]}"
     by_message = response.message_id is not None and not response.sent
     digest = _digest(_outer(), response.message_id if by_message else _content(response.calls))
-    batch_id = f"{scope}/{checkpoint}/{task}/{digest[:12]}"
-    place = Place(
-        run_id=thread,
-        batch_id=batch_id,
-        lineage=_lineage(response, namespace, config),
-        durable=True,
-        askable=True,
-    )
-    return _numbered(place, info)
+    return f"{scope}/{checkpoint}/{task}/{digest[:12]}"
+
+
+def _name(response: Response, config: RunnableConfig) -> list[object]:
+    """The batch's name within its run key."""
+    calls = response.pending if response.grouped else response.calls
+    name: list[object] = [response.message_id or [response.position, _content(calls)]]
+    if response.grouped:
+        name.append(_ids(calls))
+    elif response.sent:
+        # The task's place among those of its step tells equal calls of one response apart.
+        name += [_content(calls), repr(_task_path(config))]
+    return name
 
 
 def _lineage(response: Response, namespace: str, config: RunnableConfig) -> str | None:
-    """The response's name across forks of its checkpoint; None where it cannot be told from an equal one.
-
-    Calls sent one by one have none: two equal calls of one response would be taken for each other.
-    """
-    if response.message_id is None or response.sent:
+    """The response's name across forks of its checkpoint; None where it cannot be told from an equal one."""
+    if response.message_id is None or (response.sent and not response.grouped):
         return None
-    ids = [[call["name"], call["id"]] for call in response.calls]
+    if response.grouped:
+        return _digest(_path(namespace), "sent", _outer(), response.message_id, _ids(response.pending))
+    ids = _ids(response.calls)
     return _digest(_path(namespace), repr(_task_path(config)), _outer(), response.message_id, ids)
+
+
+def _ids(calls: Sequence[ToolCall]) -> list[object]:
+    return [[call["name"], call["id"]] for call in calls]
 
 
 def _task_path(config: RunnableConfig) -> object:
@@ -170,10 +297,4 @@ def _numbered(place: Place, info: Any) -> Place:
     count = counts[place.batch_id] = counts.get(place.batch_id, 0) + 1
     if count == 1:
         return place
-    return Place(
-        run_id=place.run_id,
-        batch_id=f"{place.batch_id}#{count}",
-        lineage=place.lineage,
-        durable=place.durable,
-        askable=place.askable,
-    )
+    return replace(place, batch_id=f"{place.batch_id}#{count}")

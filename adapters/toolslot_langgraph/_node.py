@@ -4,45 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 from langchain_core.messages import ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import patch_config
 from langchain_core.tools import BaseTool
-from langgraph.errors import GraphBubbleUp
 from langgraph.prebuilt import ToolNode
-from typing_extensions import override
+from typing_extensions import Unpack, override
 
 from toolslot import (
     Adopt,
     Batch,
+    BatchRun,
     Call,
     CallTimedOut,
-    Codec,
-    DecisionRefused,
     Draining,
     DurableExecutor,
-    Hook,
-    InvalidSetting,
-    Journal,
-    Limits,
     ToolFailed,
-    ToolPolicy,
     UnknownOutcome,
 )
-from toolslot_langgraph._codec import AllowedType, LangGraphCodec
-from toolslot_langgraph._compat import CANCELS, DEFAULT_HANDLER, ToolRuntime, durability, handled_text
-from toolslot_langgraph._execution import Execution, drained, entered, guarded, is_error, undrained
-from toolslot_langgraph._hints import hinted_policies
+from toolslot_langgraph._asking import WHY, decisions, refusable
+from toolslot_langgraph._compat import DEFAULT_HANDLER, ToolRuntime, durability, handled_text
+from toolslot_langgraph._execution import Execution, drained, entered
 from toolslot_langgraph._identity import Place, locate, read_response
-from toolslot_langgraph._questions import Decision, Question, payload, read
+from toolslot_langgraph._outputs import guarded, is_error, undrained
+from toolslot_langgraph._settings import DurableOptions, Settings
 
 InputType: TypeAlias = Literal["list", "dict", "tool_calls"]
-OnFork: TypeAlias = Literal["adopt_unfinished", "rerun", "replay"]
 
 log = logging.getLogger("toolslot")
 
@@ -56,22 +46,14 @@ class DurableParallelToolNode(ToolNode):
 
     Args:
         tools, name, tags, handle_tool_errors, messages_key, wrap_tool_call, awrap_tool_call: As for `ToolNode`.
-        journal: A path, a `Journal`, or None: the environment variable `TOOLSLOT_HOME`, else `./.toolslot`. Opened at first use.
-        policies: What is known about each tool, by name. They come before what an MCP server says about its tools.
-        default_policy: For every other tool.
-        limits: How many calls may run at once, and for how long. The graph's own `max_concurrency` holds as well, also for async calls.
-        on_fork: What to do with an earlier batch of the same model response under another checkpoint, as a resume that names a checkpoint
-            and time travel make it: take it over if it is unfinished ("adopt_unfinished"), run everything again ("rerun"), or never
-            repeat an effect ("replay").
-        hooks: Called with every event. Default: one `LoggingHook`.
-        codec: How results are stored. Default: `LangGraphCodec(allowed_types)`.
-        allowed_types: Classes of artifacts and state that may be made again from stored data.
+        **options: See `DurableOptions`: `journal`, `policies`, `default_policy`, `limits`, `on_fork`, `hooks`, `codec`, `allowed_types`,
+            `replay_callbacks`, `stream_events`.
 
     Raises:
         InvalidSetting: an argument that means nothing.
     """
 
-    def __init__(  # noqa: PLR0913 - ToolNode's own arguments, and one keyword per question about durability
+    def __init__(
         self,
         tools: Sequence[BaseTool | Callable[..., Any]],
         *,
@@ -81,14 +63,7 @@ class DurableParallelToolNode(ToolNode):
         messages_key: str = "messages",
         wrap_tool_call: Any = None,
         awrap_tool_call: Any = None,
-        journal: str | os.PathLike[str] | Journal | None = None,
-        policies: Mapping[str, ToolPolicy] | None = None,
-        default_policy: ToolPolicy | None = None,
-        limits: Limits | None = None,
-        on_fork: OnFork = "adopt_unfinished",
-        hooks: Sequence[Hook] | None = None,
-        codec: Codec | None = None,
-        allowed_types: Iterable[AllowedType] = (),
+        **options: Unpack[DurableOptions],
     ) -> None:
         base: Any = super()
         base.__init__(
@@ -100,32 +75,23 @@ class DurableParallelToolNode(ToolNode):
             wrap_tool_call=wrap_tool_call,
             awrap_tool_call=awrap_tool_call,
         )
-        if on_fork not in [choice.value for choice in Adopt]:
-            raise InvalidSetting(
-                f"on_fork={on_fork!r} is not known: choose 'adopt_unfinished', 'rerun' or 'replay'."
-            )
-        self._on_fork = Adopt(on_fork)
+        self._protect(Settings(**options))
+
+    def _protect(self, settings: Settings) -> None:
+        """What a node has beyond a `ToolNode`; for one that was made as such, too."""
+        self._settings = settings
         self._warned: set[str] = set()
         self._opened = False
-        given = dict(policies or {})
         # A wrapper may serve tools of its own.
-        wrapped = wrap_tool_call is not None or awrap_tool_call is not None
-        if not wrapped and (unknown := sorted(given.keys() - self.tools_by_name.keys())):
+        wrapped = self._wrap_tool_call is not None or self._awrap_tool_call is not None
+        self._serves = None if wrapped else frozenset(self.tools_by_name)
+        if self._serves is not None and (unknown := sorted({*(settings.policies or ())} - self._serves)):
             log.warning(
-                "toolslot.policy_without_tool node=%r tools=%r: the node has no such tools", name, unknown
+                "toolslot.policy_without_tool node=%r tools=%r: the node has no such tools",
+                self.name,
+                unknown,
             )
-
-        self._executor = DurableExecutor(
-            journal,
-            policies={**hinted_policies(self.tools_by_name.values()), **given},
-            default_policy=default_policy,
-            limits=limits,
-            hooks=hooks,
-            codec=codec if codec is not None else LangGraphCodec(allowed_types),
-            pauses=(GraphBubbleUp,),
-            cancels=CANCELS,
-            lossy_replay=True,
-        )
+        self._executor = settings.executor(self.tools_by_name.values())
 
     @property
     def executor(self) -> DurableExecutor:
@@ -153,9 +119,9 @@ class DurableParallelToolNode(ToolNode):
                     questions = execution.questions()
                     if not questions:
                         return output
-                    for asked, decision in self._decisions(execution, questions):
-                        with self._refusable():
-                            run.decide(asked.index, decision, by="interrupt", why=_WHY, version=asked.version)
+                    for asked, decision in decisions(execution.ask, questions, self.name):
+                        with refusable(self.name):
+                            run.decide(asked.index, decision, by="interrupt", why=WHY, version=asked.version)
             finally:
                 entered.reset(token)
 
@@ -177,41 +143,32 @@ class DurableParallelToolNode(ToolNode):
                 while True:
                     execution.begin()
                     output = await super()._afunc(input, config, runtime)
+                    await execution.siblings_settled()
                     execution.raise_first()
                     questions = execution.questions()
                     if not questions:
                         return output
-                    for asked, decision in self._decisions(execution, questions):
-                        with self._refusable():
+                    for asked, decision in decisions(execution.ask, questions, self.name):
+                        with refusable(self.name):
                             await run.adecide(
-                                asked.index, decision, by="interrupt", why=_WHY, version=asked.version
+                                asked.index, decision, by="interrupt", why=WHY, version=asked.version
                             )
             finally:
                 entered.reset(token)
                 await execution.settled()
 
     def _located(self, input: Any, calls: Sequence[ToolCall], config: RunnableConfig, runtime: Any) -> Place:
-        place = locate(read_response(input, self._messages_key, calls, config), config, runtime)
+        response = read_response(input, self._messages_key, calls, config, self._serves)
+        place = locate(response, config, runtime)
         self._warn(place, config)
         return place
 
     def _execution(self, place: Place, calls: Sequence[ToolCall], config: RunnableConfig) -> Execution:
-        batch = Batch(
-            run_id=place.run_id,
-            batch_id=place.batch_id,
-            calls=tuple(
-                Call(tool=call["name"], args=call["args"], call_id=call["id"] or "") for call in calls
-            ),
-            lineage=place.lineage,
-            adapter="langgraph",
-        )
-        run = self._executor.open(
-            batch, max_parallel=config.get("max_concurrency"), durable=place.durable, adopt=self._on_fork
-        )
         return Execution(
             node=self,
-            run=run,
+            run=opened(self._executor, place, config, self._settings.adopt),
             calls=calls,
+            places=place.indices,
             config=config,
             askable=place.askable,
             messages_key=self._messages_key,
@@ -242,32 +199,6 @@ class DurableParallelToolNode(ToolNode):
             self._warned.add(text)
             log.warning(text, self.name)
 
-    # --- questions to a person ------------------------------------------------------------------------------------------
-
-    def _decisions(
-        self, execution: Execution, questions: list[Question]
-    ) -> Iterable[tuple[Question, Decision]]:
-        """What a person decides; raises `GraphInterrupt` until there is an answer that settles something."""
-        problem = ""
-        while True:
-            reading = read(execution.ask(payload(questions, problem)), questions)
-            for stale in reading.stale:
-                log.warning(
-                    "toolslot.answer_refused node=%r: question %s is not open (any more)", self.name, stale
-                )
-            if reading.decisions:
-                return reading.decisions
-            problem = reading.problem or "every question in the answer is settled already"
-            log.warning("toolslot.answer_refused node=%r: %s", self.name, problem)
-
-    @contextmanager
-    def _refusable(self) -> Generator[None]:
-        try:
-            yield
-        except DecisionRefused as refused:
-            # Somebody else was quicker. Whatever it is now, the next round looks at it.
-            log.warning("toolslot.answer_refused node=%r: %s", self.name, refused)
-
     # --- one call -------------------------------------------------------------------------------------------------------
 
     @override
@@ -295,10 +226,10 @@ class DurableParallelToolNode(ToolNode):
         execution.lend(index, tool_runtime)
         try:
             try:
-                value = execution.run.call(index, code, is_error=is_error)
+                value = execution.run.call(execution.places[index], code, is_error=is_error)
             except (CallTimedOut, ToolFailed, UnknownOutcome) as error:
                 value, live = self._told(execution, index, error), True
-                execution.run.deliver(index, value)
+                execution.run.deliver(execution.places[index], value)
             return execution.answered(index, value, live=live)
         except BaseException as error:
             return execution.failed(index, error)
@@ -331,10 +262,10 @@ class DurableParallelToolNode(ToolNode):
         execution.watch()
         try:
             try:
-                value = await execution.run.acall(index, code, is_error=is_error)
+                value = await execution.run.acall(execution.places[index], code, is_error=is_error)
             except (CallTimedOut, ToolFailed, UnknownOutcome) as error:
                 value, live = self._told(execution, index, error), True
-                await execution.run.adeliver(index, value)
+                await execution.run.adeliver(execution.places[index], value)
             return execution.answered(index, value, live=live)
         except Exception as error:
             return execution.failed(index, error)
@@ -355,7 +286,7 @@ class DurableParallelToolNode(ToolNode):
         if isinstance(error, UnknownOutcome) and error.ask:
             raise error
         # That a call has failed for good somebody has decided, so that the agent goes on: it is an answer whatever the setting.
-        decided = isinstance(error, ToolFailed) and execution.run.slot(index).decision is not None
+        decided = isinstance(error, ToolFailed) and execution.slot(index).decision is not None
         try:
             text = handled_text(error, self._handle_tool_errors)
         except Exception:
@@ -373,4 +304,21 @@ class DurableParallelToolNode(ToolNode):
         )
 
 
-_WHY = "answered at the interrupt in LangGraph"
+def opened(executor: DurableExecutor, place: Place, config: RunnableConfig, adopt: Adopt) -> BatchRun:
+    """A run of the place's batch, not entered yet."""
+    batch = Batch(
+        run_id=place.run_id,
+        batch_id=place.batch_id,
+        calls=tuple(
+            Call(tool=call["name"], args=call["args"], call_id=call["id"] or "") for call in place.calls
+        ),
+        lineage=place.lineage,
+        adapter="langgraph",
+    )
+    return executor.open(
+        batch,
+        max_parallel=config.get("max_concurrency"),
+        durable=place.durable,
+        adopt=adopt,
+        partial=place.partial,
+    )

@@ -9,17 +9,43 @@ from concurrent.futures import Future
 class Active:
     """One entrant at work on a slot. Others wait for `done()`; its value is the error they share, or None to look at the slot again."""
 
-    __slots__ = ("_done", "_error", "_lock", "_over", "detached", "index")
+    __slots__ = ("_detached", "_done", "_error", "_lock", "_over", "_settled", "index")
 
     def __init__(self, index: int, lock: threading.Lock) -> None:
         self.index = index
-        #: the attempt's code runs on in a thread of its own after its entrant has gone
-        self.detached = False
+        self._detached = False
         self._lock = lock
         self._over = False
         self._error: BaseException | None = None
         # Made when somebody waits: hardly anybody does.
         self._done: Future[BaseException | None] | None = None
+        self._settled: Future[None] | None = None
+
+    @property
+    def detached(self) -> bool:
+        """Whether the attempt's code runs on in a thread of its own after its entrant has gone."""
+        return self._detached
+
+    def detach(self) -> None:
+        """The entrant goes, the code runs on."""
+        with self._lock:
+            settled = self._unsettled()
+            self._detached = True
+        if settled is not None:
+            settled.set_result(None)
+
+    def _unsettled(self) -> Future[None] | None:
+        """What the first of detaching and ending has to complete."""
+        return None if self._over or self._detached else self._settled
+
+    def settled(self) -> Future[None]:
+        """Completes when the attempt is over, or runs on without its entrant."""
+        with self._lock:
+            if self._settled is None:
+                self._settled = Future()
+                if self._over or self._detached:
+                    self._settled.set_result(None)
+            return self._settled
 
     def done(self) -> Future[BaseException | None]:
         """Completes when the attempt is over."""
@@ -32,7 +58,10 @@ class Active:
 
     def end(self, error: BaseException | None) -> None:
         with self._lock:
+            settled = self._unsettled()
             self._over, self._error = True, error
             done = self._done
         if done is not None:
             done.set_result(error)
+        if settled is not None:
+            settled.set_result(None)

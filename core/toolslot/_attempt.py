@@ -294,7 +294,7 @@ class Attempt:
         running = invoke.running
         if running is None or (running.done() and self._late_row(running) is None):
             return
-        self._active.detached = True
+        self._active.detach()
         running.add_done_callback(partial(self._late, permit))
 
     def _late(self, permit: Permit, running: Future[object]) -> None:

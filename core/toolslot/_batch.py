@@ -34,13 +34,21 @@ class BatchRun:
     """
 
     def __init__(
-        self, engine: Engine, registry: Registry, batch: Batch, *, max_parallel: int | None, adopt: Adopt
+        self,
+        engine: Engine,
+        registry: Registry,
+        batch: Batch,
+        *,
+        max_parallel: int | None,
+        adopt: Adopt,
+        partial: bool = False,
     ) -> None:
         self._engine = engine
         self._registry = registry
         self._batch = batch
         self._max_parallel = max_parallel
         self._adopt = adopt
+        self._partial = partial
         self._specs = tuple(engine.spec(index, call) for index, call in enumerate(batch.calls))
         self._deadline: float | None = None
         self._live: LiveBatch | None = None
@@ -99,7 +107,7 @@ class BatchRun:
         return None
 
     def _make(self) -> LiveBatch:
-        return LiveBatch(self._engine, self._batch, self._specs, self._max_parallel)
+        return LiveBatch(self._engine, self._batch, self._specs, self._max_parallel, partial=self._partial)
 
     def _first(self, live: LiveBatch) -> Steps[bool]:
         try:
@@ -187,6 +195,17 @@ class BatchRun:
             is_error=is_error,
             offload=offload,
         )
+
+    async def asettled(self) -> None:
+        """Wait until the calls of this batch that run in this process now have settled; threads that timed out are not waited for.
+
+        For hosts that would cancel the others as soon as one has failed.
+        """
+        await adrive(self._settling())
+
+    def _settling(self) -> Steps[None]:
+        for active in self._opened.running():
+            yield Await(active.settled())
 
     # --- looking and deciding -------------------------------------------------------------------------------------------
 

@@ -91,6 +91,7 @@ class DurableExecutor:
         max_parallel: int | None = None,
         durable: bool = True,
         adopt: Adopt = Adopt.UNFINISHED,
+        partial: bool = False,
     ) -> BatchRun:
         """A `BatchRun`; nothing happens until it is entered with `with` or `async with`.
 
@@ -99,12 +100,19 @@ class DurableExecutor:
             max_parallel: One more limit for this batch, from the host.
             durable: False keeps the slots in memory only, under a run id of their own: for hosts that offer no identity to resume by.
             adopt: What to do with an earlier batch of the same lineage.
+            partial: Several `BatchRun`s share the batch and each enters only some of its calls, as hosts do that run one task per call.
+                The batch is then closed when the last call has an answer on record.
         """
         check_count("max_parallel", max_parallel)
         if durable:
             engine = self._engine()
             return BatchRun(
-                engine, registry_of(engine.journal), batch, max_parallel=max_parallel, adopt=adopt
+                engine,
+                registry_of(engine.journal),
+                batch,
+                max_parallel=max_parallel,
+                adopt=adopt,
+                partial=partial,
             )
         fleeting = self._make_engine(MemoryJournal())  # the executor's own journal is not even opened
         batch = replace(batch, run_id=f"{batch.run_id}~{uuid4().hex}")

@@ -44,7 +44,13 @@ class LiveBatch:
     """Shared by all `BatchRun`s of one batch in one process."""
 
     def __init__(
-        self, engine: Engine, batch: Batch, specs: tuple[SlotSpec, ...], max_parallel: int | None
+        self,
+        engine: Engine,
+        batch: Batch,
+        specs: tuple[SlotSpec, ...],
+        max_parallel: int | None,
+        *,
+        partial: bool = False,
     ) -> None:
         self.engine = engine
         self.key: BatchKey = batch.key
@@ -68,6 +74,7 @@ class LiveBatch:
         self.on_idle: Callable[[LiveBatch], None] = lambda _: None
         self._batch = batch
         self._specs = specs
+        self._partial = partial
         self._demands: dict[str, Demand] = {}
         self._claiming: Future[None] | None = None
         self._released = False
@@ -321,7 +328,7 @@ class LiveBatch:
         A thread that runs on does not hold up the end of a batch whose answers were all handed over: what it returns changes nothing.
         """
         with self.lock:
-            answered = len(self.answered) == len(self.slots)
+            answered = self._all_answered()
             busy = bool(self.handles or self.unrecorded or (self.active and not answered))
             release = not (busy or self._released or self.fence is None)
             self._released = self._released or release
@@ -330,6 +337,17 @@ class LiveBatch:
             self.on_idle(self)
         if release:
             self._let_go(closed=self.closed or answered)
+
+    def _all_answered(self) -> bool:
+        """Whether every answer was handed over.
+
+        Where each entrant enters only some of the calls, those that others entered before, here or elsewhere, count by their record.
+        """
+        if not self._partial:
+            return len(self.answered) == len(self.slots)
+        return all(
+            slot.index in self.answered or slot.final or slot.delivered is not None for slot in self.slots
+        )
 
     def _let_go(self, *, closed: bool) -> None:
         fence = self.fence
