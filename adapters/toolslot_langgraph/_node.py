@@ -83,7 +83,8 @@ class DurableParallelToolNode(ToolNode):
         self._warned: set[str] = set()
         self._opened = False
         # A wrapper may serve tools of its own.
-        wrapped = self._wrap_tool_call is not None or self._awrap_tool_call is not None
+        node: Any = self
+        wrapped = node._wrap_tool_call is not None or node._awrap_tool_call is not None
         self._serves = None if wrapped else frozenset(self.tools_by_name)
         if self._serves is not None and (unknown := sorted({*(settings.policies or ())} - self._serves)):
             log.warning(
