@@ -4,10 +4,12 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+LOWEST := .venv-lowest
 # Stamps: each is touched when its step went through, so that an interrupted one is done again.
 MADE   := $(VENV)/.made
 DEMO   := $(VENV)/.ready-for-demo
 READY  := $(VENV)/.ready-for-work
+READY_LOWEST := $(LOWEST)/.ready-for-work
 
 # Nothing outside .venv may reach the tests: neither another environment nor the user's own journal and settings.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -17,10 +19,13 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-fast check lint format types coverage bench clean
+# The lowest releases get the LangGraph tests, and of those that kill processes the rows that show resuming at all.
+LOWEST_CRASHES := tests/crash/langgraph/test_kill_matrix.py -k by_default_only
+
+.PHONY: help setup demo test test-fast test-lowest check lint format types coverage bench clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(READY) ## Create .venv with toolslot (editable), every extra and every tool
 	@echo "$(VENV) is ready"
@@ -28,11 +33,16 @@ setup: $(READY) ## Create .venv with toolslot (editable), every extra and every 
 demo: $(DEMO) ## Kill a real agent in the middle of its tool calls and watch it resume
 	@$(BIN)/toolslot demo
 
-test: check ## Set everything up, then every check and every test
+test: check test-lowest ## Set everything up, then every check and every test
 	@$(BIN)/python -m pytest
 
 test-fast: $(READY) ## The tests without those that kill processes or take seconds
 	@$(BIN)/python -m pytest -m "not crash and not slow"
+
+test-lowest: $(READY_LOWEST) ## The LangGraph tests with the oldest releases we support (tests/lowest.txt), in .venv-lowest
+	@echo "With the lowest supported releases:"
+	@$(LOWEST)/bin/python -m pytest -q -o cache_dir=$(LOWEST)/.pytest_cache -m "not slow and not crash" tests/langgraph
+	@$(LOWEST)/bin/python -m pytest -q -o cache_dir=$(LOWEST)/.pytest_cache $(LOWEST_CRASHES)
 
 check: lint types
 
@@ -58,12 +68,13 @@ coverage: $(READY) ## Run all tests and report the branches they miss
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report
 
-bench: $(READY) ## Measure: the journal against bare SQLite, the node against ToolNode
+bench: $(READY) ## Measure: the journal against bare SQLite, the node against ToolNode, the whole agent
 	@$(BIN)/python benchmarks/bench_journal.py
 	@$(BIN)/python benchmarks/bench_toolnode.py
+	@$(BIN)/python benchmarks/bench_agent.py
 
 clean: ## Remove .venv and everything that was generated
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find core adapters tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):
@@ -82,3 +93,11 @@ $(READY): pyproject.toml | $(MADE)
 	@echo "Installing toolslot, its extras and the tools (a minute or two)"
 	@$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
 	@touch $(DEMO) $@
+
+$(READY_LOWEST): pyproject.toml tests/lowest.txt | $(MADE)
+	@echo "Installing the lowest supported releases"
+	@test -x $(LOWEST)/bin/python || $(BIN)/python -m venv $(LOWEST) || { rm -rf $(LOWEST); exit 1; }
+	@$(LOWEST)/bin/python -m pip install --quiet --upgrade pip
+	@$(LOWEST)/bin/python -m pip install --quiet --constraint tests/lowest.txt --editable ".[langchain]" --group test-langgraph
+	@$(LOWEST)/bin/python -m pip check
+	@touch $@

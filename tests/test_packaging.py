@@ -19,7 +19,11 @@ import pytest
 import toolslot
 
 ROOT = Path(__file__).parents[1]
-ROOTS = {"toolslot": ROOT / "core", "toolslot_langgraph": ROOT / "adapters"}
+ROOTS = {
+    "toolslot": ROOT / "core",
+    "toolslot_langgraph": ROOT / "adapters",
+    "toolslot_llamaindex": ROOT / "adapters",
+}
 
 CONSUMER = """\
 from typing_extensions import assert_type

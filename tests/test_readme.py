@@ -45,6 +45,10 @@ def test_every_python_block_of_the_readme_runs(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     langgraph = pytest.importorskip("langgraph.types")
+    agents = pytest.importorskip("langchain.agents")
+    from langchain_core.language_models.fake_chat_models import FakeListChatModel
+    from langgraph.checkpoint.memory import InMemorySaver
+
     from toolslot_langgraph import DurableParallelToolNode
 
     def search(query: str) -> str:
@@ -63,6 +67,9 @@ def test_every_python_block_of_the_readme_runs(
         "graph": interrupted_graph(),
         "config": {},
         "Command": langgraph.Command,
+        "create_agent": agents.create_agent,
+        "model": FakeListChatModel(responses=[]),
+        "checkpointer": InMemorySaver(),
         "DurableParallelToolNode": DurableParallelToolNode,
     }
     exec(compile(BLOCKS[number], f"README.md block {number}", "exec"), names)

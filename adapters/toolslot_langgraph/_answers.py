@@ -28,17 +28,21 @@ class Answers:
     """The task's answers by asker, for one execution of a node.
 
     What is saved is a list whose first item tells it all; the others only keep its length, from which LangGraph makes the ids of
-    interrupts. A new answer goes to the asker whose question was shown last, and to nobody else.
+    interrupts. A new answer goes to the asker whose question was shown last, and to nobody else. The first `skip` answers belong to
+    others in the same task, who read them as LangGraph saved them; the rest, until it is kept by asker, to `first`, if that is known.
     """
 
-    def __init__(self, config: RunnableConfig, size: int) -> None:
+    def __init__(self, config: RunnableConfig, size: int, *, skip: int = 0, first: int | None = None) -> None:
         self._scratchpad = scratchpad_of(config)
         self._send = sender_of(config)
         self._size = size
         self._lock = threading.Lock()
-        saved: list[Any] = self._scratchpad.resume if self._scratchpad is not None else []
+        everything: list[Any] = self._scratchpad.resume if self._scratchpad is not None else []
+        self._skipped, saved = everything[:skip], everything[skip:]
         self._length = len(saved)
         self._asked, self._given, self._newest = _read(saved)
+        if first is not None and saved and not _marked(saved):
+            self._given[first] = list(saved)
         self._views: dict[Asker, tuple[list[Any], int]] = {}
 
     @property
@@ -51,7 +55,7 @@ class Answers:
         if self._scratchpad is None:
             return
         own = list(self._newest if asker == NODE == self._asked else self._given.get(asker, ()))
-        before = max(self._length + 1 - len(own), 0)
+        before = len(self._skipped) + max(self._length + 1 - len(own), 0)
         view = [None] * before + own
         self._views[asker] = (view, before)
         counters: dict[str, Any] = {}
@@ -71,7 +75,7 @@ class Answers:
     def surface(self, asker: Asker) -> None:
         """Save, together with the interrupt that is raised next, whose question it is."""
         if asker in self._views:
-            self._save(len(self._views[asker][0]), asker)
+            self._save(len(self._views[asker][0]) - len(self._skipped), asker)
 
     def _sender(self, asker: Asker) -> Callable[[Any], None]:
         send = self._send
@@ -103,16 +107,29 @@ class Answers:
         with self._lock:
             given = [[asker, value] for asker, values in self._given.items() for value in values]
         state = {_MARK: 1, "asked": asked, "given": given, "length": length}
-        saved = [state, *[None] * (length - 1)]
+        saved = [*self._skipped, state, *[None] * (length - 1)]
         if self._scratchpad is not None:
             self._scratchpad.resume[:] = saved  # a retry of the node sees this list, and not what was sent
         self._send([(RESUME, saved)])
 
 
+def begun_at(config: RunnableConfig) -> int | None:
+    """Where the answers begin that are kept by asker, among all of the task; None when none are."""
+    scratchpad = scratchpad_of(config)
+    saved: list[Any] = scratchpad.resume if scratchpad is not None else []
+    return next((at for at in range(len(saved)) if _marked(saved[at:])), None)
+
+
+def read_by_others(config: RunnableConfig) -> int:
+    """How many answers were read in this task so far, by whoever ran in it before; counts as one more, so for one use only."""
+    scratchpad = scratchpad_of(config)
+    return scratchpad.interrupt_counter() if scratchpad is not None else 0
+
+
 def _read(saved: list[Any]) -> tuple[Asker | None, dict[Asker, list[Any]], list[Any]]:
     """Whose question was shown last, the answers by asker, and what LangGraph appended since: the answer to that question."""
     given: dict[Asker, list[Any]] = {}
-    if not saved or not isinstance(saved[0], dict) or saved[0].get(_MARK) != 1:  # pyright: ignore[reportUnknownMemberType]
+    if not _marked(saved):
         # Nothing was asked yet, or by a plain ToolNode: nobody knows whose answers these are.
         return None, given, []
     state = cast("dict[str, Any]", saved[0])
@@ -123,6 +140,11 @@ def _read(saved: list[Any]) -> tuple[Asker | None, dict[Asker, list[Any]], list[
     if isinstance(asked, int):
         given.setdefault(asked, []).extend(newest)
     return asked, given, newest
+
+
+def _marked(saved: list[Any]) -> bool:
+    first: object = saved[0] if saved else None
+    return isinstance(first, dict) and cast("dict[str, object]", first).get(_MARK) == 1
 
 
 def _nothing(*_: object) -> None:

@@ -5,8 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from contextvars import Context, copy_context
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphInterrupt
+from langgraph.types import interrupt
 
 from toolslot import DecisionRefused
+from toolslot_langgraph._answers import NODE, Answers
+from toolslot_langgraph._compat import enter_config
 from toolslot_langgraph._questions import Decision, Question, payload, read
 
 log = logging.getLogger("toolslot")
@@ -27,6 +34,31 @@ def decisions(
             return reading.decisions
         problem = reading.problem or "every question in the answer is settled already"
         log.warning("toolslot.answer_refused node=%r: %s", node, problem)
+
+
+class Asking:
+    """Shows questions about calls of unknown outcome, apart from what the tools themselves ask; made for one execution."""
+
+    def __init__(self, answers: Answers | None, config: RunnableConfig) -> None:
+        self._answers = answers
+        self._config = config
+        self._context: Context | None = None
+
+    def __call__(self, value: object) -> object:
+        """The answer of a person; raises `GraphInterrupt` when there is none yet."""
+        answers = self._answers
+        if answers is None or not answers.usable:
+            return interrupt(value)
+        if self._context is None:
+            config: RunnableConfig = {**self._config}
+            answers.adopt(NODE, config)
+            self._context = copy_context()
+            self._context.run(enter_config, config)
+        try:
+            return self._context.run(interrupt, value)
+        except GraphInterrupt:
+            answers.surface(NODE)
+            raise
 
 
 @contextmanager

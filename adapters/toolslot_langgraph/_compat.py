@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
+from langchain_core.tools import BaseTool, StructuredTool, Tool
 from langgraph.prebuilt import ToolNode, tool_node
 from langgraph.prebuilt.tool_node import ToolRuntime
 
@@ -46,7 +48,7 @@ def check_tool_node() -> None:
         if found != parameters:
             raise ImportError(
                 f"toolslot_langgraph does not know this version of langgraph-prebuilt: ToolNode.{name} takes {found}, expected"
-                f" {parameters}. Install langgraph>=1.1.7,<2 with langgraph-prebuilt>=1.1,<2, or a newer toolslot."
+                f" {parameters}. Install langgraph>=1.2,<2 with langgraph-prebuilt>=1.1,<2, or a newer toolslot."
             )
     for name in ("_handle_tool_error", "_infer_handled_types", "msg_content_output"):
         if not hasattr(tool_node, name):
@@ -142,10 +144,62 @@ def enter_config(config: RunnableConfig) -> None:
     var_child_runnable_config.set(config)
 
 
+@contextmanager
+def config_entered(config: RunnableConfig) -> Generator[None]:
+    """As `enter_config`, for a while only."""
+    token = var_child_runnable_config.set(config)
+    try:
+        yield
+    finally:
+        var_child_runnable_config.reset(token)
+
+
 def metadata_of(tool: object) -> Mapping[str, Any]:
     """A tool's metadata; empty when it has none."""
     found: object = getattr(tool, "metadata", None)
     return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
+
+
+def inputs_of(tool: BaseTool, args: dict[str, Any]) -> dict[str, Any]:
+    """What a tool's callbacks see of a call's arguments: not those that are injected."""
+    without_injected: object = getattr(tool, "_filter_injected_args", None)
+    return cast("dict[str, Any]", without_injected(args)) if callable(without_injected) else dict(args)
+
+
+def saves_checkpoints(graph: object) -> bool:
+    """Whether a graph saves checkpoints when it runs inside another that does."""
+    return getattr(graph, "checkpointer", None) is not False
+
+
+def functions_of(tool: BaseTool) -> tuple[object, ...]:
+    """The code a tool runs: its function if it has one, and its methods, which may be those of a user's class; sync and async."""
+    own: Any = tool
+    given = (own.func, own.coroutine) if isinstance(tool, (Tool, StructuredTool)) else ()
+    return *(function for function in given if function is not None), own._run, own._arun
+
+
+def wrappers_of(node: ToolNode) -> tuple[object, ...]:
+    """What is put around a node's tool calls, sync and async: by `create_agent`, the middleware."""
+    own: Any = node
+    return own._wrap_tool_call, own._awrap_tool_call
+
+
+def rebind(node: ToolNode) -> None:
+    """Have the node run the methods of the class it is of now. It keeps those of the class it was made as, bound, and runs these."""
+    own: Any = node
+    own.func, own.afunc = own._func, own._afunc
+
+
+def runs_its_own_methods(node: ToolNode) -> bool:
+    """Whether the node runs the methods of its class, called as a `ToolNode`'s are, and nothing else put in their place."""
+    own: Any = node
+    return (
+        all(
+            getattr(held, "__func__", None) is getattr(type(node), name, None)
+            for held, name in ((own.func, "_func"), (own.afunc, "_afunc"))
+        )
+        and {"config", "runtime"} <= own.func_accepts.keys()
+    )
 
 
 __all__ = [
@@ -155,17 +209,24 @@ __all__ = [
     "ToolRuntime",
     "as_content",
     "check_tool_node",
+    "config_entered",
     "configurable",
     "durability",
     "enter_config",
+    "functions_of",
     "handled_text",
     "has_checkpointer",
+    "inputs_of",
     "is_invalid_resume",
     "lend",
     "metadata_of",
     "read_channel",
+    "rebind",
+    "runs_its_own_methods",
+    "saves_checkpoints",
     "scratchpad_of",
     "sender_of",
+    "wrappers_of",
 ]
 
 check_tool_node()

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Sequence
-from contextvars import Context, ContextVar, copy_context
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
 from langchain_core.messages import ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphBubbleUp, GraphInterrupt, ParentCommand
 from langgraph.prebuilt import ToolNode
-from langgraph.types import interrupt
 
-from toolslot import BatchRun, Draining, SlotRecord, UnknownOutcome
-from toolslot_langgraph._answers import NODE, Answers
+from toolslot import BatchRun, Draining, SlotRecord, SlotState, ToolslotError, UnknownOutcome
+from toolslot_langgraph._answers import Answers
+from toolslot_langgraph._asking import Asking
 from toolslot_langgraph._codec import ToParent
 from toolslot_langgraph._compat import ToolRuntime, enter_config
 from toolslot_langgraph._outputs import Reopened, replayed
@@ -47,15 +48,15 @@ class Execution:
         #: the calls that are entered here, and where each stands in the batch
         self.calls = calls
         self.places = places
-        self.askable = askable
         #: answers by index; a call that has one is not entered again in this execution
         self.outputs: dict[int, Any] = {}
         self.failures: dict[int, BaseException] = {}
         self.tasks: set[asyncio.Task[Any]] = set()
         self.answers = Answers(config, len(calls)) if askable else None
+        #: False too where an answer to our question could be read by a tool as the answer to its own
+        self.askable = self.answers is not None and self.answers.usable
         self._node = node
-        self._config = config
-        self._asking: Context | None = None
+        self.ask = Asking(self.answers, config)
         self._host_limit = config.get("max_concurrency")
         self._messages_key = messages_key
         self._waiting: dict[int, deque[int]] = {}
@@ -76,6 +77,29 @@ class Execution:
     def pending(self) -> list[str]:
         """The tools of the calls that may have to run: those that are not recorded."""
         return [call["name"] for index, call in enumerate(self.calls) if not self.slot(index).final]
+
+    def shared(self) -> bool:
+        """Whether the calls share LangGraph's counters of questions and sub-graphs, because these have no shape that is known here."""
+        return self.answers is not None and not self.answers.usable and len(self.calls) > 1
+
+    def unanswerable(self) -> bool:
+        """Whether a person's answer would reach the wrong call if those that are recorded were not run again.
+
+        Raises:
+            ToolslotError: the policy of one of them says that it must not run again.
+        """
+        indices = range(len(self.calls))
+        if not self.shared() or all(self.slot(i).state is not SlotState.WAITING for i in indices):
+            return False
+        for index in indices:
+            if not self.run.repeatable(self.places[index]):
+                raise ToolslotError(
+                    f"call {index} ({self.calls[index]['name']}) must not run again, and another call of the same task waits for a person."
+                    " In this version of LangGraph, which this toolslot does not know, its answer cannot be kept for it unless all calls"
+                    " run again. Nothing was run. Use a version of LangGraph that this toolslot supports, or a newer toolslot; or send"
+                    " each call to a task of its own."
+                )
+        return True
 
     def slot(self, index: int) -> SlotRecord:
         """The slot of one of the calls entered here."""
@@ -115,6 +139,10 @@ class Execution:
         self.outputs[index] = output
         return output
 
+    def outcome(self, index: int) -> object:
+        """What became of an answered call: its output, or the exception that stands for it."""
+        return self.failures.get(index, self.outputs.get(index))
+
     def failed(self, index: int, error: BaseException) -> ToolMessage:
         """Keep the error for later, so that no sibling is cancelled or left alone because of it."""
         if isinstance(error, Reopened) and error.__cause__ is not None:
@@ -133,22 +161,6 @@ class Execution:
             Question.about(cast("UnknownOutcome", asked[i]), self.run.view(self.places[i]))
             for i in sorted(asked)
         ]
-
-    def ask(self, value: object) -> object:
-        """Show a question to a person and return the answer; raises `GraphInterrupt` when there is none yet."""
-        answers = self.answers
-        if answers is None or not answers.usable:
-            return interrupt(value)
-        if self._asking is None:
-            config: RunnableConfig = {**self._config}
-            answers.adopt(NODE, config)
-            self._asking = copy_context()
-            self._asking.run(enter_config, config)
-        try:
-            return self._asking.run(interrupt, value)
-        except GraphInterrupt:
-            answers.surface(NODE)
-            raise
 
     def watch(self) -> None:
         """Remember the current task as one that runs a call."""
@@ -191,3 +203,13 @@ drained: ContextVar[list[Draining] | None] = ContextVar("toolslot_langgraph_drai
 
 #: the execution that the current code belongs to
 entered: ContextVar[Execution | None] = ContextVar("toolslot_langgraph_execution", default=None)
+
+
+@contextmanager
+def apart() -> Generator[None]:
+    """A node inside runs its calls itself: they belong to no execution."""
+    token = entered.set(None)
+    try:
+        yield
+    finally:
+        entered.reset(token)

@@ -76,7 +76,7 @@ def read_response(
         sent, state = True, cast("dict[str, object]", input).get("state")
     elif isinstance(input, list) and any(item is calls[0] for item in cast("list[object]", input)):
         sent, state = True, [*cast("Sequence[Any]", read_channel(config, messages_key) or ())]
-    return respond(_messages(state, messages_key), calls, config, sent=sent, serves=serves)
+    return respond(messages_in(state, messages_key), calls, config, sent=sent, serves=serves)
 
 
 def respond(
@@ -120,19 +120,30 @@ def _pending(message: AIMessage, later: Sequence[Any], serves: Collection[str] |
 def _indices(
     calls: Sequence[ToolCall], pending: Sequence[ToolCall], push_index: int | None
 ) -> tuple[int, ...]:
-    """Where the calls stand among the pending ones; empty when one of them cannot be told from an equal one, or is not there."""
+    """Where the calls stand among the pending ones; empty when one of them cannot be told from an equal one, or is not there.
+
+    By content and never by object: after a crash the calls and the response come from the checkpoint as objects of their own.
+    """
+    here = [_digest(_content([call])) for call in calls]
+    # A digest of each pending call, at the entrance of each call, would be N times N of them.
+    looked_for = {(call["name"], call["id"]) for call in calls}
+    names = [
+        _digest(_content([call])) if (call["name"], call["id"]) in looked_for else None for call in pending
+    ]
+    if push_index is not None and len(here) == 1 and names.count(here[0]) > 1:
+        # The host numbers the tasks of a step in the order of their calls.
+        return (push_index,) if push_index < len(names) and names[push_index] == here[0] else ()
     found: list[int] = []
-    for call in calls:
-        equal = [i for i, other in enumerate(pending) if _content([other]) == _content([call])]
-        same = [i for i in equal if pending[i] is call]
-        if len(same) == 1:
-            found.append(same[0])
-        elif len(equal) == 1:
-            found.append(equal[0])
-        elif len(calls) == 1 and push_index in equal:
-            # The host numbers the tasks of a step in the order of their calls.
-            found.append(push_index)
-    return tuple(found) if len(set(found)) == len(calls) else ()
+    for name in here:
+        if here.count(name) != names.count(name):
+            return ()
+        found.append(next(i for i, other in enumerate(names) if other == name and i not in found))
+    return tuple(found)
+
+
+def own_task(config: RunnableConfig) -> bool:
+    """Whether the task that runs here was sent for one call, and so shares its counters and answers with no other call."""
+    return _push_index(config) is not None
 
 
 def _push_index(config: RunnableConfig) -> int | None:
@@ -144,7 +155,8 @@ def _push_index(config: RunnableConfig) -> int | None:
     return rest[0] if kind == "__pregel_push" and rest and isinstance(rest[0], int) else None
 
 
-def _messages(input: Any, messages_key: str) -> Sequence[Any]:
+def messages_in(input: Any, messages_key: str) -> Sequence[Any]:
+    """The conversation in a state of any form; empty when it has none."""
     if isinstance(input, list):
         return input  # pyright: ignore[reportUnknownVariableType]
     if isinstance(input, dict):

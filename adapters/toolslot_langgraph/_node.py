@@ -26,11 +26,14 @@ from toolslot import (
     UnknownOutcome,
 )
 from toolslot_langgraph._asking import WHY, decisions, refusable
-from toolslot_langgraph._compat import DEFAULT_HANDLER, ToolRuntime, durability, handled_text
-from toolslot_langgraph._execution import Execution, drained, entered
+from toolslot_langgraph._callbacks import Replay, atell_replayed, facts_of, tell_replayed
+from toolslot_langgraph._compat import DEFAULT_HANDLER, ToolRuntime, handled_text
+from toolslot_langgraph._execution import Execution, apart, drained, entered
 from toolslot_langgraph._identity import Place, locate, read_response
+from toolslot_langgraph._notices import Notices
 from toolslot_langgraph._outputs import guarded, is_error, undrained
 from toolslot_langgraph._settings import DurableOptions, Settings
+from toolslot_langgraph._streaming import streaming
 
 InputType: TypeAlias = Literal["list", "dict", "tool_calls"]
 
@@ -80,7 +83,7 @@ class DurableParallelToolNode(ToolNode):
     def _protect(self, settings: Settings) -> None:
         """What a node has beyond a `ToolNode`; for one that was made as such, too."""
         self._settings = settings
-        self._warned: set[str] = set()
+        self._notices = Notices()
         self._opened = False
         # A wrapper may serve tools of its own.
         node: Any = self
@@ -109,7 +112,10 @@ class DurableParallelToolNode(ToolNode):
         place = self._located(input, calls, config, runtime)
         execution = self._execution(place, calls, config)
         run = execution.run
-        with run:
+        with streaming(runtime, config), run:
+            if self._as_upstream(execution):
+                with apart():
+                    return super()._func(input, config, runtime)
             widened = self._widened(config, execution.pending())
             token = entered.set(execution)
             try:
@@ -138,31 +144,47 @@ class DurableParallelToolNode(ToolNode):
             self._opened = True
         execution = self._execution(place, calls, config)
         run = execution.run
-        async with run:
-            token = entered.set(execution)
-            try:
-                while True:
-                    execution.begin()
-                    output = await super()._afunc(input, config, runtime)
-                    await execution.siblings_settled()
-                    execution.raise_first()
-                    questions = execution.questions()
-                    if not questions:
-                        return output
-                    for asked, decision in decisions(execution.ask, questions, self.name):
-                        with refusable(self.name):
-                            await run.adecide(
-                                asked.index, decision, by="interrupt", why=WHY, version=asked.version
-                            )
-            finally:
-                entered.reset(token)
-                await execution.settled()
+        with streaming(runtime, config):
+            async with run:
+                if self._as_upstream(execution):
+                    with apart():
+                        return await super()._afunc(input, config, runtime)
+                token = entered.set(execution)
+                try:
+                    while True:
+                        execution.begin()
+                        output = await super()._afunc(input, config, runtime)
+                        await execution.siblings_settled()
+                        execution.raise_first()
+                        questions = execution.questions()
+                        if not questions:
+                            return output
+                        for asked, decision in decisions(execution.ask, questions, self.name):
+                            with refusable(self.name):
+                                await run.adecide(
+                                    asked.index, decision, by="interrupt", why=WHY, version=asked.version
+                                )
+                finally:
+                    entered.reset(token)
+                    await execution.settled()
 
     def _located(self, input: Any, calls: Sequence[ToolCall], config: RunnableConfig, runtime: Any) -> Place:
         response = read_response(input, self._messages_key, calls, config, self._serves)
         place = locate(response, config, runtime)
-        self._warn(place, config)
+        self._notices.about(place, config, self.name)
         return place
+
+    def _as_upstream(self, execution: Execution) -> bool:
+        """Whether all calls must run as a plain `ToolNode` runs them, again after each answer, for the answers to reach their calls."""
+        if execution.shared():
+            self._notices.once(
+                "toolslot.unknown_langgraph node=%r: this version of LangGraph counts the questions and sub-graphs of a task in a way that"
+                " this toolslot does not know. After a tool has asked a person, all calls of its response run again, as they do without"
+                " toolslot, and two sub-agents in one node may be mixed up on resume. Use a supported version of LangGraph, or a newer"
+                " toolslot.",
+                self.name,
+            )
+        return execution.unanswerable()
 
     def _execution(self, place: Place, calls: Sequence[ToolCall], config: RunnableConfig) -> Execution:
         return Execution(
@@ -182,24 +204,6 @@ class DurableParallelToolNode(ToolNode):
         """
         return patch_config(config, max_concurrency=self._executor.workers(tools))
 
-    def _warn(self, place: Place, config: RunnableConfig) -> None:
-        if not place.durable:
-            self._warn_once(
-                "toolslot.not_durable node=%r: it runs without a checkpointer, or outside a graph, so nothing says which run its calls"
-                " belong to: nothing is recorded and nothing can be replayed. Compile the graph with a checkpointer and give a thread_id,"
-                " or set config['configurable']['durable_run_key']."
-            )
-        elif durability(config) == "exit":
-            self._warn_once(
-                "toolslot.durability_exit node=%r: with durability='exit' LangGraph saves nothing before the end, so after a crash the"
-                " model is asked again and no call is recognised. Use durability='sync' or 'async'."
-            )
-
-    def _warn_once(self, text: str) -> None:
-        if text not in self._warned:
-            self._warned.add(text)
-            log.warning(text, self.name)
-
     # --- one call -------------------------------------------------------------------------------------------------------
 
     @override
@@ -210,28 +214,34 @@ class DurableParallelToolNode(ToolNode):
             return base._run_one(call, input_type, tool_runtime)
         if index in execution.outputs:
             return execution.outputs[index]
-        live = False
+        ran = False
+        made: object = None
 
         def code() -> object:
-            nonlocal live
-            live = True
+            nonlocal ran, made
+            ran = True
             inside: list[Draining] = []
             token = drained.set(inside)
             try:
-                return undrained(base._run_one(call, input_type, tool_runtime), inside)
+                made = undrained(base._run_one(call, input_type, tool_runtime), inside)
             except Exception as error:
-                return guarded(error)
+                made = guarded(error)
             finally:
                 drained.reset(token)
+            return made
 
         execution.lend(index, tool_runtime)
         try:
             try:
                 value = execution.run.call(execution.places[index], code, is_error=is_error)
+                live = ran and value is made  # what was recorded of a failed attempt is not
             except (CallTimedOut, ToolFailed, UnknownOutcome) as error:
                 value, live = self._told(execution, index, error), True
                 execution.run.deliver(execution.places[index], value)
-            return execution.answered(index, value, live=live)
+            output = execution.answered(index, value, live=live)
+            if not ran and self._settings.replay_callbacks:
+                tell_replayed(self._replay(execution, index, tool_runtime), execution.outcome(index))
+            return output
         except BaseException as error:
             return execution.failed(index, error)
 
@@ -245,29 +255,35 @@ class DurableParallelToolNode(ToolNode):
             return await base._arun_one(call, input_type, tool_runtime)
         if index in execution.outputs:
             return execution.outputs[index]
-        live = False
+        ran = False
+        made: object = None
 
         async def code() -> object:
-            nonlocal live
-            live = True
+            nonlocal ran, made
+            ran = True
             inside: list[Draining] = []
             token = drained.set(inside)
             try:
-                return undrained(await base._arun_one(call, input_type, tool_runtime), inside)
+                made = undrained(await base._arun_one(call, input_type, tool_runtime), inside)
             except Exception as error:
-                return guarded(error)
+                made = guarded(error)
             finally:
                 drained.reset(token)
+            return made
 
         execution.lend(index, tool_runtime)
         execution.watch()
         try:
             try:
                 value = await execution.run.acall(execution.places[index], code, is_error=is_error)
+                live = ran and value is made  # what was recorded of a failed attempt is not
             except (CallTimedOut, ToolFailed, UnknownOutcome) as error:
                 value, live = self._told(execution, index, error), True
                 await execution.run.adeliver(execution.places[index], value)
-            return execution.answered(index, value, live=live)
+            output = execution.answered(index, value, live=live)
+            if not ran and self._settings.replay_callbacks:
+                await atell_replayed(self._replay(execution, index, tool_runtime), execution.outcome(index))
+            return output
         except Exception as error:
             return execution.failed(index, error)
 
@@ -275,6 +291,15 @@ class DurableParallelToolNode(ToolNode):
         execution = entered.get()
         index = execution.index_of(self, call) if execution is not None else None
         return (None, 0) if execution is None or index is None else (execution, index)
+
+    def _replay(self, execution: Execution, index: int, runtime: ToolRuntime[Any, Any]) -> Replay:
+        call = execution.calls[index]
+        return Replay(
+            tool=self.tools_by_name.get(call["name"]),
+            call=call,
+            config=runtime.config,
+            facts=facts_of(execution.run, execution.places[index]),
+        )
 
     def _told(
         self, execution: Execution, index: int, error: CallTimedOut | ToolFailed | UnknownOutcome

@@ -15,7 +15,7 @@ from toolslot_langgraph._compat import as_content, is_invalid_resume
 
 T = TypeVar("T")
 
-#: how the text of an output begins that says where the graph goes next, and so cannot be replaced by a message
+#: how the repr of an output begins that says where the graph goes next, and so cannot be replaced by a message
 _NOT_A_MESSAGE = ("Command(", "ToParent(", "[Command(", "[ToolMessage(")
 
 
@@ -72,7 +72,7 @@ def replayed(value: Any, slot: Record, call: ToolCall, messages_key: str) -> Any
                 item.tool_call_id, item.name = call["id"] or "", call["name"]
             _mark(item, messages_key)
         return value
-    if slot.outcome is not None and slot.outcome.lossy and str(value).startswith(_NOT_A_MESSAGE):
+    if slot.outcome is not None and slot.outcome.described and str(value).startswith(_NOT_A_MESSAGE):
         raise ResultNotStorable(
             f"call {slot.index} ({call['name']}) is done and will not run again, but the command it returned could not be stored, so the"
             " graph cannot follow it. Name the classes in it in allowed_types=, or give the tool a codec: ToolPolicy(codec=...)."

@@ -66,7 +66,8 @@ def payload(questions: Sequence[Question], problem: str = "") -> dict[str, Any]:
         "message": (
             "These tool calls began, and left no record or failed in a way that may have come after their effect: nobody here"
             " can know whether they were done. Find out (the idempotency key is the one the tool was given), then answer"
-            " with Command(resume={id: answer, ...})."
+            " with Command(resume={id: answer, ...}), by the ids of the questions. If other interrupts are pending too, LangGraph"
+            " wants to know which one is answered: Command(resume={interrupt.id: {id: answer}, ...})."
         ),
         "questions": [question.shown() for question in questions],
         "answer_with": example,
@@ -82,9 +83,14 @@ def _examples() -> list[object]:
 
 def read(answer: object, questions: Sequence[Question]) -> Reading:
     """The decisions in an answer. A faulty answer decides nothing at all."""
-    if not isinstance(answer, dict):
-        return Reading(problem=f"expected a mapping of question ids to answers, got {type(answer).__name__}")
+    kind = type(answer).__name__
     by_id = {question.id: question for question in questions}
+    if not isinstance(answer, dict) or _decision(cast("object", answer)) is not None:
+        # Not even when only one is open: it may be an answer to an earlier question, sent again, and nobody has looked into this one.
+        return Reading(
+            problem=f"expected a mapping of question ids to answers, got a {kind} that does not say which question it"
+            f" answers: {{{', '.join(f'{key!r}: answer' for key in by_id)}}}"
+        )
     decisions: list[tuple[Question, Decision]] = []
     stale: list[str] = []
     for key, value in cast("dict[object, object]", answer).items():

@@ -15,6 +15,7 @@ from toolslot.instrumentation import LoggingHook
 from toolslot_langgraph._codec import AllowedType, LangGraphCodec
 from toolslot_langgraph._compat import CANCELS
 from toolslot_langgraph._hints import hinted_policies
+from toolslot_langgraph._streaming import StreamHook
 
 OnFork: TypeAlias = Literal["adopt_unfinished", "rerun", "replay"]
 
@@ -82,6 +83,8 @@ class Settings:
     def executor(self, tools: Iterable[BaseTool]) -> DurableExecutor:
         """An executor for these tools; what they say about themselves counts where no policy is given."""
         hooks = tuple(self.hooks) if self.hooks is not None else (LoggingHook(),)
+        if self.stream_events:
+            hooks = (*hooks, StreamHook())
         return DurableExecutor(
             self.journal,
             policies={**hinted_policies(tools), **(self.policies or {})},

@@ -10,6 +10,7 @@ from typing import TypeVar, overload
 
 from typing_extensions import Self
 
+from toolslot._context import current
 from toolslot._deciding import deciding, delivering
 from toolslot._engine import Engine
 from toolslot._entry import Entry
@@ -18,7 +19,7 @@ from toolslot._live import LiveBatch
 from toolslot._plan import Standing
 from toolslot._policy import Done, Failed, NotDone
 from toolslot._registry import Registry
-from toolslot._slot import Batch, BatchKey, BatchRecord, SlotRecord
+from toolslot._slot import Batch, BatchKey, BatchRecord, SlotRecord, SlotSpec, SlotState
 from toolslot._steps import Await, Steps, adrive, drive
 from toolslot._view import Slot
 from toolslot.journal import Adopt
@@ -49,7 +50,8 @@ class BatchRun:
         self._max_parallel = max_parallel
         self._adopt = adopt
         self._partial = partial
-        self._specs = tuple(engine.spec(index, call) for index, call in enumerate(batch.calls))
+        # With one entrance per call, specs of all calls at each would be N times N; only the first needs them all, to reserve.
+        self._specs: tuple[SlotSpec, ...] | None = None if partial else self._all_specs()
         self._deadline: float | None = None
         self._live: LiveBatch | None = None
         self._pid = 0
@@ -98,7 +100,7 @@ class BatchRun:
         try:
             opened: bool = (yield from self._first(live)) if first else (yield Await(live.ready))
             if opened:
-                live.check_size(len(self._specs))
+                live.check_size(len(self._batch.calls))
                 return live
         except BaseException:
             live.detach()
@@ -107,7 +109,14 @@ class BatchRun:
         return None
 
     def _make(self) -> LiveBatch:
-        return LiveBatch(self._engine, self._batch, self._specs, self._max_parallel, partial=self._partial)
+        specs = self._all_specs() if self._specs is None else self._specs
+        return LiveBatch(self._engine, self._batch, specs, self._max_parallel, partial=self._partial)
+
+    def _all_specs(self) -> tuple[SlotSpec, ...]:
+        return tuple(self._engine.spec(index, call) for index, call in enumerate(self._batch.calls))
+
+    def _spec(self, index: int) -> SlotSpec:
+        return self._engine.spec(index, self._batch.calls[index]) if self._specs is None else self._specs[index]
 
     def _first(self, live: LiveBatch) -> Steps[bool]:
         try:
@@ -189,7 +198,7 @@ class BatchRun:
     ) -> Entry[T]:
         return Entry(
             live=self._opened,
-            spec=self._specs[index],
+            spec=self._spec(index),
             fn=fn,
             deadline=self._deadline,
             is_error=is_error,
@@ -197,15 +206,20 @@ class BatchRun:
         )
 
     async def asettled(self) -> None:
-        """Wait until the calls of this batch that run in this process now have settled; threads that timed out are not waited for.
+        """Wait until no call of this batch runs in this process, those that begin meanwhile included.
 
-        For hosts that would cancel the others as soon as one has failed.
+        Not waited for: threads that timed out, and the call from inside which this is awaited. For hosts that would cancel the others as
+        soon as one has failed.
         """
         await adrive(self._settling())
 
     def _settling(self) -> Steps[None]:
-        for active in self._opened.running():
-            yield Await(active.settled())
+        live = self._opened
+        own = current.get()
+        inside = own.index if own is not None and BatchKey(own.run_id, own.batch_id) == live.key else None
+        while others := [a for a in live.running() if not a.detached and a.index != inside]:
+            for active in others:
+                yield Await(active.settled())
 
     # --- looking and deciding -------------------------------------------------------------------------------------------
 
@@ -232,6 +246,14 @@ class BatchRun:
         """The slot as a reconciler sees it: arguments decoded, with its idempotency key."""
         live = self._opened
         return self._engine.view(live.key, live.slots[index])
+
+    def repeatable(self, index: int) -> bool:
+        """Whether running the call once more does no harm that its policy forbids; true of one that was not entered or asks a question."""
+        slot = self.slot(index)
+        if slot.state in (SlotState.RESERVED, SlotState.WAITING):
+            return True
+        policy = self._engine.policy(slot.spec.tool)
+        return policy.idempotent or policy.unknown_rule == "rerun"
 
     def decide(self, index: int, answer: Done | Failed | NotDone, *, by: str, why: str, version: int) -> None:
         """Settle an UNKNOWN call: `Done(value)`, `Failed(error)`, or `NotDone()` to have it run.

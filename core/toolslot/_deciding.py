@@ -11,6 +11,7 @@ from toolslot._crashpoints import CrashPoint, reach
 from toolslot._errors import ToolFailed, UnknownOutcome
 from toolslot._events import EventKind
 from toolslot._live import LiveBatch
+from toolslot._plan import Standing
 from toolslot._policy import Done, Failed, NotDone
 from toolslot._slot import Delivered, SlotRecord, Verdict
 from toolslot._steps import Await, Steps
@@ -57,9 +58,13 @@ def deciding(
 
 
 def delivering(live: LiveBatch, index: int, value: object) -> Steps[None]:
-    """Record what the agent was told about an UNKNOWN call, so that a closed batch repeats it."""
-    outcome = live.engine.encode(live.slots[index].spec.tool, value)
-    yield from live.writing(live.row(Delivered, index, outcome=outcome))
+    """Record what the agent was told about a call that nobody settled, so that a closed batch repeats it."""
+    if not (live.slots[index].final or live.closed):  # then what is on record is told again
+        if live.standing() is Standing.FREE:
+            yield from live.claiming()
+        if live.standing() is Standing.MINE:  # another owner that works on the call will say more
+            outcome = live.engine.encode(live.slots[index].spec.tool, value)
+            yield from live.writing(live.row(Delivered, index, outcome=outcome))
     live.answered.add(index)
 
 

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from copy import copy
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
@@ -81,6 +82,19 @@ class DurableExecutor:
         self._draining = threading.Event()
         self._lock = threading.Lock()
         self._engine_: Engine | None = None
+        self._origin: DurableExecutor | None = None
+
+    def with_policies(self, policies: Mapping[str, ToolPolicy]) -> DurableExecutor:
+        """An executor with these policies too, where none is given here: for hosts that learn late which tools there are.
+
+        It shares all else with this one: the journal, and `drain()` of this one stops both.
+        """
+        other = copy(self)
+        other._policies = {**policies, **self._policies}
+        other._lock = threading.Lock()
+        other._engine_ = None
+        other._origin = self
+        return other
 
     # --- batches --------------------------------------------------------------------------------------------------------
 
@@ -198,6 +212,8 @@ class DurableExecutor:
             return engine
 
     def _open_journal(self) -> Journal:
+        if self._origin is not None:
+            return self._origin.journal
         like = self._journal_like
         return open_journal(like) if like is None or isinstance(like, (str, os.PathLike)) else like
 

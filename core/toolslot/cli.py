@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from toolslot._demo._facts import facts
+from toolslot._demo._frameworks import FRAMEWORKS, Framework
 from toolslot._demo._run import DemoReport, missing_packages, run_demo
 from toolslot._errors import ToolslotError
 from toolslot.journal import JournalReport, open_journal
@@ -33,6 +34,14 @@ def cli() -> None:
 
 
 @cli.command()
+@click.option(
+    "--framework",
+    "name",
+    type=click.Choice(tuple(FRAMEWORKS)),
+    default="langgraph",
+    show_default=True,
+    help="Whose agent it is.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON instead of tables.")
 @click.option(
     "--keep",
@@ -47,20 +56,25 @@ def cli() -> None:
     show_default=True,
     help="Give up after this time.",
 )
-def demo(*, as_json: bool, keep: Path | None, seconds: float) -> None:
+def demo(*, name: str, as_json: bool, keep: Path | None, seconds: float) -> None:
     """Kill an agent in the middle of eight tool calls, resume it, and count what was paid.
 
-    A real LangGraph agent and a small bank on 127.0.0.1, once with LangGraph's ToolNode and once with
-    toolslot's. It needs no API key.
+    A real agent of the framework and a small bank on 127.0.0.1, once with the framework alone and once with
+    toolslot. It needs no API key.
 
     Exit code: 0 when the bank's ledger agrees with the promise, 1 when it does not, 2 when the demo could not
     run.
     """
-    if missing := missing_packages():
-        raise _CannotRun(f'the demo also needs {", ".join(missing)}: pip install "toolslot[demo]"')
+    framework = FRAMEWORKS[name]
+    if missing := missing_packages(framework):
+        raise _CannotRun(f"the demo also needs {', '.join(missing)}: {framework.install}")
     try:
         with _folder(keep) as folder:
-            report = _run_json(folder, seconds) if as_json else _run_shown(folder, seconds, keep)
+            report = (
+                _run_json(folder, framework, seconds)
+                if as_json
+                else _run_shown(folder, framework, seconds, keep)
+            )
     except ToolslotError as error:
         raise _CannotRun(f"the demo could not run: {error}") from error
     except KeyboardInterrupt:
@@ -100,18 +114,18 @@ def _print_findings(report: JournalReport) -> None:
     click.echo("sound" if report.sound else f"{len(report.problems)} problems; nothing was changed")
 
 
-def _run_json(folder: Path, seconds: float) -> DemoReport:
-    report = run_demo(folder, seconds=seconds, on_step=lambda _side, _step: None)
+def _run_json(folder: Path, framework: Framework, seconds: float) -> DemoReport:
+    report = run_demo(folder, framework=framework, seconds=seconds, on_step=lambda _side, _step: None)
     click.echo(json.dumps(facts(report), indent=2))
     return report
 
 
-def _run_shown(folder: Path, seconds: float, keep: Path | None) -> DemoReport:
+def _run_shown(folder: Path, framework: Framework, seconds: float, keep: Path | None) -> DemoReport:
     try:
         from toolslot._demo import _view
     except ModuleNotFoundError as error:
-        raise _CannotRun('the demo also needs rich: pip install "toolslot[demo]"') from error
-    return _view.run_and_show(folder, seconds=seconds, kept=keep)
+        raise _CannotRun(f"the demo also needs rich: {framework.install}") from error
+    return _view.run_and_show(folder, framework=framework, seconds=seconds, kept=keep)
 
 
 @contextmanager

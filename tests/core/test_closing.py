@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from support.harness import World, batch
-from toolslot import CallTimedOut, NotDone, ToolPolicy, UnknownOutcome
+from toolslot import CallTimedOut, Failed, NotDone, ToolFailed, ToolPolicy, UnknownOutcome
 
 
 @pytest.fixture
@@ -56,6 +56,29 @@ def test_a_thread_that_hangs_does_not_keep_an_answered_batch_open(world: World) 
         assert closed(world)
     finally:
         release.set()
+
+
+@pytest.mark.parametrize("decided", [False, True])
+def test_what_the_agent_is_told_of_a_failure_that_another_process_recorded_answers_the_call(
+    world: World, decided: bool
+) -> None:
+    policies = {"t": ToolPolicy(on_unknown="ask", on_failed="retry" if decided else "replay")}
+    with (
+        pytest.raises(ZeroDivisionError),
+        world.executor(policies=policies).open(batch("t")) as run,
+    ):
+        run.call(0, lambda: 1 // 0)
+    if decided:
+        with world.executor(policies=policies).open(batch("t")) as run:
+            with pytest.raises(UnknownOutcome) as asked:
+                run.call(0, lambda: None)
+            run.decide(0, Failed("it broke"), by="ada", why="", version=asked.value.version)
+    world.crash()
+    with world.executor(policies=policies).open(batch("t")) as run:
+        with pytest.raises(ToolFailed):
+            run.call(0, lambda: None)
+        run.deliver(0, "it failed")
+    assert closed(world)
 
 
 def test_a_call_that_runs_again_after_it_was_answered_must_be_answered_again(world: World) -> None:

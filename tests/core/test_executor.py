@@ -364,3 +364,23 @@ def test_a_failure_to_be_replayed_on_resume_still_surfaces_as_itself_in_the_run(
     with pytest.raises(ValueError, match=r"^its own$"):
         world.executor(policies={"t": policy}).run_all(batch("t"), {"t": tool})
     assert len(world.effects) == attempts
+
+
+def test_policies_that_come_later_count_only_where_none_was_given(world: World) -> None:
+    def fail(i: int) -> None:
+        raise ConnectionError
+
+    given = {"a": ToolPolicy(retry=Retry(stop=1))}
+    late = {tool: ToolPolicy(retry=Retry(stop=2)) for tool in "ab"}
+    executor = world.executor(policies=given).with_policies(late)
+    executor.run_all(batch("a", "b"), {"a": fail, "b": fail}, return_exceptions=True)
+    assert [world.events.kinds(index).count(EventKind.STARTED) for index in (0, 1)] == [1, 2]
+
+
+def test_an_executor_with_more_policies_has_the_same_journal_and_is_drained_together(world: World) -> None:
+    executor = world.executor()
+    other = executor.with_policies({"a": ToolPolicy(idempotent=True)})
+    assert other.journal is executor.journal
+    assert executor.drain(0)
+    with pytest.raises(Draining):
+        other.run_all(batch("a"), {"a": square})

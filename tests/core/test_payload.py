@@ -35,8 +35,21 @@ def test_a_payload_names_its_codec_and_hides_its_data() -> None:
 
 def test_what_cannot_be_stored_leaves_a_text_marked_lossy() -> None:
     payload = encode([Point(1.0)], JsonCodec())
-    assert (payload.codec, payload.lossy) == ("text/1", True)
+    assert (payload.codec, payload.lossy) == ("repr/1", True)
     assert decode(payload, {}) == "[Point(x=1.0, y=0.0)]"
+
+
+def test_a_text_that_a_codec_keeps_is_told_from_a_repr() -> None:
+    class Keeping(JsonCodec):
+        def encode(self, value: object) -> bytes:
+            refused = NotStorable("no")
+            refused.text = "Point(x=2.0, y=0.0)"
+            raise refused
+
+    kept, described = encode(Point(1.0), Keeping()), encode(Point(1.0), JsonCodec())
+    assert (kept.lossy, kept.described) == (True, False)
+    assert (described.lossy, described.described) == (True, True)
+    assert decode(kept, {}) == "Point(x=2.0, y=0.0)"
 
 
 def test_without_fallback_what_cannot_be_stored_is_an_error() -> None:

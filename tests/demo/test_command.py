@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from click.testing import CliRunner
 
 from toolslot import cli
 from toolslot._demo import _view
+from toolslot._demo._frameworks import FRAMEWORKS, Framework
 from toolslot._demo._judge import judge
 from toolslot._demo._run import DemoReport, missing_packages
 from toolslot._demo._side import SideRun
@@ -36,7 +38,7 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Absent())
-sys.argv = ["toolslot", "demo"]
+sys.argv = ["toolslot", "demo", *{options!r}]
 runpy.run_module("toolslot", run_name="__main__")
 """
 
@@ -49,7 +51,13 @@ def run(command: Sequence[str], **environment: str) -> subprocess.CompletedProce
 @pytest.fixture
 def broken(plain: SideRun, monkeypatch: pytest.MonkeyPatch) -> DemoReport:
     """The command is given a durable side that paid twice: the plain one, which really did."""
-    report = DemoReport(plain=plain, durable=plain, problems=judge(plain.report), seconds=3.0)
+    report = DemoReport(
+        framework=FRAMEWORKS["langgraph"],
+        plain=plain,
+        durable=plain,
+        problems=judge(plain.report),
+        seconds=3.0,
+    )
     for module in (cli, _view):
         monkeypatch.setattr(module, "run_demo", lambda *_args, **_settings: report)
     return report
@@ -82,6 +90,7 @@ def test_money_paid_twice_is_said_plainly(broken: DemoReport) -> None:
 
 @dataclass(frozen=True)
 class Ran:
+    framework: str
     done: subprocess.CompletedProcess[str]
     kept: Path
 
@@ -90,11 +99,12 @@ class Ran:
         return json.loads(self.done.stdout)
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """The whole demo, once: four agent processes, two of them killed."""
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """The whole demo, once per framework: four agent processes, two of them killed."""
     kept = tmp_path_factory.mktemp("demo") / "kept"
-    return Ran(done=run([*DEMO, "--json", "--keep", str(kept)]), kept=kept)
+    done = run([*DEMO, f"--framework={request.param}", "--json", "--keep", str(kept)])
+    return Ran(framework=request.param, done=done, kept=kept)
 
 
 @pytest.mark.crash
@@ -102,6 +112,7 @@ def test_the_demo_ends_with_code_0_and_says_that_the_promise_was_kept(demo: Ran)
     assert demo.done.returncode == 0, demo.done.stdout + demo.done.stderr
     assert demo.done.stderr == ""
     assert (demo.facts["promise_kept"], demo.facts["problems"]) == (True, [])
+    assert demo.facts["framework"] == demo.framework
 
 
 @pytest.mark.crash
@@ -160,19 +171,26 @@ def test_at_the_end_the_journal_holds_a_result_for_every_call(demo: Ran) -> None
 @pytest.mark.crash
 def test_kept_files_are_the_ledgers_the_checkpoints_and_the_journal(demo: Ran) -> None:
     assert {path.name for path in demo.kept.iterdir()} == {"plain", "durable"}
+    own = {"checkpoints.db"} if demo.framework == "langgraph" else set[str]()
     for side in ("plain", "durable"):
-        assert {"ledger.db", "checkpoints.db", "answers.json"} <= {
-            f.name for f in (demo.kept / side).iterdir()
-        }
+        assert {"ledger.db", "answers.json", *own} <= {f.name for f in (demo.kept / side).iterdir()}
     assert (demo.kept / "durable" / "journal").is_dir()
 
 
 @pytest.mark.crash
-@pytest.mark.parametrize(("columns", "encoding"), [(80, "utf-8"), (120, "ascii")])
+@pytest.mark.parametrize(
+    ("framework", "columns", "encoding"),
+    [("langgraph", 80, "utf-8"), ("langgraph", 120, "ascii"), ("llamaindex", 80, "ascii")],
+)
 def test_where_there_is_no_terminal_the_output_is_plain_text_that_fits(
-    columns: int, encoding: str, tmp_path: Path
+    framework: str, columns: int, encoding: str, tmp_path: Path
 ) -> None:
-    done = run(DEMO, COLUMNS=str(columns), PYTHONIOENCODING=encoding, TMPDIR=str(tmp_path))
+    done = run(
+        [*DEMO, f"--framework={framework}"],
+        COLUMNS=str(columns),
+        PYTHONIOENCODING=encoding,
+        TMPDIR=str(tmp_path),
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\x1b" not in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= columns
@@ -217,24 +235,59 @@ def test_a_demo_out_of_time_ends_with_code_2_and_the_option_that_helps() -> None
     assert "toolslot demo --seconds" in result.output
 
 
-def test_missing_packages_are_named_with_the_extra_that_brings_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "missing_packages", lambda: ("langgraph",))
-    result = CliRunner().invoke(cli.cli, ["demo"])
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ([], 'the demo also needs langgraph: pip install "toolslot[demo]"'),
+        (
+            ["--framework", "llamaindex"],
+            "the demo also needs llama-index-core: pip install 'toolslot[cli,llamaindex]'",
+        ),
+    ],
+)
+def test_missing_packages_are_named_with_the_extra_that_brings_them(
+    options: list[str], hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name in ("langgraph", "llama-index-core"):
+            raise importlib.metadata.PackageNotFoundError(name)
+        return installed(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    result = CliRunner().invoke(cli.cli, ["demo", *options])
     assert result.exit_code == 2
-    assert 'the demo also needs langgraph: pip install "toolslot[demo]"' in result.output
+    assert hint in result.output
 
 
-def test_nothing_is_missing_here() -> None:
-    assert missing_packages() == ()
+@pytest.mark.parametrize("framework", FRAMEWORKS.values(), ids=FRAMEWORKS)
+def test_nothing_is_missing_here(framework: Framework) -> None:
+    assert missing_packages(framework) == ()
 
 
-@pytest.mark.parametrize(("package", "extra"), [("click", "toolslot[cli]"), ("rich", "toolslot[demo]")])
-def test_without_its_packages_the_command_gives_one_hint_and_no_traceback(package: str, extra: str) -> None:
-    done = run([sys.executable, "-c", ABSENT.format(package=package)])
+def test_a_framework_that_is_not_known_is_refused_with_those_that_are() -> None:
+    result = CliRunner().invoke(cli.cli, ["demo", "--framework", "crewai"])
+    assert result.exit_code == 2
+    assert all(name in result.output for name in FRAMEWORKS)
+
+
+@pytest.mark.parametrize(
+    ("package", "options", "hint"),
+    [
+        ("click", [], 'pip install "toolslot[cli]"'),
+        ("rich", [], 'pip install "toolslot[demo]"'),
+        ("rich", ["--framework=llamaindex"], "pip install 'toolslot[cli,llamaindex]'"),
+    ],
+)
+def test_without_its_packages_the_command_gives_one_hint_and_no_traceback(
+    package: str, options: list[str], hint: str
+) -> None:
+    done = run([sys.executable, "-c", ABSENT.format(package=package, options=options)])
     assert done.returncode == 2
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
-    assert f'pip install "{extra}"' in done.stderr
+    assert hint in done.stderr
 
 
 def test_the_command_imports_no_adapter_and_no_framework() -> None:
@@ -242,4 +295,5 @@ def test_the_command_imports_no_adapter_and_no_framework() -> None:
         [sys.executable, "-c", "import sys, toolslot.cli; print(*{n.partition('.')[0] for n in sys.modules})"]
     )
     assert done.returncode == 0, done.stderr
-    assert not {"langchain_core", "langgraph", "toolslot_langgraph"} & set(done.stdout.split())
+    unwanted = {"langchain_core", "langgraph", "llama_index", "toolslot_langgraph", "toolslot_llamaindex"}
+    assert not unwanted & set(done.stdout.split())

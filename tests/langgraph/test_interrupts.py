@@ -83,7 +83,7 @@ def test_case_33_a_question_in_one_call_runs_none_of_its_siblings_again(
 
 
 @pytest.mark.parametrize("by_id", [False, True], ids=["plainly", "by id"])
-def test_two_questions_of_two_calls_get_each_its_own_answer_and_each_effect_happens_once(
+def test_pitfall_01_two_questions_of_two_calls_get_each_its_own_answer_and_each_effect_happens_once(
     talk: Any, ask: Any, said: Any, by_id: bool
 ) -> None:
     desk = Desk({1, 3})
@@ -284,7 +284,9 @@ def sub_agent(log: list[str]) -> Any:
     return graph.compile()
 
 
-def test_two_sub_agents_of_one_node_resume_each_from_its_own_checkpoint(talk: Any, said: Any) -> None:
+def test_pitfall_01_two_sub_agents_of_one_node_resume_each_from_its_own_checkpoint(
+    talk: Any, said: Any
+) -> None:
     log: list[str] = []
     agent = sub_agent(log)
 

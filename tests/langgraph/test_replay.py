@@ -144,6 +144,20 @@ def test_a_result_that_cannot_be_stored_reaches_the_live_run_whole_and_replays_a
     assert talk.world.events.calls(EventKind.NOT_STORABLE)
 
 
+def test_a_text_that_looks_like_a_command_replays_although_its_message_could_not_be_stored(talk: Any) -> None:
+    @tool(response_format="content_and_artifact")
+    def odd() -> tuple[str, Any]:
+        """Returns text that looks like the repr of a command."""
+        return "Command(goto='other') is what I would say", object()
+
+    config = {"configurable": {"__pregel_runtime": Runtime(), "durable_run_key": "r"}}
+    asked = [AIMessage("", tool_calls=[{"name": "odd", "args": {}, "id": "o"}], id="ai")]
+    node = talk.node([odd])
+    found = [node.invoke(asked, config)[0] for _ in range(2)]
+    assert found[1].content == found[0].content
+    assert found[1].artifact is None
+
+
 def test_a_failure_that_cannot_be_stored_replays_as_a_failure(talk: Any) -> None:
     @tool
     def odd() -> ToolMessage:

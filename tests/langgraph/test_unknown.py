@@ -296,6 +296,20 @@ def test_when_all_was_decided_from_outside_the_run_just_goes_on(talk: Any, bank:
     assert sorted(bank.paid) == [0, 1, 2, 2, 3]
 
 
+def test_what_was_decided_from_outside_to_have_failed_is_told_to_the_model_whoever_owns_the_batch(
+    talk: Any, bank: Bank, said: Any
+) -> None:
+    with bank.dead(**ASK):
+        asked(talk, bank)
+        for index in (1, 2):
+            decide(talk, index, Failed("no money"))
+        talk.crash()  # the next process owns nothing, and needs nothing: all is settled
+        answers = said(talk.resume(talk.graph([bank.tool], **ASK)))
+    assert (answers[0], answers[3]) == ("paid 0", "paid 3")
+    assert all("no money" in answer for answer in answers[1:3])
+    assert sorted(bank.paid) == [0, 1, 2, 3]
+
+
 def test_a_rerun_that_dies_again_is_asked_about_again_under_another_id(
     talk: Any, bank: Bank, said: Any
 ) -> None:
@@ -417,13 +431,15 @@ def decide(talk: Any, index: int, answer: Any) -> None:
 
 
 def _decide(journal: Any, state: Any, index: int, answer: Any) -> None:
-    from toolslot._codec import encode
+    from toolslot import ToolFailed
+    from toolslot._codec import encode, encode_error
     from toolslot._slot import Verdict
     from toolslot.journal import Decide
     from toolslot_langgraph import LangGraphCodec
 
-    verdict = {Done: Verdict.DONE, NotDone: Verdict.RERUN}[type(answer)]
+    verdict = {Done: Verdict.DONE, NotDone: Verdict.RERUN, Failed: Verdict.FAILED}[type(answer)]
     outcome = encode(answer.value, LangGraphCodec()) if isinstance(answer, Done) else None
+    error = encode_error(ToolFailed(answer.error)) if isinstance(answer, Failed) else None
     slot = state.slot(index)
     operation = Decide(
         key=state.key,
@@ -435,5 +451,6 @@ def _decide(journal: Any, state: Any, index: int, answer: Any) -> None:
         version=slot.version,
         at=1.0,
         outcome=outcome,
+        error=error,
     )
     journal.submit(operation).result()

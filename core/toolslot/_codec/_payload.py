@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+#: of lossy payloads: the `repr` of the value; no codec of this name can be given
+REPR = "repr/1"
+
 
 class Codec(Protocol):
     """Turns a value into bytes and the bytes into the same value. Called from any thread."""
@@ -38,6 +41,11 @@ class Payload:
     codec: str
     data: bytes
     lossy: bool = False
+
+    @property
+    def described(self) -> bool:
+        """Whether `data` is the value's `repr`, for people; else, if lossy, it is what its codec keeps in the value's place."""
+        return self.lossy and self.codec == REPR
 
     def __repr__(self) -> str:
         # The value may be a secret, and reprs end up in logs.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from toolslot._codec._json import JsonCodec
-from toolslot._codec._payload import Codec, Payload
+from toolslot._codec._payload import REPR, Codec, Payload
 from toolslot._codec._text import bounded_repr, lines, one_line, qualified_name
 from toolslot._errors import NotStorable, UnreadablePayload
 
-#: of lossy payloads: a text about the value, not the value; no codec of this name can be given
+#: of lossy payloads: the text that a codec keeps in the place of a value; no codec of this name can be given
 TEXT = "text/1"
 
 #: longest text kept for a codec, in characters
@@ -45,7 +45,7 @@ def encode(value: object, codec: Codec, *, fallback: bool = True) -> Payload:
 
 def as_text(value: object) -> Payload:
     """What is left of a value that could not be stored: its `repr`, one line of at most 2000 characters."""
-    return Payload(codec=TEXT, data=bounded_repr(value).encode(), lossy=True)
+    return Payload(codec=REPR, data=bounded_repr(value).encode(), lossy=True)
 
 
 def decode(payload: Payload, codecs: Mapping[str, Codec]) -> object:
@@ -56,11 +56,11 @@ def decode(payload: Payload, codecs: Mapping[str, Codec]) -> object:
     Raises:
         UnreadablePayload: no codec has the payload's name, or its codec cannot read the data.
     """
-    if payload.codec == TEXT:
+    if payload.codec in (TEXT, REPR):
         return _text(payload.data)
     codec = codecs.get(payload.codec) or (_PLAIN if payload.codec == _PLAIN.name else None)
     if codec is None:
-        known = ", ".join(sorted({*codecs, TEXT, _PLAIN.name}))
+        known = ", ".join(sorted({*codecs, TEXT, REPR, _PLAIN.name}))
         raise UnreadablePayload(
             f"a stored value was written by the codec {one_line(payload.codec, 60)!r}, which this reader does not have (it has {known})."
             " Give it to the executor or to the tool's policy."

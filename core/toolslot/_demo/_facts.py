@@ -10,6 +10,7 @@ from toolslot._demo._side import SideRun
 def facts(report: DemoReport) -> dict[str, object]:
     """JSON-ready. Money is in cents, times are seconds since the demo began; no `problems`: promise kept."""
     return {
+        "framework": report.framework.name,
         "promise_kept": not report.problems,
         "problems": list(report.problems),
         "seconds": round(report.seconds, 3),

@@ -8,30 +8,29 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolslot._demo._frameworks import Framework
 from toolslot._demo._judge import judge
 from toolslot._demo._processes import Agents, Deadline
 from toolslot._demo._side import OnStep, Side, SideRun
-
-#: distributions that only the agent processes import
-_NEEDED = ("langchain-core", "langgraph", "langgraph-checkpoint-sqlite")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DemoReport:
     """Both sides, and what the ledger holds against the promise. `seconds` is what the demo took."""
 
+    framework: Framework
     plain: SideRun
     durable: SideRun
     problems: tuple[str, ...]
     seconds: float
 
 
-def missing_packages() -> tuple[str, ...]:
+def missing_packages(framework: Framework) -> tuple[str, ...]:
     """What has to be installed before the demo can run. Looks them up without importing them."""
-    return tuple(name for name in _NEEDED if not _installed(name))
+    return tuple(name for name in framework.needed if not _installed(name))
 
 
-def run_demo(folder: Path, *, seconds: float, on_step: OnStep) -> DemoReport:
+def run_demo(folder: Path, *, framework: Framework, seconds: float, on_step: OnStep) -> DemoReport:
     """Run both sides in sub-folders of `folder`, which must exist, within `seconds`.
 
     `on_step` is called from both sides' threads. Raises `DemoFailed` when it cannot be shown. However it
@@ -42,10 +41,16 @@ def run_demo(folder: Path, *, seconds: float, on_step: OnStep) -> DemoReport:
         sides: list[Side] = []
         for name in ("plain", "durable"):
             (folder / name).mkdir()
-            sides.append(Side(name, folder / name, agents, deadline, on_step))
+            sides.append(Side(name, folder / name, framework, agents, deadline, on_step))
         running = [pool.submit(side.run) for side in sides]
         plain, durable = _results(running)
-    return DemoReport(plain=plain, durable=durable, problems=judge(durable.report), seconds=deadline.spent)
+    return DemoReport(
+        framework=framework,
+        plain=plain,
+        durable=durable,
+        problems=judge(durable.report),
+        seconds=deadline.spent,
+    )
 
 
 def _results(running: Sequence[Future[SideRun]]) -> list[SideRun]:

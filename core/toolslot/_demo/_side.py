@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolslot._demo._bank import Bank
+from toolslot._demo._frameworks import Framework
 from toolslot._demo._journal import journal_states
 from toolslot._demo._judge import Answer, JournalStates, SideReport, report
 from toolslot._demo._processes import Agent, Agents, Deadline
 from toolslot._demo._story import HELD, SLOW
-
-#: run with `python -m`; named, not imported: the core knows no framework
-AGENT = "toolslot_langgraph._demo_agent"
 
 #: told (side, what happens now), from the side's thread
 OnStep = Callable[[str, str], None]
@@ -35,9 +33,18 @@ class SideRun:
 class Side:
     """`name` is "plain" or "durable"; `folder` holds all its files and must exist."""
 
-    def __init__(self, name: str, folder: Path, agents: Agents, deadline: Deadline, on_step: OnStep) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        framework: Framework,
+        agents: Agents,
+        deadline: Deadline,
+        on_step: OnStep,
+    ) -> None:
         self.name = name
         self._folder = folder
+        self._agent = framework.agent
         self._agents = agents
         self._deadline = deadline
         self._on_step = on_step
@@ -70,7 +77,7 @@ class Side:
 
     def _start(self, bank: Bank, verb: str) -> Agent:
         arguments = [verb, f"--side={self.name}", f"--bank={bank.port}", f"--folder={self._folder}"]
-        return self._agents.start(AGENT, arguments, self._folder / f"agent-{verb}.log")
+        return self._agents.start(self._agent, arguments, self._folder / f"agent-{verb}.log")
 
     def _states(self) -> Mapping[int, str]:
         return journal_states(self._folder / "journal")

@@ -12,12 +12,11 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import assert_never
 
+from toolslot._demo._frameworks import Framework
 from toolslot._demo._judge import Action, CallReport
 from toolslot._demo._run import DemoReport, run_demo
 from toolslot._demo._side import SideRun
 from toolslot._demo._story import Stage
-
-_SHORT = {"plain": "ToolNode", "durable": "toolslot"}
 
 #: between the two tables when they fit beside each other
 _GAP = 4
@@ -36,18 +35,19 @@ _WORDS = (
 )
 
 
-def run_and_show(folder: Path, *, seconds: float, kept: Path | None) -> DemoReport:
+def run_and_show(folder: Path, *, framework: Framework, seconds: float, kept: Path | None) -> DemoReport:
     """Run the demo in `folder` and print it to standard output; a terminal sees meanwhile what happens."""
     console = Console(highlight=False)
     console.print(_opening())
+    short = {"plain": framework.plain_short, "durable": "toolslot"}
     now: dict[str, str] = {}
     with console.status("") as status:
 
         def on_step(side: str, what: str) -> None:
-            now[_SHORT[side]] = what
+            now[short[side]] = what
             status.update("   ".join(f"{name} {now[name]}" for name in sorted(now)))
 
-        report = run_demo(folder, seconds=seconds, on_step=on_step)
+        report = run_demo(folder, framework=framework, seconds=seconds, on_step=on_step)
     show(report, console, kept)
     return report
 
@@ -70,11 +70,12 @@ def _opening() -> RenderableType:
 
 def _beside_or_below(report: DemoReport, console: Console) -> RenderableType:
     """Beside each other, the right one drops the columns that the left one already shows."""
-    plain = _block("LangGraph's ToolNode", report.plain)
-    beside = _block("toolslot's DurableParallelToolNode", report.durable, named=False)
+    titles = report.framework
+    plain = _block(titles.plain_title, report.plain)
+    beside = _block(titles.durable_title, report.durable, named=False)
     widths = [Measurement.get(console, console.options, side).maximum for side in (plain, beside)]
     if sum(widths) + _GAP > console.width:
-        return Group(plain, Text(), _block("toolslot's DurableParallelToolNode", report.durable))
+        return Group(plain, Text(), _block(titles.durable_title, report.durable))
     grid = Table.grid(padding=(0, _GAP, 0, 0))
     grid.add_row(plain, beside)
     return grid
@@ -192,8 +193,7 @@ def _how(report: DemoReport) -> Text:
     repeats = report.durable.report.repeats_refused
     refused = f" The bank refused {repeats} repeats by it." if repeats else ""
     return Text(
-        "Both sides run the same graph and tools; plain code sends no idempotency key, as is common. "
-        "The durable side declares its reads idempotent, sends each call's key, and gives pay a "
+        f"{report.framework.both_run} The durable side declares its reads idempotent, sends each call's key, and gives pay a "
         f"reconciler that asks the bank for that key.{refused}",
         style="dim",
     )
@@ -209,8 +209,8 @@ def _next(report: DemoReport, kept: Path | None) -> Text:
         return Text(files)
     return Text.assemble(
         ("Next", "bold"),
-        ": in your graph, in place of ToolNode\n",
-        "      from toolslot_langgraph import DurableParallelToolNode\n",
+        f": {report.framework.change}\n",
+        f"      {report.framework.import_line}\n",
         files,
     )
 

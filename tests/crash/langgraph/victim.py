@@ -1,6 +1,6 @@
 """A real LangGraph agent in a process that a test kills: a scripted model asks for N tools at once, a ledger notes every effect.
 
-In its first life the last two of five tools hang: one after its effect, one before. In later lives none does.
+In its first life some of the tools hang: after their effect, or before. In later lives they do when the test says so.
 """
 
 from __future__ import annotations
@@ -10,44 +10,17 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from doors import ScriptedModel, build
+from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import StructuredTool
-from langgraph.checkpoint.sqlite import SqliteSaver
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-from langgraph.graph import END, START, MessagesState, StateGraph
-from langgraph.prebuilt import ToolNode, tools_condition
-from langgraph.types import Command
+from langgraph.types import Command, interrupt
+from savers import SlowAsyncSaver, SlowSaver
 
 from support.ledger import Ledger
 from toolslot import CallEvent, Done, EventKind, Limits, NotDone, Slot, ToolPolicy
-from toolslot_langgraph import DurableParallelToolNode
-
-
-class ScriptedModel(BaseChatModel):
-    """Asks for all tools at once, then is content. Every question to it is noted."""
-
-    calls: list[dict[str, Any]]
-    ledger: str
-
-    @property
-    def _llm_type(self) -> str:
-        return "scripted"
-
-    def _generate(
-        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any
-    ) -> ChatResult:
-        if any(isinstance(message, ToolMessage) for message in messages):
-            answer = AIMessage(content="done", id="answer-2")
-        else:
-            Ledger(self.ledger).note("model")
-            answer = AIMessage(content="", tool_calls=[dict(call) for call in self.calls], id="answer-1")
-        return ChatResult(generations=[ChatGeneration(message=answer)])
 
 
 class Life:
@@ -57,9 +30,10 @@ class Life:
         self.args = args
         self.folder = Path(args.folder)
         self.ledger = Ledger(self.folder / "ledger")
-        self.ready = threading.Semaphore(0)
         self.lock = threading.Lock()
         self.waiting_for = args.ready
+        self.returns = args.returns
+        self.writes = args.writes
 
     # --- what the test waits for ------------------------------------------------------------------------------------------
 
@@ -71,45 +45,76 @@ class Life:
                 print("READY", flush=True)
 
     def hook(self, event: Any) -> None:
-        if isinstance(event, CallEvent) and event.kind is EventKind.FINISHED and self.args.life == 1:
+        if not isinstance(event, CallEvent):
+            return
+        if event.kind is EventKind.FINISHED and self.args.life == 1:
             self.tick()
-        if isinstance(event, CallEvent) and event.kind is EventKind.RECONCILED:
+        if event.kind.value == self.args.counting:
+            self.tick()
+        if event.kind is EventKind.RECONCILED:
             self.ledger.note("reconciled", event.index)
+
+    def writing(self) -> None:
+        """The saver is about to write one more result."""
+        with self.lock:
+            self.writes -= 1
+            if self.writes == 0:
+                print("WRITING", flush=True)
+
+    def saved(self) -> None:
+        """LangGraph has saved one more result."""
+        if self.args.count_saves:
+            self.tick()
 
     # --- tools ------------------------------------------------------------------------------------------------------------
 
-    def before(self, i: int) -> bool:
-        """Begin, and have the effect; whether to hang afterwards."""
+    def enter(self, i: int) -> None:
+        """What happens before the effect."""
         self.ledger.note("begin", i)
         if self.args.raises == i:
             raise ValueError(f"call {i} failed")
-        hang_before, hang_after = (
-            i in map(int, filter(None, text.split(",")))
-            for text in (self.args.hang_before, self.args.hang_after)
-        )
-        if not hang_before:
+        if i in self.args.interrupts:
+            self.ledger.note("told", i, interrupt(f"pay {i}?"))
+
+    def have_effect(self, i: int) -> bool:
+        """Have the effect, if this life lets it; whether to hang afterwards."""
+        if i not in self.args.hang_before:
             self.ledger.note("effect", i)
-        if hang_before or hang_after:
+        if i in self.args.hang_before or i in self.args.hang_after:
             self.tick()
             return True
-        if self.args.node == "plain" and self.args.life == 1:
-            self.tick()  # a plain node tells nobody when a call has finished
+        if self.args.door.startswith("plain") and self.args.life == 1:
+            self.tick()  # LangGraph tells nobody when a call has finished
         return False
+
+    def result(self, i: int) -> str:
+        with self.lock:
+            self.returns -= 1
+            if self.returns == 0:
+                print("RETURNS", flush=True)
+        return f"paid {i} in life {self.args.life}" if self.args.stamp else f"paid {i}"
+
+    @property
+    def held(self) -> bool:
+        """Until another process says otherwise; it can do so only through the file system."""
+        return not (self.args.release and (self.folder / "release").exists())
 
     def tool(self) -> StructuredTool:
         def pay(i: int) -> str:
             """Pays."""
-            if self.before(i):
-                while not (self.args.release and (self.folder / "release").exists()):
-                    time.sleep(0.02)  # another process can be told only through the file system
-            return f"paid {i}"
+            self.enter(i)
+            if self.have_effect(i):
+                while self.held:
+                    time.sleep(0.02)
+            return self.result(i)
 
         async def apay(i: int) -> str:
             """Pays."""
-            if self.before(i):
-                while not (self.args.release and (self.folder / "release").exists()):  # noqa: ASYNC110 - another process, told only through files
+            self.enter(i)
+            if self.have_effect(i):
+                while self.held:  # noqa: ASYNC110 - another process, told only through files
                     await asyncio.sleep(0.02)
-            return f"paid {i}"
+            return self.result(i)
 
         return StructuredTool.from_function(
             pay, coroutine=apay if self.args.mode == "async" else None, name="pay", description="Pays."
@@ -131,78 +136,92 @@ class Life:
     # --- the agent --------------------------------------------------------------------------------------------------------
 
     def graph(self, saver: Any) -> Any:
+        saver.seconds, saver.writing, saver.saved = self.args.slow_saver, self.writing, self.saved
         calls = [{"name": "pay", "args": {"i": i}, "id": f"call-{i}"} for i in range(self.args.calls)]
-        model = ScriptedModel(calls=calls, ledger=str(self.ledger.path))
-        tools: Callable[[], ToolNode] = {
-            "plain": lambda: ToolNode([self.tool()]),
-            "durable": lambda: DurableParallelToolNode(
-                [self.tool()],
-                journal=self.folder / "journal",
-                policies={"pay": self.policy()},
-                hooks=[self.hook],
-                limits=Limits(batch=self.args.limit, busy_timeout=self.args.busy_timeout),
-            ),
-        }[self.args.node]
-        graph = StateGraph(MessagesState)
-        graph.add_node("model", lambda state: {"messages": [model.invoke(state["messages"])]})
-        graph.add_node("tools", tools())
-        graph.add_edge(START, "model")
-        graph.add_conditional_edges("model", tools_condition, {"tools": "tools", END: END})
-        graph.add_edge("tools", "model")
-        return graph.compile(checkpointer=saver)
+        return build(
+            self.args.door,
+            ScriptedModel(calls=calls, ledger=str(self.ledger.path)),
+            self.tool(),
+            saver,
+            journal=self.folder / "journal",
+            policies={"pay": self.policy()},
+            hooks=[self.hook],
+            limits=Limits(batch=self.args.limit, busy_timeout=self.args.busy_timeout),
+        )
 
     def input(self) -> Any:
         if self.args.answer:
             return Command(resume=json.loads(self.args.answer))
         return {"messages": [HumanMessage("pay", id="question")]} if self.args.life == 1 else None
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Any:
         config: dict[str, Any] = {"configurable": {"thread_id": "order-17"}}
         if self.args.max_concurrency:
             config["max_concurrency"] = self.args.max_concurrency
         return config
 
     def run(self) -> Any:
-        with SqliteSaver.from_conn_string(str(self.folder / "checkpoints.db")) as saver:
-            print("BUILT", flush=True)
-            return self.graph(saver).invoke(self.input(), self.config(), durability=self.args.durability)
+        with SlowSaver.from_conn_string(str(self.folder / "checkpoints.db")) as saver:
+            graph, config = self.graph(saver), self.config()
+            if self.args.at_latest:
+                config = {**config, **graph.get_state(config).config}
+                assert config["configurable"]["checkpoint_id"]
+            print("RESUMES" if self.args.life > 1 else "BEGINS", flush=True)
+            return graph.invoke(self.input(), config, durability=self.args.durability)
 
     async def arun(self) -> Any:
-        async with AsyncSqliteSaver.from_conn_string(str(self.folder / "checkpoints.db")) as saver:
-            print("BUILT", flush=True)
-            return await self.graph(saver).ainvoke(
-                self.input(), self.config(), durability=self.args.durability
-            )
+        async with SlowAsyncSaver.from_conn_string(str(self.folder / "checkpoints.db")) as saver:
+            graph, config = self.graph(saver), self.config()
+            if self.args.at_latest:
+                config = {**config, **(await graph.aget_state(config)).config}
+                assert config["configurable"]["checkpoint_id"]
+            print("RESUMES" if self.args.life > 1 else "BEGINS", flush=True)
+            return await graph.ainvoke(self.input(), config, durability=self.args.durability)
 
 
 def report(outcome: Any) -> dict[str, Any]:
     return {
         "answers": [m.content for m in outcome["messages"] if isinstance(m, ToolMessage)],
-        "questions": [i.value for i in outcome.get("__interrupt__", ())],
+        "interrupts": {i.id: i.value for i in outcome.get("__interrupt__", ())},
     }
 
 
-def main() -> None:
+def indices(text: str) -> frozenset[int]:
+    return frozenset(map(int, filter(None, text.split(","))))
+
+
+def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder")
+    parser.add_argument("--door", default="node")
     parser.add_argument("--life", type=int, default=1)
     parser.add_argument("--mode", choices=["sync", "async"], default="sync")
     parser.add_argument("--durability", default="sync")
     parser.add_argument("--policy", default="default")
-    parser.add_argument("--node", default="durable")
     parser.add_argument("--calls", type=int, default=5)
     parser.add_argument("--limit", type=int, default=32)
     parser.add_argument("--max-concurrency", type=int, default=0)
     parser.add_argument("--busy-timeout", type=float, default=30.0)
-    parser.add_argument("--hang-after", default="")
-    parser.add_argument("--hang-before", default="")
+    parser.add_argument("--hang-after", type=indices, default=frozenset())
+    parser.add_argument("--hang-before", type=indices, default=frozenset())
+    parser.add_argument("--interrupts", type=indices, default=frozenset())
     parser.add_argument("--raises", type=int, default=-1)
-    parser.add_argument("--ready", type=int, default=0)
+    parser.add_argument("--ready", type=int, default=0, help="events before READY")
+    parser.add_argument("--counting", default="", help="a further kind of event that counts")
+    parser.add_argument("--count-saves", action="store_true", help="so does a result that LangGraph saved")
+    parser.add_argument("--returns", type=int, default=0, help="print RETURNS as so many calls return")
+    parser.add_argument("--stamp", action="store_true", help="results say in which life they were made")
+    parser.add_argument("--slow-saver", type=float, default=0.0, help="seconds for each write of results")
+    parser.add_argument("--writes", type=int, default=0, help="print WRITING as so many of them begin")
+    parser.add_argument("--at-latest", action="store_true", help="resume naming the latest checkpoint")
     parser.add_argument("--answer", default="")
-    parser.add_argument(
-        "--release", action="store_true", help="hanging tools return once the file `release` is there"
-    )
-    args = parser.parse_args()
+    parser.add_argument("--stay", action="store_true", help="after the report, live on until killed")
+    parser.add_argument("--release", action="store_true", help="hanging tools return once `release` is there")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parsed(argv)
     life = Life(args)
     try:
         outcome = life.run() if args.mode == "sync" else asyncio.run(life.arun())
@@ -211,6 +230,9 @@ def main() -> None:
         found = {"error": type(error).__name__, "message": str(error)}
     print()
     print(json.dumps(found), flush=True)
+    if args.stay:
+        print("STAYS", flush=True)
+        threading.Event().wait()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,166 @@
+"""One call that its own task enters, as one of a batch whose other calls other tasks enter."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphInterrupt, ParentCommand
+from langgraph.prebuilt.tool_node import ToolCallRequest
+
+from toolslot import Adopt, Draining, DurableExecutor, ToolFailed, UnknownOutcome
+from toolslot_langgraph._answers import Answers, begun_at, read_by_others
+from toolslot_langgraph._asking import Asking
+from toolslot_langgraph._callbacks import Replay, facts_of
+from toolslot_langgraph._codec import ToParent
+from toolslot_langgraph._compat import config_entered
+from toolslot_langgraph._execution import drained
+from toolslot_langgraph._identity import Place
+from toolslot_langgraph._node import opened
+from toolslot_langgraph._outputs import Reopened, guarded, replayed, undrained
+from toolslot_langgraph._questions import Question
+
+#: the call among those that share its task: it is alone there
+_ALONE = 0
+
+
+class Entered:
+    """Made for one entrance. `run` is its batch, not entered yet, and `index` the call's place in it."""
+
+    def __init__(
+        self,
+        request: ToolCallRequest,
+        config: RunnableConfig,
+        place: Place,
+        executor: DurableExecutor,
+        *,
+        adopt: Adopt,
+        messages_key: str,
+    ) -> None:
+        self._request = request
+        self._config = config
+        self._messages_key = messages_key
+        # Where LangGraph's book-keeping is not known, an answer could reach another question: then the failure is shown instead.
+        self._askable = place.askable and Answers(config, 1).usable
+        self._ran = False
+        self._made: object = None
+        # As long as nobody asks about the call itself, LangGraph's own book-keeping is all it takes.
+        begun = begun_at(config) if place.askable else None
+        self._answers = Answers(config, 1, skip=begun) if begun is not None else None
+        self._asking: Asking | None = None
+        self.index = place.indices[0]
+        self.run = opened(executor, place, self._config, adopt)
+
+    # --- the call's code ------------------------------------------------------------------------------------------------
+
+    def code(self, handler: Callable[[ToolCallRequest], Any]) -> Callable[[], object]:
+        """What runs the call, for `BatchRun.call`."""
+
+        def run() -> object:
+            with self._inside() as inside:
+                try:
+                    self._made = undrained(handler(self._request), inside)
+                except Exception as error:
+                    self._made = guarded(error)
+            return self._made
+
+        return run
+
+    def acode(self, handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Callable[[], Awaitable[object]]:
+        """What runs the call, for `BatchRun.acall`."""
+
+        async def run() -> object:
+            with self._inside() as inside:
+                try:
+                    self._made = undrained(await handler(self._request), inside)
+                except Exception as error:
+                    self._made = guarded(error)
+            return self._made
+
+        return run
+
+    @contextmanager
+    def _inside(self) -> Generator[list[Draining]]:
+        self._ran = True
+        inside: list[Draining] = []
+        token = drained.set(inside)
+        try:
+            with self._own_answers():
+                yield inside
+        finally:
+            drained.reset(token)
+
+    @contextmanager
+    def _own_answers(self) -> Generator[None]:
+        """While the call's code runs, it sees the human answers that are its own and not those to questions about it."""
+        if self._answers is None or not self._answers.usable:
+            yield
+            return
+        config = self._config
+        before = config.get("configurable")
+        self._answers.adopt(_ALONE, config)
+        try:
+            with config_entered(config):
+                yield
+        finally:
+            if before is not None:
+                config["configurable"] = before
+
+    # --- what came of it ------------------------------------------------------------------------------------------------
+
+    def answered(self, value: object) -> Any:
+        """The call's output from its answer; or the exception that stands for it, when it hands over to the parent graph."""
+        if isinstance(value, ToParent):
+            return ParentCommand(value.command)
+        if self._ran and value is self._made:
+            return value
+        # Recorded earlier, or by an attempt that came to nothing here.
+        return replayed(value, self.run.slot(self.index), self._request.tool_call, self._messages_key)
+
+    @property
+    def replay(self) -> Replay | None:
+        """What the callbacks are to hear of the call; None when its code ran here, for then they have heard of it."""
+        if self._ran:
+            return None
+        request = self._request
+        return Replay(
+            tool=request.tool,
+            call=request.tool_call,
+            config=self._config,
+            facts=facts_of(self.run, self.index),
+        )
+
+    def told(self, error: Exception) -> ToolMessage | None:
+        """The answer that tells the model of a failure which somebody has decided, so that the agent goes on; else None."""
+        if not isinstance(error, ToolFailed) or self.run.slot(self.index).decision is None:
+            return None
+        call = self._request.tool_call
+        return ToolMessage(str(error), name=call["name"], tool_call_id=call["id"] or "", status="error")
+
+    def questions(self, error: Exception) -> Sequence[Question]:
+        """What a person must decide before the call has an answer; empty when the error is no question."""
+        if not (self._askable and isinstance(error, UnknownOutcome) and error.ask):
+            return ()
+        return [Question.about(error, self.run.view(self.index))]
+
+    def ask(self, value: object) -> object:
+        """The answer of a person; raises `GraphInterrupt` when there is none yet."""
+        if self._asking is None:
+            if self._answers is None:
+                others = read_by_others(self._config)
+                self._answers = Answers(self._config, 1, skip=others, first=_ALONE)
+            self._asking = Asking(self._answers, self._config)
+        return self._asking(value)
+
+    def shown(self, error: Exception) -> Exception:
+        """The error as LangGraph is to see it."""
+        if isinstance(error, Reopened) and isinstance(error.__cause__, Exception):
+            error = error.__cause__
+        if isinstance(error, Draining) and (outer := drained.get()) is not None:
+            outer.append(error)
+        if isinstance(error, GraphInterrupt) and self._answers is not None and self._answers.usable:
+            self._answers.surface(_ALONE)
+        return error

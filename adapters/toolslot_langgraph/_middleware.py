@@ -1,0 +1,206 @@
+"""Durable tool calls for `langchain.agents.create_agent`, as a middleware."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from langchain.agents.middleware import AgentMiddleware, AgentState
+from langchain_core.tools import BaseTool
+from langgraph.errors import GraphBubbleUp, ParentCommand
+from langgraph.prebuilt.tool_node import ToolCallRequest
+from typing_extensions import Unpack, override
+
+from toolslot import DurableExecutor, ToolPolicy
+from toolslot_langgraph._asking import WHY, decisions, refusable
+from toolslot_langgraph._callbacks import atell_replayed, tell_replayed
+from toolslot_langgraph._compat import ToolRuntime
+from toolslot_langgraph._entered import Entered
+from toolslot_langgraph._execution import entered
+from toolslot_langgraph._hints import hinted_policies
+from toolslot_langgraph._identity import Place, locate, messages_in, own_task, respond
+from toolslot_langgraph._notices import Notices
+from toolslot_langgraph._outputs import is_error
+from toolslot_langgraph._settings import DurableOptions, Settings
+from toolslot_langgraph._streaming import streaming
+
+_MESSAGES = "messages"
+_NODE = "tools"
+
+
+class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
+    """A middleware by which the parallel tool calls of an agent survive the process.
+
+    Within its batch, a call whose result is recorded never runs again; a call that never started simply runs; a call that started and left
+    no record follows its tool's policy. The calls of one model response are one batch. Without a checkpointer nothing says which run a call
+    belongs to: then nothing is replayed.
+
+    Put it first in `middleware=[...]`. What stands behind it belongs to the call: its retries happen inside one slot, and its outcome is
+    what is recorded. What stands in front sees a replay as if the tool had answered, and `Draining`, `BatchBusy` and `UnknownOutcome` as if
+    the tool had failed (older versions of `ToolRetryMiddleware` a question to a person, too); if it changes the arguments of a call, that call
+    is a batch of its own; and it must not call `interrupt()` after the call.
+
+    `make_durable(agent)` does the same from outside, and changes nothing else. A middleware that wraps tool calls, this or any other, has
+    LangChain change two things: the agent does not check whether every tool of the model's is its own (another middleware might serve it),
+    and ToolNode gives every exception that leaves the middleware to `handle_tool_errors`, whatever types that names. In a node that runs
+    several calls itself, use `DurableParallelToolNode`; there the middleware records nothing, and warns.
+
+    Args:
+        **options: See `DurableOptions`.
+
+    Raises:
+        InvalidSetting: an argument that means nothing.
+    """
+
+    def __init__(self, **options: Unpack[DurableOptions]) -> None:
+        super().__init__()
+        self._settings = Settings(**options)
+        self._executor = self._settings.executor(())
+        self._hinted: list[tuple[Mapping[str, ToolPolicy], DurableExecutor]] = [({}, self._executor)]
+        #: the tools of the last calls, for looking at all of them takes time
+        self._seen: deque[tuple[Sequence[BaseTool], DurableExecutor]] = deque(maxlen=8)
+        self._lock = threading.Lock()
+        self._notices = Notices()
+        self._opened = False
+
+    @property
+    def executor(self) -> DurableExecutor:
+        """What runs the calls: its `journal`, and `drain()` for an orderly shutdown."""
+        return self._executor
+
+    @override
+    def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:
+        place = self._located(request)
+        if place is None:
+            return handler(request)
+        call = self._entering(request, place)
+        with streaming(_runtime(request), _runtime(request).config), call.run as run:
+            while True:
+                failure: Exception
+                try:
+                    return self._given(call, run.call(call.index, call.code(handler), is_error=is_error))
+                except Exception as error:
+                    failure = error
+                told = call.told(failure)
+                if told is not None:
+                    run.deliver(call.index, told)
+                    return told
+                questions = call.questions(failure)
+                if not questions:
+                    raise call.shown(failure)
+                for asked, decision in decisions(call.ask, questions, _NODE):
+                    with refusable(_NODE):
+                        run.decide(asked.index, decision, by="interrupt", why=WHY, version=asked.version)
+
+    @override
+    async def awrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Any]]
+    ) -> Any:
+        place = self._located(request)
+        if place is None:
+            return await handler(request)
+        if place.durable and not self._opened:
+            # Opening a journal takes locks and reads files, which must not hold up the event loop.
+            await asyncio.to_thread(getattr, self._executor, "journal")
+            self._opened = True
+        call = self._entering(request, place)
+        with streaming(_runtime(request), _runtime(request).config):
+            async with call.run as run:
+                while True:
+                    failure: Exception
+                    try:
+                        value = await run.acall(call.index, call.acode(handler), is_error=is_error)
+                        return await self._agiven(call, value)
+                    except Exception as error:
+                        failure = error
+                    told = call.told(failure)
+                    if told is not None:
+                        await run.adeliver(call.index, told)
+                        return told
+                    questions = call.questions(failure)
+                    if not questions:
+                        raise await self._settled(call, failure)
+                    for asked, decision in decisions(call.ask, questions, _NODE):
+                        with refusable(_NODE):
+                            await run.adecide(
+                                asked.index, decision, by="interrupt", why=WHY, version=asked.version
+                            )
+
+    def _given(self, call: Entered, value: object) -> Any:
+        output = call.answered(value)
+        if self._settings.replay_callbacks and (replay := call.replay) is not None:
+            tell_replayed(replay, output)
+        if isinstance(output, ParentCommand):
+            raise output
+        return output
+
+    async def _agiven(self, call: Entered, value: object) -> Any:
+        output = call.answered(value)
+        if self._settings.replay_callbacks and (replay := call.replay) is not None:
+            await atell_replayed(replay, output)
+        if isinstance(output, ParentCommand):
+            raise output
+        return output
+
+    async def _settled(self, call: Entered, failure: Exception) -> Exception:
+        """The error to raise, once no sibling runs any more: LangGraph would cancel them in the middle."""
+        shown = call.shown(failure)
+        if not isinstance(shown, GraphBubbleUp):
+            await call.run.asettled()
+        return shown
+
+    def _located(self, request: ToolCallRequest) -> Place | None:
+        """Where the call is kept; None when a durable node runs it, which keeps it already."""
+        execution = entered.get()
+        if execution is not None and any(call is request.tool_call for call in execution.calls):
+            return None
+        runtime = _runtime(request)
+        config = runtime.config
+        response = respond(messages_in(request.state, _MESSAGES), [request.tool_call], config, sent=True)
+        place = locate(response, config, runtime, numbered=False)
+        if place.durable and not own_task(config) and (not response.grouped or place.partial):
+            self._notices.once(
+                "toolslot.not_durable node=%r: it runs several calls in one task, which a middleware cannot tell apart: nothing is recorded"
+                " and nothing can be replayed. Use DurableParallelToolNode in place of this node, or make_durable(graph).",
+                _NODE,
+            )
+            place = replace(place, durable=False, askable=False)
+        else:
+            self._notices.about(place, config, _NODE)
+        # What is not kept shares no batch with its siblings.
+        return place if place.durable else replace(place, calls=[request.tool_call], indices=[0])
+
+    def _entering(self, request: ToolCallRequest, place: Place) -> Entered:
+        return Entered(
+            request,
+            _runtime(request).config,
+            place,
+            self._executor_for(request),
+            adopt=self._settings.adopt,
+            messages_key=_MESSAGES,
+        )
+
+    def _executor_for(self, request: ToolCallRequest) -> DurableExecutor:
+        """The executor that knows what these tools say about themselves."""
+        tools = [*_runtime(request).tools, *([request.tool] if request.tool is not None else [])]
+        with self._lock:
+            for known, executor in self._seen:
+                if len(known) == len(tools) and all(map(operator.is_, known, tools)):
+                    return executor
+            hints = hinted_policies(tools)
+            found = next((executor for said, executor in self._hinted if said == hints), None)
+            if found is None:
+                found = self._executor.with_policies(hints)
+                self._hinted.append((hints, found))
+            self._seen.append((tools, found))
+            return found
+
+
+def _runtime(request: ToolCallRequest) -> ToolRuntime[Any, Any]:
+    found: Any = request  # which says nothing of the types of state and context
+    return cast("ToolRuntime[Any, Any]", found.runtime)

@@ -1,0 +1,9 @@
+"""toolslot for LlamaIndex: agents whose parallel tool calls survive the process."""
+
+from __future__ import annotations
+
+from toolslot_llamaindex._codec import LlamaIndexCodec
+from toolslot_llamaindex._durable import durable
+from toolslot_llamaindex._questions import ToolOutcomeAnswer, ToolOutcomeQuestion
+
+__all__ = ["LlamaIndexCodec", "ToolOutcomeAnswer", "ToolOutcomeQuestion", "durable"]

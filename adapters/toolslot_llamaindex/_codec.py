@@ -1,0 +1,227 @@
+"""How the answers of tools become bytes and come back. No pickle, no import by name from data."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from llama_index.core.base.llms.types import ContentBlock
+from llama_index.core.tools import ToolOutput
+from pydantic import TypeAdapter
+
+from toolslot import Codec, NotStorable, UnreadablePayload
+from toolslot_llamaindex._recording import Write
+from toolslot_llamaindex._values import AllowedType, value_codec
+
+log = logging.getLogger("toolslot")
+
+_FORMAT = 1
+_BLOCKS: TypeAdapter[list[Any]] = TypeAdapter(list[ContentBlock])
+
+
+class RecordedError(Exception):
+    """Stands for the exception of a recorded call. `error_type` names its class, which is never imported to make it again."""
+
+    def __init__(self, message: str, *, error_type: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What a tool call came to: its output, whether that ends the run, and what it wrote into the workflow's state."""
+
+    output: ToolOutput
+    return_direct: bool = False
+    writes: tuple[Write, ...] = ()
+
+
+class AnswerNotStorable(NotStorable):
+    """An output that cannot be written. `text` is what the model saw of it: that much can always be kept."""
+
+    def __init__(self, message: str, text: str) -> None:
+        super().__init__(message)
+        self.text = text
+
+
+class LlamaIndexCodec:
+    """Stores what a tool of an agent gave.
+
+    What the model sees, the content blocks of every type, comes back as it was. `raw_output` comes back if `raw` can store it, else if it
+    is JSON-like or of a class known here or allowed, else as text, with a warning. An exception comes back as a stand-in with the name of
+    its type and its text.
+
+    Args:
+        allowed_types: Classes that may be made again from stored data: pydantic models, dataclasses, enums, or a `TypeCodec` for any other.
+        raw: A codec of the tool's own, asked first for `raw_output`.
+    """
+
+    name = "llamaindex/1"
+
+    def __init__(self, allowed_types: Iterable[AllowedType] = (), *, raw: Codec | None = None) -> None:
+        self.values: Codec = value_codec(allowed_types)
+        self._raw = raw
+        self._warned: set[str] = set()
+
+    def for_tool(self, raw: Codec) -> LlamaIndexCodec:
+        """The same with another codec for `raw_output`."""
+        new = LlamaIndexCodec(raw=raw)
+        new.values = self.values
+        return new
+
+    def encode(self, value: object) -> bytes:
+        """The bytes of an answer, or of a value that somebody decided a call to have.
+
+        Raises:
+            NotStorable: it cannot be written.
+        """
+        if not isinstance(value, Answer):
+            return _json({"v": _FORMAT, "plain": _b64(self.values.encode(value))})
+        output = value.output
+        try:
+            return _json(
+                {
+                    "v": _FORMAT,
+                    "blocks": _BLOCKS.dump_python(list(output.blocks), mode="json"),
+                    "tool": output.tool_name,
+                    "input": self._input(output.raw_input),
+                    "error": output.is_error,
+                    "exception": _exception(output.exception),
+                    "raw": self._packed(output),
+                    "direct": value.return_direct,
+                    "writes": pack_writes(value.writes),
+                }
+            )
+        except Exception as error:
+            raise AnswerNotStorable(
+                f"the output of {output.tool_name!r} cannot be stored: {type(error).__name__}", output.content
+            ) from error
+
+    def decode(self, data: bytes) -> object:
+        """An `Answer`, or the decided value.
+
+        Raises:
+            UnreadablePayload: the bytes are damaged, or of another format.
+        """
+        try:
+            stored = cast("dict[str, Any]", json.loads(data))
+            if stored["v"] != _FORMAT:
+                raise UnreadablePayload(
+                    f"an answer of format {stored['v']!r} is not known here; install a newer toolslot."
+                )
+            if "plain" in stored:
+                return self.values.decode(_bytes(stored["plain"]))
+            output = ToolOutput(
+                blocks=_BLOCKS.validate_python(stored["blocks"]),
+                tool_name=stored["tool"],
+                raw_input=cast("dict[str, Any]", self.values.decode(_bytes(stored["input"]))),
+                raw_output=self._unpacked(stored["raw"]),
+                is_error=stored["error"],
+                exception=_stand_in(stored["exception"]),
+            )
+            return Answer(
+                output=output, return_direct=stored["direct"], writes=unpack_writes(stored["writes"])
+            )
+        except UnreadablePayload:
+            raise
+        except Exception as error:
+            raise UnreadablePayload(
+                f"{len(data)} bytes are no {self.name} payload: {type(error).__name__}"
+            ) from error
+
+    # --- the parts ------------------------------------------------------------------------------------------------------
+
+    def _packed(self, output: ToolOutput) -> list[str]:
+        """[how, bytes]: by the tool's own codec, as a value, or as what is left: the text."""
+        raw: object = output.raw_output
+        for how, codec in (("own", self._raw), ("value", self.values)):
+            if codec is None:
+                continue
+            try:
+                return [how, _b64(codec.encode(raw))]
+            except Exception:  # noqa: S112 - codecs are other people's code; the next way is tried
+                continue
+        if output.tool_name not in self._warned:
+            self._warned.add(output.tool_name)
+            log.warning(
+                "toolslot.raw_output_lossy tool=%r: its raw_output is a %s, which cannot be stored; a replay has its text instead (the"
+                " model sees the same). Name its class in allowed_types=, or give ToolPolicy(codec=...).",
+                output.tool_name,
+                type(raw).__name__,
+            )
+        return ["text", _b64(_text(raw).encode("utf-8", "replace"))]
+
+    def _unpacked(self, stored: list[str]) -> object:
+        how, data = stored[0], _bytes(stored[1])
+        if how == "own":
+            if self._raw is None:
+                raise UnreadablePayload(
+                    "a stored raw_output was written by a codec of the tool's own, which is not given now: ToolPolicy(codec=...)."
+                )
+            return self._raw.decode(data)
+        return data.decode() if how == "text" else self.values.decode(data)
+
+    def _input(self, raw_input: dict[str, Any]) -> str:
+        """A tool's `partial_params` may hold anything; what cannot be stored is left out."""
+        try:
+            return _b64(self.values.encode(dict(raw_input)))
+        except NotStorable:
+            kept = {key: self._storable(item) for key, item in raw_input.items()}
+            return _b64(self.values.encode(kept))
+
+    def _storable(self, item: Any) -> object:
+        if isinstance(item, dict):
+            given = cast("dict[str, Any]", item)
+            return {key: value for key, value in given.items() if self._can_store(value)}
+        return item if self._can_store(item) else str(type(item).__name__)
+
+    def _can_store(self, item: object) -> bool:
+        try:
+            self.values.encode(item)
+        except NotStorable:
+            return False
+        return True
+
+
+def pack_writes(writes: Iterable[Write]) -> list[list[Any]]:
+    """Writes as plain JSON that `unpack_writes` reads."""
+    return [[w.path, None if w.data is None else _b64(w.data), w.lost] for w in writes]
+
+
+def unpack_writes(data: Any) -> tuple[Write, ...]:
+    """The writes; raises whatever damaged data makes it raise."""
+    return tuple(
+        Write(path=path, data=None if found is None else _bytes(found), lost=lost)
+        for path, found, lost in data
+    )
+
+
+def _exception(error: Exception | None) -> list[str] | None:
+    return None if error is None else [f"{type(error).__module__}.{type(error).__qualname__}", _text(error)]
+
+
+def _stand_in(stored: list[str] | None) -> Exception | None:
+    return None if stored is None else RecordedError(stored[1], error_type=stored[0])
+
+
+def _text(value: object) -> str:
+    try:
+        return str.__str__(str(value))
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)

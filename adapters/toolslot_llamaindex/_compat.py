@@ -1,0 +1,153 @@
+"""Everything used here that LlamaIndex does not promise to keep, in one place and checked at import."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar, cast
+
+from llama_index.core.agent.workflow import AgentWorkflow, BaseWorkflowAgent
+from llama_index.core.workflow import Context
+from llama_index_instrumentation.dispatcher import active_instrument_tags
+from workflows.handler import WorkflowHandler
+from workflows.plugins.basic import BasicRuntime
+from workflows.runtime.types import results
+
+#: what this module was tried with last; the oldest supported is 0.14.13
+TESTED = "llama-index-core 0.14.25 with llama-index-workflows 2.26.1"
+
+_STEPS = {
+    "init_run": ["self", "ctx", "ev"],
+    "run_agent_step": ["self", "ctx", "ev"],
+    "parse_agent_output": ["self", "ctx", "ev"],
+    "call_tool": ["self", "ctx", "ev"],
+    "aggregate_tool_results": ["self", "ctx", "ev"],
+}
+
+ContextT = TypeVar("ContextT", bound="Context[Any]")
+
+_waiting: object = getattr(results, "WaitingForEvent", None)
+
+#: by which a step stops at `wait_for_event`
+PAUSES: tuple[type[BaseException], ...] = (
+    (_waiting,) if isinstance(_waiting, type) and issubclass(_waiting, BaseException) else ()
+)
+
+
+def check() -> None:
+    """Raise `ImportError` when the installed LlamaIndex is not built the way the subclass relies on."""
+    for cls in (BaseWorkflowAgent, AgentWorkflow):
+        for name, parameters in _STEPS.items():
+            method: object = getattr(cls, name, None)
+            found = list(inspect.signature(method).parameters) if callable(method) else None
+            if found != parameters or not hasattr(method, "_step_config"):
+                raise _unknown(
+                    f"{cls.__name__}.{name} takes {found}, expected a step that takes {parameters}"
+                )
+    if "_face" not in Context.__annotations__:
+        raise _unknown("Context keeps what it shares between its copies somewhere else than in `_face`")
+    if not PAUSES:
+        raise _unknown("a step does not stop at wait_for_event by raising WaitingForEvent")
+
+
+def _unknown(what: str) -> ImportError:
+    return ImportError(
+        f"toolslot_llamaindex does not know this version of LlamaIndex ({_installed()}): {what}. It was tried with {TESTED}. Install"
+        " llama-index-core>=0.14.13,<0.15, or a newer toolslot."
+    )
+
+
+def _installed() -> str:
+    found: list[str] = []
+    for name in ("llama-index-core", "llama-index-workflows"):
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            found.append(f"{name}, version unknown")
+    return ", ".join(found)
+
+
+def another_view(cls: type[ContextT], ctx: Context[Any]) -> ContextT:
+    """A context of class `cls` that is `ctx` in everything else."""
+    view = object.__new__(cls)
+    cast("Any", view)._face = cast("Any", ctx)._face
+    return view
+
+
+def workflow_run_id() -> str:
+    """The id of the workflow run that the current step, or the tool in its thread, belongs to; empty outside one."""
+    found: object = active_instrument_tags.get().get("llamaindex.run_id")
+    return found if isinstance(found, str) else ""
+
+
+def num_workers(cls: type) -> int:
+    """How many tool calls of one run the framework starts at once."""
+    config: Any = getattr(getattr(cls, "call_tool", None), "_step_config", None)
+    found: object = getattr(config, "num_workers", None)
+    return found if isinstance(found, int) else 4
+
+
+def restarts_with_the_same_id(workflow: object) -> bool:
+    """Whether the runtime itself resumes runs by their id, so that the id must stay what the user gave.
+
+    The basic runtime refuses an id that a failed run still holds.
+    """
+    runtime: Any = getattr(workflow, "_runtime", None)
+    while hasattr(runtime, "_decorated"):
+        runtime = runtime._decorated
+    return not isinstance(runtime, BasicRuntime)
+
+
+def run_id_of(handler: WorkflowHandler, otherwise: str) -> str:
+    """The id of the workflow run that was started, whatever id was asked for."""
+    found: object = getattr(handler, "run_id", None)
+    return found if isinstance(found, str) else otherwise
+
+
+def when_done(handler: WorkflowHandler, then: Callable[[], None]) -> None:
+    """Call `then` once the run has ended, however it did."""
+    task: Any = getattr(handler, "_result_task", handler)
+
+    def ended(_: object) -> None:
+        then()
+
+    task.add_done_callback(ended)
+
+
+def copy_as(agent: Any, cls: type) -> Any:
+    """A copy of the agent or workflow, of class `cls`, known to its runtime. The original stays as it is."""
+    new: Any = copy.copy(agent)
+    object.__setattr__(new, "__class__", cls)
+    for name, value in (
+        ("_validation_result", None),
+        ("_validated_version", -1),
+        ("_broker_config", None),
+        ("_broker_config_version", -1),
+        ("_runtime_locked", False),
+    ):
+        if hasattr(agent, name):
+            object.__setattr__(new, name, value)
+    runtime: Any = getattr(new, "_runtime", None)
+    if runtime is not None:
+        runtime.track_workflow(new)
+    return new
+
+
+_INDEX = "_toolslot_index"
+
+
+def mark(event: object, index: int) -> None:
+    """Say which slot an event is about; seen by `marked` alone, in this process alone."""
+    # Past pydantic: it is no field, and is in no dump.
+    object.__setattr__(event, _INDEX, index)
+
+
+def marked(event: object) -> int | None:
+    """The slot an event was marked with, if it is still the very same object."""
+    found: object = vars(event).get(_INDEX)
+    return found if isinstance(found, int) else None
+
+
+check()

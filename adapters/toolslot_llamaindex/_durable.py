@@ -1,0 +1,169 @@
+"""The one function that users call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import FunctionType
+from typing import Any, TypeVar, cast
+
+from llama_index.core.agent.workflow import AgentWorkflow, BaseWorkflowAgent
+from llama_index.core.agent.workflow.workflow_events import (
+    AgentInput,
+    AgentOutput,
+    AgentSetup,
+    AgentWorkflowStartEvent,
+    ToolCall,
+    ToolCallResult,
+)
+from llama_index.core.workflow import Context, StopEvent
+from workflows.decorators import step
+
+from toolslot import DurableExecutor, Hook, InvalidSetting, Journal, Limits, ToolPolicy
+from toolslot_llamaindex._codec import LlamaIndexCodec
+from toolslot_llamaindex._compat import PAUSES, copy_as, num_workers
+from toolslot_llamaindex._mixin import Durable, DurableSteps
+from toolslot_llamaindex._values import AllowedType
+
+AgentT = TypeVar("AgentT", BaseWorkflowAgent, AgentWorkflow)
+
+#: how many calls of one run the framework may hand over at once; how many of them run the limits say
+_WORKERS = 128
+
+
+def durable(
+    agent: AgentT,
+    *,
+    journal: str | os.PathLike[str] | Journal | None = None,
+    policies: Mapping[str, ToolPolicy] | None = None,
+    default_policy: ToolPolicy | None = None,
+    limits: Limits | None = None,
+    max_parallel: int | None = None,
+    hooks: Sequence[Hook] | None = None,
+    codec: LlamaIndexCodec | None = None,
+    allowed_types: Iterable[AllowedType] = (),
+) -> AgentT:
+    """A copy of the agent, of the same kind, whose parallel tool calls survive the process. The agent given stays as it is.
+
+    `await agent.run(user_msg=..., run_id="order-17")`: run again with the same run id and input after a crash, it goes on where it was. The
+    model is not asked for what it has answered. Within the calls of one answer, a call whose result is recorded never runs again; a call
+    that never started simply runs; a call that started and left no record follows its tool's policy. Without a run id nothing is recorded.
+
+    Args:
+        agent: A FunctionAgent, ReActAgent, CodeActAgent, any other `BaseWorkflowAgent`, or an `AgentWorkflow`.
+        journal: A path, a `Journal`, or None: the environment variable `TOOLSLOT_HOME`, else `./.toolslot`. Opened at first use.
+        policies: What is known about each tool, by name. A policy's `codec` is for the tool's `raw_output`.
+        default_policy: For every other tool.
+        limits: How many calls may run at once, and for how long.
+        max_parallel: Calls of one answer at once. Default: what the framework's agents do, 4.
+        hooks: Called with every event. Default: one `LoggingHook`.
+        codec: How answers are stored. Default: `LlamaIndexCodec(allowed_types)`.
+        allowed_types: Classes of `raw_output` and of the state that may be made again from stored data.
+
+    Raises:
+        InvalidSetting: an argument that means nothing.
+    """
+    if not isinstance(agent, (BaseWorkflowAgent, AgentWorkflow)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidSetting(
+            f"durable() takes a workflow agent or an AgentWorkflow, not a {type(agent).__name__}: only these have the steps it replaces."
+        )
+    if isinstance(agent, DurableSteps):
+        raise InvalidSetting(
+            f"{type(agent).__name__} is durable already. Give all settings in one call of durable()."
+        )
+    cls = cast("type[Any]", type(agent))
+    values = codec if codec is not None else LlamaIndexCodec(allowed_types)
+    given = {"handoff": ToolPolicy(idempotent=True), **(policies or {})}
+    executor = DurableExecutor(
+        journal,
+        policies={name: _with_codec(policy, values) for name, policy in given.items()},
+        default_policy=_with_codec(default_policy, values) if default_policy is not None else None,
+        limits=limits,
+        hooks=hooks,
+        codec=values,
+        pauses=PAUSES,
+        lossy_replay=True,
+    )
+    parallel = max_parallel if max_parallel is not None else num_workers(cls)
+    new = copy_as(agent, _subclass(cls))
+    fallback = default_policy if default_policy is not None else ToolPolicy()
+    shared = Durable(executor, values, parallel, lambda tool: given.get(tool, fallback))
+    object.__setattr__(new, "_toolslot", shared)
+    return cast("AgentT", new)
+
+
+def _with_codec(policy: ToolPolicy, codec: LlamaIndexCodec) -> ToolPolicy:
+    return policy if policy.codec is None else replace(policy, codec=codec.for_tool(policy.codec))
+
+
+_subclasses: dict[type, type] = {}
+
+
+def _subclass(cls: type[Any]) -> type:
+    """The class of durable agents of class `cls`. It has the same name: the framework finds runs by it."""
+    found: type | None = _subclasses.get(cls)
+    if found is None:
+        namespace: dict[str, Any] = {
+            "__module__": cls.__module__,
+            "__qualname__": cls.__qualname__,
+            "__doc__": cls.__doc__,
+            **_steps(cls),
+        }
+        make = cast("Callable[..., type]", type(cls))
+        found = _subclasses[cls] = make(cls.__name__, (DurableSteps, cls), namespace)
+    return found
+
+
+def _steps(cls: type[Any]) -> dict[str, Any]:
+    """The steps, decorated: the framework finds them by that, and an override without it makes the step vanish."""
+    made: dict[str, Any] = {}
+    decorate = cast("Any", step)
+    for function, workers in (
+        (init_run, 4),
+        (run_agent_step, 4),
+        (parse_agent_output, 4),
+        (call_tool, _WORKERS),
+        (aggregate_tool_results, 1),
+    ):
+        # A function of its own for each class: what the decorator finds out is kept at the function.
+        method = FunctionType(
+            function.__code__,
+            function.__globals__,
+            function.__name__,
+            function.__defaults__,
+            function.__closure__,
+        )
+        method.__annotations__ = dict(function.__annotations__)
+        method.__qualname__ = f"{cls.__qualname__}.{function.__name__}"  # else the framework takes it for a step without a class
+        made[function.__name__] = decorate(num_workers=workers)(method)
+    return made
+
+
+async def init_run(self: Any, ctx: Context, ev: AgentWorkflowStartEvent) -> AgentInput:
+    """The step of that name."""
+    return cast("AgentInput", await self._toolslot_init_run(ctx, ev))
+
+
+async def run_agent_step(self: Any, ctx: Context, ev: AgentSetup) -> AgentOutput:
+    """The step of that name."""
+    return cast("AgentOutput", await self._toolslot_run_agent_step(ctx, ev))
+
+
+async def parse_agent_output(
+    self: Any, ctx: Context, ev: AgentOutput
+) -> StopEvent | AgentInput | ToolCall | None:
+    """The step of that name."""
+    return cast("StopEvent | AgentInput | ToolCall | None", await self._toolslot_parse_agent_output(ctx, ev))
+
+
+async def call_tool(self: Any, ctx: Context, ev: ToolCall) -> ToolCallResult:
+    """The step of that name."""
+    return cast("ToolCallResult", await self._toolslot_call_tool(ctx, ev))
+
+
+async def aggregate_tool_results(
+    self: Any, ctx: Context, ev: ToolCallResult
+) -> AgentInput | StopEvent | None:
+    """The step of that name."""
+    return cast("AgentInput | StopEvent | None", await self._toolslot_aggregate_tool_results(ctx, ev))

@@ -1,0 +1,369 @@
+"""The steps that a durable agent takes differently. One mixin serves single agents and workflows of agents: they have the same steps."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+from uuid import uuid4
+
+from llama_index.core.agent.workflow.workflow_events import (
+    AgentOutput,
+    AgentSetup,
+    AgentWorkflowStartEvent,
+    ToolCall,
+    ToolCallResult,
+)
+from llama_index.core.tools import ToolOutput
+from llama_index.core.workflow import Context
+
+from toolslot import (
+    CallTimedOut,
+    DecisionRefused,
+    DurableExecutor,
+    ToolFailed,
+    ToolPolicy,
+    UnknownOutcome,
+)
+from toolslot._retry import RetryState, failed_outcome
+from toolslot_llamaindex._codec import Answer, LlamaIndexCodec
+from toolslot_llamaindex._compat import (
+    PAUSES,
+    another_view,
+    restarts_with_the_same_id,
+    run_id_of,
+    when_done,
+    workflow_run_id,
+)
+from toolslot_llamaindex._contexts import MarkingContext, OrderingContext, told, unanswered
+from toolslot_llamaindex._questions import ToolOutcomeAnswer, question, read
+from toolslot_llamaindex._recording import MEMORY, RecordingContext, apply, captured
+from toolslot_llamaindex._records import RunRecord, TurnRecord, digest, question_of
+from toolslot_llamaindex._turns import Run, Runs, Turn, kwargs_of, result_event
+
+log = logging.getLogger("toolslot")
+
+#: where the workflow's state says which run it belongs to, for contexts that are stored and taken up again
+NOTE = "__toolslot_run__"
+
+
+class Durable:
+    """What a durable agent has beside its own: one object, shared by its runs."""
+
+    def __init__(
+        self,
+        executor: DurableExecutor,
+        codec: LlamaIndexCodec,
+        max_parallel: int | None,
+        policy: Callable[[str], ToolPolicy],
+    ) -> None:
+        self.executor = executor
+        self._policy = policy
+        self.codec = codec
+        self.warned: set[str] = set()
+        self.runs = Runs(
+            lambda run_id, durable: Run(run_id, executor, durable=durable, max_parallel=max_parallel)
+        )
+
+    def tries_again(self, tool: str, error: Exception, tries: int, began: float) -> bool:
+        """Whether the tool's policy has it tried once more after this failure, the `tries`th since `began` (monotonic seconds)."""
+        policy, now = self._policy(tool), time.monotonic()
+        if policy.retry is None or not (
+            policy.retries_failure(type(error))
+            or (policy.reconcile is not None and policy.on_failed != "replay")
+        ):
+            return False
+        state = RetryState(
+            attempt_number=tries,
+            outcome=failed_outcome(error),
+            seconds_since_start=now - began,
+            outcome_timestamp=now,
+            start_time=began,
+        )
+        return policy.retry.delay(state) is not None
+
+    def warn_once(self, text: str, *args: object) -> None:
+        if text not in self.warned:
+            self.warned.add(text)
+            log.warning(text, *args)
+
+
+class DurableSteps:
+    """Stands before the agent's class; `super()` is the agent's own step."""
+
+    _toolslot: Durable
+
+    @property
+    def toolslot_executor(self) -> DurableExecutor:
+        """What runs the calls: its `journal`, and `drain()` for an orderly shutdown."""
+        return self._toolslot.executor
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """As the agent's own `run`. With `run_id=` the run is durable: run again with the same id and input, it goes on where it was.
+
+        Raises:
+            BatchMismatch: (when awaited) the id is known with another input.
+        """
+        run_id: str | None = kwargs.pop("run_id", None)
+        known = self._toolslot
+        if run_id is None:
+            workflow_run = uuid4().hex
+        elif restarts_with_the_same_id(self):
+            workflow_run = run_id
+        else:
+            # A failed run may still hold its id, and an id is for all attempts.
+            workflow_run = f"{run_id}~{uuid4().hex[:12]}"
+        if run_id is not None or not _goes_on(args, kwargs):
+            known.runs.begin(workflow_run, run_id)
+            if run_id is None:
+                known.warn_once(
+                    "toolslot.not_durable agent=%r: run() without run_id=, so nothing says which run its calls belong to: nothing is"
+                    " recorded and nothing can be recovered. Give an id of your own: agent.run(..., run_id='order-17').",
+                    getattr(self, "name", type(self).__name__),
+                )
+        base: Any = super()
+        try:
+            handler = base.run(*args, run_id=workflow_run, **kwargs)
+        except BaseException:
+            known.runs.end(workflow_run)
+            raise
+        # Older versions of the agents have ids of their own; no step has begun yet.
+        actual = run_id_of(handler, workflow_run)
+        known.runs.rename(workflow_run, actual)
+        when_done(handler, lambda: known.runs.end(actual))
+        return handler
+
+    # --- the steps ------------------------------------------------------------------------------------------------------
+
+    async def _toolslot_init_run(self, ctx: Context[Any], ev: AgentWorkflowStartEvent) -> Any:
+        base: Any = super()
+        run = await self._toolslot_run(ctx)
+        if run.durable:
+            await run.prepare()
+            asked = question_of(ev.get("user_msg"), ev.get("chat_history", None))
+            began = await run.began()
+            if began is None:
+                run.payload = (await self._toolslot_beginning(ctx, ev, asked)).encode()
+            else:
+                record = RunRecord.decode(began)
+                record.check(run.run_id, asked)
+                await self._toolslot_restore(ctx, ev, record)
+            await ctx.store.set(NOTE, run.run_id)
+        return await base.init_run(ctx, ev)
+
+    async def _toolslot_run_agent_step(self, ctx: Context[Any], ev: AgentSetup) -> AgentOutput:
+        base: Any = super()
+        run, values = await self._toolslot_run(ctx), self._toolslot.codec.values
+        number: int = await ctx.store.get("num_iterations", default=0)
+        asked = digest(ev.input)
+        record = await run.recorded(number)
+        if record is None:
+            recording = RecordingContext.over(ctx, values)
+            output: AgentOutput = await base.run_agent_step(recording, ev)
+            # Dies here: the model answered and nobody knows. It is asked again; none of its calls has begun.
+            record = await run.reserve(
+                number, TurnRecord(output=output, writes=recording.writes, asked=asked)
+            )
+            if record is None:
+                recording.show_held()
+                return output
+        if record.asked and record.asked != asked:
+            self._toolslot.warn_once(
+                "toolslot.input_differs run=%r turn=%d: the model's recorded answer is replayed, although it would be asked something else"
+                " now. Prompts, tools or the state may have changed since.",
+                run.run_id,
+                number,
+            )
+        await apply(record.writes, ctx, values)
+        ctx.write_event_to_stream(record.output)
+        return record.output
+
+    async def _toolslot_parse_agent_output(self, ctx: Context[Any], ev: AgentOutput) -> Any:
+        base: Any = super()
+        return await base.parse_agent_output(another_view(MarkingContext, ctx).begin(), ev)
+
+    async def _toolslot_call_tool(self, ctx: Context[Any], ev: ToolCall) -> Any:
+        base: Any = super()
+        run = await self._toolslot_run(ctx)
+        turn = await run.at(await ctx.store.get("num_iterations", default=0) - 1)
+        index = turn.claim(ev)
+        if index is None:
+            return await base.call_tool(ctx, ev)
+        try:
+            answer, recording = await self._toolslot_answer(ctx, ev, turn, index)
+        except PAUSES:
+            turn.unclaim(index)
+            raise
+        except Exception as error:
+            # Kept until all have settled: a failing step would have the framework cancel its siblings.
+            turn.failures[index] = error
+            return unanswered(ev, index)
+        event = result_event(ev, index, tool_output=answer.output, return_direct=answer.return_direct)
+        if recording is None:
+            ctx.write_event_to_stream(
+                ToolCall(tool_name=ev.tool_name, tool_kwargs=kwargs_of(ev), tool_id=ev.tool_id)
+            )
+            await apply(answer.writes, ctx, self._toolslot.codec.values)
+        ctx.write_event_to_stream(event)
+        return event
+
+    async def _toolslot_aggregate_tool_results(self, ctx: Context[Any], ev: ToolCallResult) -> Any:
+        base: Any = super()
+        run = await self._toolslot_run(ctx)
+        turn = await run.at(await ctx.store.get("num_iterations", default=0) - 1)
+        view = another_view(OrderingContext, ctx).begin(turn)
+        try:
+            return await base.aggregate_tool_results(view, ev)
+        finally:
+            if view.complete:
+                run.release()
+
+    # --- one call -------------------------------------------------------------------------------------------------------
+
+    async def _toolslot_answer(
+        self, ctx: Context[Any], ev: ToolCall, turn: Turn, index: int
+    ) -> tuple[Answer, RecordingContext | None]:
+        """The call's answer; with the context it ran in when it has just run."""
+        base: Any = super()
+        ran: list[RecordingContext] = []
+        began = time.monotonic()
+
+        async def code() -> Answer:
+            recording = RecordingContext.over(ctx, self._toolslot.codec.values)
+            ran.append(recording)
+            result: ToolCallResult = await base.call_tool(recording, ev)
+            error = result.tool_output.exception
+            if error is not None and self._toolslot.tries_again(ev.tool_name, error, len(ran), began):
+                raise error  # the last failure is an answer, those before are not
+            return Answer(
+                output=result.tool_output, return_direct=result.return_direct, writes=recording.writes
+            )
+
+        while True:
+            try:
+                value: object = await turn.run.acall(
+                    index, cast("Callable[[], Awaitable[object]]", code), is_error=_is_error
+                )
+            except UnknownOutcome as unknown:
+                if unknown.ask:
+                    await self._toolslot_ask(ctx, turn, index, unknown)
+                    continue
+                value = told(ev, unknown)
+                await turn.run.adeliver(index, value)
+            except (CallTimedOut, ToolFailed) as error:
+                value = told(ev, error)
+                await turn.run.adeliver(index, value)
+            if isinstance(value, Answer):
+                return value, ran[-1] if ran else None
+            return await self._toolslot_decided(ctx, ev, value), None
+
+    async def _toolslot_ask(self, ctx: Context[Any], turn: Turn, index: int, unknown: UnknownOutcome) -> None:
+        """Ask a person and journal the answer. The step stops here, by an exception, and begins anew when the answer comes."""
+        slot, problem = turn.run.view(index), ""
+        for tries in range(_MAX_ANSWERS):
+            asked = question(unknown, slot, tries=tries, error=problem)
+            answered = await ctx.wait_for_event(
+                ToolOutcomeAnswer,
+                waiter_event=asked,
+                waiter_id=f"toolslot {asked.id}",
+                requirements={"id": asked.id},
+                timeout=None,
+            )
+            decision = read(answered.answer)
+            if isinstance(decision, str):
+                problem = decision
+                log.warning("toolslot.answer_refused run=%r: %s", unknown.run_id, problem)
+                continue
+            try:
+                await turn.run.adecide(
+                    index, decision, by="person", why="answered in the workflow", version=unknown.version
+                )
+            except DecisionRefused as refused:
+                # Somebody else was quicker. Whatever it is now, the next round looks at it.
+                log.warning("toolslot.answer_refused run=%r: %s", unknown.run_id, refused)
+            return
+        raise unknown
+
+    async def _toolslot_decided(self, ctx: Context[Any], ev: ToolCall, value: object) -> Answer:
+        """The answer to a call whose result somebody decided, or of which only a text is left."""
+        if isinstance(value, ToolOutput):
+            output = value
+        else:
+            output = ToolOutput(
+                content=str(value), tool_name=ev.tool_name, raw_input=kwargs_of(ev), raw_output=value
+            )
+        return Answer(output=output, return_direct=await self._toolslot_returns_directly(ctx, ev.tool_name))
+
+    async def _toolslot_returns_directly(self, ctx: Context[Any], tool_name: str) -> bool:
+        host: Any = self
+        if hasattr(host, "agents"):
+            tools = await host.get_tools(await ctx.store.get("current_agent_name"), tool_name)
+        else:
+            tools = await host.get_tools(tool_name)
+        return any(tool.metadata.return_direct for tool in tools if tool.metadata.name == tool_name)
+
+    # --- the run --------------------------------------------------------------------------------------------------------
+
+    async def _toolslot_run(self, ctx: Context[Any]) -> Run:
+        """The run of the current step. One that was taken up from a stored context says in its state which it is."""
+        runs, workflow_run = self._toolslot.runs, workflow_run_id()
+        run = runs.find(workflow_run)
+        if run is None:
+            note: object = await ctx.store.get(NOTE, default=None)
+            runs.begin(workflow_run, note if isinstance(note, str) else None)
+            run = runs.find(workflow_run)
+            assert run is not None
+        return run
+
+    async def _toolslot_beginning(
+        self, ctx: Context[Any], ev: AgentWorkflowStartEvent, asked: str
+    ) -> RunRecord:
+        memory, messages = await _memory(ctx, ev), None
+        try:
+            messages = () if memory is None else tuple(await memory.aget_all())
+        except Exception as error:
+            log.warning(
+                "toolslot.memory_unread agent=%r: the messages in its memory could not be read (%s), so a resumed run takes the memory as"
+                " it finds it.",
+                type(self).__name__,
+                type(error).__name__,
+            )
+        return RunRecord(
+            agent=type(self).__name__,
+            question=asked,
+            memory=messages,
+            state=await captured(ctx, self._toolslot.codec.values),
+        )
+
+    async def _toolslot_restore(
+        self, ctx: Context[Any], ev: AgentWorkflowStartEvent, record: RunRecord
+    ) -> None:
+        """Put memory and state back to what they were when the run began; all that came later is replayed."""
+        memory = await _memory(ctx, ev)
+        if (
+            memory is not None
+            and record.memory is not None
+            and tuple(await memory.aget_all()) != record.memory
+        ):
+            await memory.aset(list(record.memory))
+        await apply(record.state, ctx, self._toolslot.codec.values)
+
+
+_MAX_ANSWERS = 100
+
+
+def _goes_on(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a run is taken up from a stored context, whose state says which it is."""
+    given: Any = kwargs.get("ctx") or next(
+        (arg for arg in args if isinstance(arg, cast("type[Any]", Context))), None
+    )
+    return given is not None and bool(given.is_running)
+
+
+async def _memory(ctx: Context[Any], ev: AgentWorkflowStartEvent) -> Any:
+    return await ctx.store.get(MEMORY, default=None) or ev.get(MEMORY, default=None)
+
+
+def _is_error(answer: object) -> bool:
+    return isinstance(answer, Answer) and answer.output.is_error

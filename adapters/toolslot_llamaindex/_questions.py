@@ -1,0 +1,78 @@
+"""What a person is asked about a call of unknown outcome, and how an answer is read. Nothing here does I/O."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias, cast
+
+from pydantic import Field
+from workflows.events import HumanResponseEvent, InputRequiredEvent
+
+from toolslot import Done, Failed, NotDone, Slot, UnknownOutcome
+
+Decision: TypeAlias = "Done | Failed | NotDone"
+
+_MESSAGE = (
+    "This tool call began, and left no record or failed in a way that may have come after its effect: nobody here can know whether it was"
+    " done. Find out (the idempotency key is the one the tool was given), then send"
+    " ToolOutcomeAnswer(id=question.id, answer=...): 'rerun', {'done': result} or {'failed': 'why'}."
+)
+
+
+class ToolOutcomeQuestion(InputRequiredEvent):
+    """Streamed when nobody can know whether a tool call was done and its policy says "ask". Answer with `ToolOutcomeAnswer`.
+
+    `id` names the call and the version of its record, so that an answer cannot settle anything else. Of the arguments only the names are
+    shown: their values are in the conversation, and may be secrets. `error` says what was wrong with the last answer.
+    """
+
+    id: str
+    tool: str
+    args: list[str] = Field(default_factory=list)
+    call_id: str = ""
+    attempt: int = 0
+    started_at: str | None = None
+    idempotency_key: str = ""
+    reason: str = "unknown"
+    message: str = _MESSAGE
+    error: str = ""
+
+
+class ToolOutcomeAnswer(HumanResponseEvent):
+    """Settles the call that the `ToolOutcomeQuestion` with this `id` is about.
+
+    `answer` is "rerun", {"done": the result, as the tool would have returned it} or {"failed": why, as a text}.
+    """
+
+    id: str
+    answer: Any = None
+
+
+def question(unknown: UnknownOutcome, slot: Slot, *, tries: int = 0, error: str = "") -> ToolOutcomeQuestion:
+    """The event that asks about the call. `tries` counts the faulty answers so far: an answer settles the question it was given to only."""
+    again = f".{tries}" if tries else ""
+    return ToolOutcomeQuestion(
+        id=f"{unknown.idempotency_key}@{unknown.version}{again}",
+        tool=slot.tool,
+        args=sorted(slot.args),
+        call_id=slot.call_id,
+        attempt=slot.attempt,
+        started_at=slot.started_at.isoformat() if slot.started_at is not None else None,
+        idempotency_key=slot.idempotency_key,
+        reason=slot.reason.value if slot.reason is not None else "unknown",
+        error=error,
+    )
+
+
+def read(answer: object) -> Decision | str:
+    """The decision, or what is wrong with the answer."""
+    if answer == "rerun":
+        return NotDone()
+    if isinstance(answer, dict) and len(cast("dict[object, object]", answer)) == 1:
+        ((verdict, said),) = cast("dict[object, object]", answer).items()
+        if verdict == "done":
+            return Done(said)
+        if verdict == "failed" and isinstance(said, str):
+            return Failed(said)
+    # Never the value itself: it may hold a result.
+    kind = type(cast("object", answer)).__name__
+    return f"an answer is {{'done': result}}, {{'failed': 'text'}} or 'rerun'; got a {kind} that is none of these"

@@ -1,0 +1,181 @@
+"""What a step or a tool writes into the workflow's state, written down so that it can be written again when the call is replayed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+from llama_index.core.agent.workflow.workflow_events import AgentOutput, ToolCallResult
+from llama_index.core.workflow import Context, Event
+from typing_extensions import override
+
+from toolslot import Codec, ToolslotError
+from toolslot_llamaindex._compat import another_view
+
+log = logging.getLogger("toolslot")
+
+#: the agent's memory: it is rebuilt from the messages, never taken from the state
+MEMORY = "memory"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Write:
+    """One change of the state. `path` is where, None for all of it; `data` what was put there, encoded, None for "removed".
+
+    `lost` says that the value could not be stored: the change cannot be repeated.
+    """
+
+    path: str | None
+    data: bytes | None = None
+    lost: bool = False
+
+
+class RecordingContext(Context[Any]):
+    """The step's context; it writes down what is written into the state, and keeps results back until they are durable."""
+
+    _writes: list[Write]
+    _held: list[Event]
+    _codec: Codec
+
+    @classmethod
+    def over(cls, ctx: Context[Any], codec: Codec) -> RecordingContext:
+        new = another_view(cls, ctx)
+        new._writes, new._held, new._codec = [], [], codec
+        return new
+
+    @property
+    def writes(self) -> tuple[Write, ...]:
+        return tuple(self._writes)
+
+    @property
+    @override
+    def store(self) -> Any:
+        return _RecordingStore(super().store, self._writes, self._codec)
+
+    @override
+    def write_event_to_stream(self, ev: Event | None) -> None:
+        # Nobody may see an answer that a crash could still take back.
+        if isinstance(ev, (AgentOutput, ToolCallResult)):
+            self._held.append(ev)
+        else:
+            super().write_event_to_stream(ev)
+
+    def show_held(self) -> None:
+        """Stream what was kept back."""
+        held, self._held[:] = list(self._held), []
+        for ev in held:
+            super().write_event_to_stream(ev)
+
+
+class _RecordingStore:
+    """The state store; what it does not record it passes on."""
+
+    def __init__(self, store: Any, writes: list[Write], codec: Codec) -> None:
+        self._store, self._writes, self._codec = store, writes, codec
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def set(self, path: str, value: Any) -> None:
+        # Encoded now: agents go on appending to the lists that they have put here.
+        write = None if path == MEMORY else _encoded(path, value, self._codec)
+        await self._store.set(path, value)
+        if write is not None:
+            self._writes.append(write)
+
+    async def clear(self) -> None:
+        await self._store.clear()
+        self._writes.append(Write(path=None))
+
+    async def set_state(self, state: Any) -> None:
+        before = _snapshot(await self._store.get_state(), self._codec)
+        await self._store.set_state(state)
+        self._compare(before, await self._store.get_state())
+
+    @asynccontextmanager
+    async def edit_state(self) -> AsyncGenerator[Any]:
+        async with self._store.edit_state() as state:
+            before = _snapshot(state, self._codec)
+            yield state
+            self._compare(before, state)
+
+    def _compare(self, before: Mapping[str, bytes | int], state: Any) -> None:
+        items = _items(state)
+        for key, value in items.items():
+            if before.get(key) != _fingerprint(value, self._codec):
+                self._writes.append(_encoded(key, value, self._codec))
+        self._writes.extend(Write(path=key) for key in before.keys() - items.keys())
+
+
+def _encoded(path: str, value: object, codec: Codec) -> Write:
+    try:
+        return Write(path=path, data=codec.encode(value))
+    except ToolslotError:
+        log.warning(
+            "toolslot.state_not_storable path=%r: a %s was written into the workflow's state, which cannot be stored, so it will be"
+            " missing after a replay. Name its class in allowed_types=.",
+            path,
+            type(value).__name__,
+        )
+        return Write(path=path, lost=True)
+
+
+def _fingerprint(value: object, codec: Codec) -> bytes | int:
+    try:
+        return codec.encode(value)
+    except ToolslotError:
+        return id(value)
+
+
+def _snapshot(state: Any, codec: Codec) -> dict[str, bytes | int]:
+    return {key: _fingerprint(value, codec) for key, value in _items(state).items()}
+
+
+def _items(state: Any) -> dict[str, Any]:
+    """The state's top level, without the memory; of a typed state its fields."""
+    fields = cast("Mapping[str, Any]", getattr(cast("object", type(state)), "model_fields", {}))
+    items = {name: getattr(state, name) for name in fields}
+    data: object = getattr(state, "_data", None)
+    if isinstance(data, dict):
+        items |= cast("dict[str, Any]", data)
+    items.pop(MEMORY, None)
+    return items
+
+
+async def apply(writes: Iterable[Write], ctx: Context[Any], codec: Codec) -> None:
+    """Write again what was recorded."""
+    store: Any = ctx.store
+    for write in writes:
+        if write.lost:
+            log.warning(
+                "toolslot.state_not_replayed path=%r: a replayed call wrote a value into the workflow's state that could not be stored;"
+                " the state is without it.",
+                write.path,
+            )
+        elif write.path is None:
+            await store.clear()
+        elif write.data is not None:
+            await store.set(write.path, codec.decode(write.data))
+        else:
+            await _remove(store, write.path)
+
+
+async def _remove(store: Any, key: str) -> None:
+    async with store.edit_state() as state:
+        data: object = getattr(state, "_data", None)
+        if isinstance(data, dict):
+            cast("dict[str, Any]", data).pop(key, None)
+
+
+async def captured(ctx: Context[Any], codec: Codec) -> tuple[Write, ...]:
+    """The state as it is now, as far as it can be stored; without the memory and without our own note."""
+    found: list[Write] = []
+    for key, value in _items(await ctx.store.get_state()).items():
+        try:
+            found.append(Write(path=key, data=codec.encode(value)))
+        except ToolslotError:
+            continue  # a model or a connection that the program puts there at each start
+    return tuple(found)

@@ -1,0 +1,99 @@
+"""Killed at the worst moments: as a result comes back, while the saver writes; and resumed by the latest checkpoint's name."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from support.ledger import Ledger
+from support.lives import FIVE, PAID, child, doors, killed, modes, resumed
+from toolslot import DiskJournal, SlotState
+
+pytestmark = pytest.mark.crash
+
+
+def recorded(folder: Path) -> set[int]:
+    """The calls whose results are in the journal of a dead process."""
+    with DiskJournal.open(folder / "journal", read_only=True) as journal:
+        records = [journal.load(key).result() for key in journal.keys().result()]
+    slots = [slot for record in records if record is not None for slot in record.slots]
+    return {i for i, slot in enumerate(slots) if slot.state is SlotState.SUCCEEDED}
+
+
+def kill_as_the_third_call_returns(folder: Path, trial: int, *args: str) -> None:
+    with child(folder, *args, "--stamp", "--hang-before", "3,4", "--returns", "3") as first:
+        first.await_line("RETURNS")
+        until = time.perf_counter() + trial * 0.0005
+        while time.perf_counter() < until:
+            pass
+        first.kill()
+
+
+@pytest.mark.parametrize("trial", range(10))
+@pytest.mark.parametrize(
+    "door", ["node", "react1+make_durable", "react2", "agent+make_durable", "agent+middleware"]
+)
+def test_killed_as_a_tool_returns_what_is_recorded_is_neither_lost_nor_repeated(
+    tmp_path: Path, door: str, trial: int
+) -> None:
+    args = ("--door", door, "--mode", ["sync", "async"][trial % 2])
+    kill_as_the_third_call_returns(tmp_path, trial, *args)
+    ledger = Ledger(tmp_path / "ledger")
+    assert ledger.counts("effect", FIVE) == [1, 1, 1, 0, 0]
+    known = recorded(tmp_path)
+    assert known <= {0, 1, 2}
+    answers = resumed(tmp_path, *args, "--stamp")["answers"]
+    assert answers == [f"paid {i} in life {1 if i in known else 2}" for i in FIVE]
+    assert ledger.counts("effect", FIVE) == [2 if i < 3 and i not in known else 1 for i in FIVE]
+    assert ledger.count("model") == 1
+
+
+@doors
+@modes
+def test_with_a_saver_that_takes_half_a_second_no_finished_call_is_repeated(
+    tmp_path: Path, door: str, mode: str
+) -> None:
+    """All five have returned; LangGraph is about to save them and does not get that far."""
+    args = ("--door", door, "--mode", mode)
+    one_write = "1" if door in ("node", "react1", "react1+make_durable") else "5"
+    with child(tmp_path, *args, "--slow-saver", "0.5", "--writes", one_write) as first:
+        first.await_line("WRITING")
+        first.kill()
+    ledger = Ledger(tmp_path / "ledger")
+    assert ledger.counts("effect", FIVE) == [1, 1, 1, 1, 1]
+    assert resumed(tmp_path, *args)["answers"] == PAID
+    assert ledger.counts("effect", FIVE) == [1, 1, 1, 1, 1]
+    assert ledger.count("model") == 1
+
+
+def test_for_comparison_plain_langgraph_repeats_all_of_them(tmp_path: Path) -> None:
+    args = ("--door", "plain-agent")
+    with child(tmp_path, *args, "--slow-saver", "30", "--writes", "5") as first:
+        first.await_line("WRITING")
+        first.kill()
+    assert resumed(tmp_path, *args)["answers"] == PAID
+    assert Ledger(tmp_path / "ledger").counts("effect", FIVE) == [2, 2, 2, 2, 2]
+
+
+@doors
+@modes
+@pytest.mark.parametrize(
+    ("policy", "effects"), [("default", [1, 1, 1, 2, 1]), ("reconcile", [1, 1, 1, 1, 1])]
+)
+def test_a_resume_that_names_the_latest_checkpoint_repeats_no_finished_call(
+    tmp_path: Path, door: str, mode: str, policy: str, effects: list[int]
+) -> None:
+    args = ("--door", door, "--mode", mode, "--policy", policy)
+    ledger = killed(tmp_path, *args)
+    assert resumed(tmp_path, *args, "--at-latest")["answers"] == PAID
+    assert ledger.counts("effect", FIVE) == effects
+    assert ledger.count("model") == 1
+
+
+def test_for_comparison_plain_langgraph_takes_it_for_a_fork(tmp_path: Path) -> None:
+    args = ("--door", "plain-agent")
+    ledger = killed(tmp_path, *args)
+    assert resumed(tmp_path, *args, "--at-latest")["answers"] == PAID
+    assert ledger.counts("effect", FIVE) == [2, 2, 2, 2, 1]
