@@ -19,7 +19,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-# The lowest releases get the LangGraph tests, and of those that kill processes the rows that show resuming at all.
+# The lowest releases get the tests of both adapters, and of those that kill processes the rows that show resuming at all.
 LOWEST_CRASHES := tests/crash/langgraph/test_kill_matrix.py -k by_default_only
 
 .PHONY: help setup demo test test-fast test-lowest check lint format types coverage bench clean
@@ -39,9 +39,9 @@ test: check test-lowest ## Set everything up, then every check and every test
 test-fast: $(READY) ## The tests without those that kill processes or take seconds
 	@$(BIN)/python -m pytest -m "not crash and not slow"
 
-test-lowest: $(READY_LOWEST) ## The LangGraph tests with the oldest releases we support (tests/lowest.txt), in .venv-lowest
+test-lowest: $(READY_LOWEST) ## The tests of both adapters with the oldest releases we support (tests/lowest.txt), in .venv-lowest
 	@echo "With the lowest supported releases:"
-	@$(LOWEST)/bin/python -m pytest -q -o cache_dir=$(LOWEST)/.pytest_cache -m "not slow and not crash" tests/langgraph
+	@$(LOWEST)/bin/python -m pytest -q -o cache_dir=$(LOWEST)/.pytest_cache -m "not slow and not crash" tests/langgraph tests/llamaindex
 	@$(LOWEST)/bin/python -m pytest -q -o cache_dir=$(LOWEST)/.pytest_cache $(LOWEST_CRASHES)
 
 check: lint types
@@ -98,6 +98,6 @@ $(READY_LOWEST): pyproject.toml tests/lowest.txt | $(MADE)
 	@echo "Installing the lowest supported releases"
 	@test -x $(LOWEST)/bin/python || $(BIN)/python -m venv $(LOWEST) || { rm -rf $(LOWEST); exit 1; }
 	@$(LOWEST)/bin/python -m pip install --quiet --upgrade pip
-	@$(LOWEST)/bin/python -m pip install --quiet --constraint tests/lowest.txt --editable ".[langchain]" --group test-langgraph
+	@$(LOWEST)/bin/python -m pip install --quiet --constraint tests/lowest.txt --editable ".[langchain,llamaindex]" --group test-langgraph
 	@$(LOWEST)/bin/python -m pip check
 	@touch $@

@@ -1,4 +1,4 @@
-"""The guides in docs/: every Python block runs, in the order of its section, and does what the text around it says."""
+"""The guide for LangGraph: every Python block runs, in the order of its section, and does what the text around it says."""
 
 from __future__ import annotations
 
@@ -25,21 +25,12 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import interrupt
 
+from support.guides import blocks, sections
 from toolslot import Limits, ToolPolicy, current_call
 from toolslot_langgraph import DurableOptions, durable_nodes, make_durable
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "langgraph.md").read_text()
-
-
-def sections(page: str) -> dict[str, str]:
-    """The texts under the headings, by heading."""
-    parts = re.split(r"^##+ (.*)\n", page, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
-def blocks(text: str, language: str = "python") -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 def scripted_model() -> Any:

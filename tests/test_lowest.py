@@ -19,7 +19,7 @@ PINS = dict(re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / "tests/lowest.txt").read
 
 
 def bounds(text: str) -> dict[str, str]:
-    return dict(re.findall(r"(lang[\w-]+)>=([\d.]+)", text))
+    return dict(re.findall(r"((?:lang|llama-)[\w-]+)>=([\d.]+)", text))
 
 
 def release(version: str) -> tuple[int, ...]:
@@ -27,7 +27,7 @@ def release(version: str) -> tuple[int, ...]:
     return (*parts, *[0] * (3 - len(parts)))
 
 
-@pytest.mark.parametrize("extra", ["demo", "langchain", "langgraph"])
+@pytest.mark.parametrize("extra", ["demo", "langchain", "langgraph", "llamaindex"])
 def test_the_lower_bounds_of_an_extra_are_tested(extra: str) -> None:
     found = bounds(" ".join(EXTRAS[extra]))
     assert found
@@ -36,9 +36,16 @@ def test_the_lower_bounds_of_an_extra_are_tested(extra: str) -> None:
     }
 
 
-def test_errors_about_the_version_name_the_lowest_that_is_tested() -> None:
-    found = bounds((ROOT / "adapters/toolslot_langgraph/_compat.py").read_text())
-    assert {"langgraph", "langgraph-prebuilt"} <= set(found)
+@pytest.mark.parametrize(
+    ("adapter", "named"),
+    [
+        ("toolslot_langgraph", {"langgraph", "langgraph-prebuilt"}),
+        ("toolslot_llamaindex", {"llama-index-core"}),
+    ],
+)
+def test_errors_about_the_version_name_the_lowest_that_is_tested(adapter: str, named: set[str]) -> None:
+    found = bounds((ROOT / "adapters" / adapter / "_compat.py").read_text())
+    assert named <= set(found)
     assert {name: release(version) for name, version in found.items()} == {
         name: release(PINS[name]) for name in found
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,14 +43,16 @@ def interrupted_graph() -> Any:
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_every_python_block_of_the_readme_runs(
-    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     langgraph = pytest.importorskip("langgraph.types")
     agents = pytest.importorskip("langchain.agents")
+    llamaindex = pytest.importorskip("llama_index.core.agent.workflow")
     from langchain_core.language_models.fake_chat_models import FakeListChatModel
     from langgraph.checkpoint.memory import InMemorySaver
 
     from toolslot_langgraph import DurableParallelToolNode
+    from toolslot_llamaindex._demo_agent import ScriptedLLM
 
     def search(query: str) -> str:
         """Search."""
@@ -71,8 +74,13 @@ def test_every_python_block_of_the_readme_runs(
         "model": FakeListChatModel(responses=[]),
         "checkpointer": InMemorySaver(),
         "DurableParallelToolNode": DurableParallelToolNode,
+        "FunctionAgent": llamaindex.FunctionAgent,
+        "llm": ScriptedLLM(["Both are paid."]),
     }
     exec(compile(BLOCKS[number], f"README.md block {number}", "exec"), names)
+    if "main" in names:
+        assert asyncio.run(names["main"]()) is None
+        assert capsys.readouterr().out == "Both are paid.\n"
     if "results" in names:
         assert names["results"] == ["paid A-1", "fog in Oslo"]
         names["executor"].journal.close()

@@ -42,8 +42,8 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     Put it first in `middleware=[...]`. What stands behind it belongs to the call: its retries happen inside one slot, and its outcome is
     what is recorded. What stands in front sees a replay as if the tool had answered, and `Draining`, `BatchBusy` and `UnknownOutcome` as if
-    the tool had failed (older versions of `ToolRetryMiddleware` a question to a person, too); if it changes the arguments of a call, that call
-    is a batch of its own; and it must not call `interrupt()` after the call.
+    the tool had failed (older versions of `ToolRetryMiddleware` a question to a person, too). If it changes the arguments of a call, that
+    call is a batch of its own. It must not call `interrupt()` after the call.
 
     `make_durable(agent)` does the same from outside, and changes nothing else. A middleware that wraps tool calls, this or any other, has
     LangChain change two things: the agent does not check whether every tool of the model's is its own (another middleware might serve it),

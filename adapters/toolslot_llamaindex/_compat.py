@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar, cast
 
 from llama_index.core.agent.workflow import AgentWorkflow, BaseWorkflowAgent
+from llama_index.core.tools.function_tool import sync_to_async
+from llama_index.core.tools.types import BaseToolAsyncAdapter
 from llama_index.core.workflow import Context
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 from workflows.handler import WorkflowHandler
@@ -26,7 +29,12 @@ _STEPS = {
     "aggregate_tool_results": ["self", "ctx", "ev"],
 }
 
+_METHODS = {"_call_tool": ["self", "ctx", "tool", "tool_input"]}
+
 ContextT = TypeVar("ContextT", bound="Context[Any]")
+
+#: what a FunctionTool makes of a sync function
+_IN_A_THREAD: object = getattr(sync_to_async(len), "__code__", None)
 
 _waiting: object = getattr(results, "WaitingForEvent", None)
 
@@ -39,15 +47,18 @@ PAUSES: tuple[type[BaseException], ...] = (
 def check() -> None:
     """Raise `ImportError` when the installed LlamaIndex is not built the way the subclass relies on."""
     for cls in (BaseWorkflowAgent, AgentWorkflow):
-        for name, parameters in _STEPS.items():
+        for name, parameters in (_STEPS | _METHODS).items():
             method: object = getattr(cls, name, None)
             found = list(inspect.signature(method).parameters) if callable(method) else None
-            if found != parameters or not hasattr(method, "_step_config"):
+            if found != parameters or (name in _STEPS and not hasattr(method, "_step_config")):
+                what = "step" if name in _STEPS else "method"
                 raise _unknown(
-                    f"{cls.__name__}.{name} takes {found}, expected a step that takes {parameters}"
+                    f"{cls.__name__}.{name} takes {found}, expected a {what} that takes {parameters}"
                 )
     if "_face" not in Context.__annotations__:
         raise _unknown("Context keeps what it shares between its copies somewhere else than in `_face`")
+    if _IN_A_THREAD is None:
+        raise _unknown("a sync function becomes an async one in another way than by sync_to_async")
     if not PAUSES:
         raise _unknown("a step does not stop at wait_for_event by raising WaitingForEvent")
 
@@ -80,6 +91,19 @@ def workflow_run_id() -> str:
     """The id of the workflow run that the current step, or the tool in its thread, belongs to; empty outside one."""
     found: object = active_instrument_tags.get().get("llamaindex.run_id")
     return found if isinstance(found, str) else ""
+
+
+def with_async_code(tool: Any, run: Callable[..., Awaitable[Any]]) -> Any:
+    """The tool; in place of a sync one a copy whose code is run by `await run(fn, ...)`, not by the framework in a thread."""
+    if isinstance(tool, BaseToolAsyncAdapter):
+        name, fn = "acall", tool.call
+    elif getattr(getattr(tool, "_async_fn", None), "__code__", None) is _IN_A_THREAD:
+        name, fn = "_async_fn", tool.fn
+    else:
+        return tool
+    new: Any = copy.copy(tool)
+    setattr(new, name, partial(run, fn))
+    return new
 
 
 def num_workers(cls: type) -> int:

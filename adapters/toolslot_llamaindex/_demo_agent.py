@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.agent.workflow import BaseWorkflowAgent, FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, LLMMetadata
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools import ToolSelection
@@ -180,7 +180,7 @@ def receipt_text(invoice: str, receipt: object) -> str:
     return f"paid {invoice}, receipt {receipt}"
 
 
-def build_agent(side: Side, bank: BankClient, folder: Path, llm: ScriptedLLM) -> FunctionAgent:
+def build_agent(side: Side, bank: BankClient, folder: Path, llm: ScriptedLLM) -> BaseWorkflowAgent:
     """The agent of a side; `durable` is the one difference that matters."""
     if side == "plain":
         return FunctionAgent(tools=[*build_tools(bank, key=lambda: None)], llm=llm)
@@ -212,10 +212,10 @@ async def answer_all(side: Side, bank: BankClient, folder: Path) -> list[dict[st
         bank.post("model", {"asked_for": "a summary" if number else REQUEST})
 
     llm = ScriptedLLM([[(call.tool, dict(call.args), call.call_id) for call in CALLS], "Done."], before=count)
-    agent = build_agent(side, bank, folder, llm)
+    agent: Any = build_agent(side, bank, folder, llm)
     # The one other difference: the id under which a durable run is found again.
     known: dict[str, Any] = {"run_id": "invoices"} if side == "durable" else {}
-    results: Any = (await agent.run(user_msg=REQUEST, **known)).tool_calls
+    results: list[Any] = (await agent.run(user_msg=REQUEST, **known)).tool_calls
     failed = {result.tool_id: bool(result.tool_output.is_error) for result in results}
     return [
         {"call_id": call_id, "failed": failed[call_id], "text": message.content or ""}

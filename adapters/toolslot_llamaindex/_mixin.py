@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 from uuid import uuid4
 
@@ -26,7 +26,6 @@ from toolslot import (
     ToolPolicy,
     UnknownOutcome,
 )
-from toolslot._retry import RetryState, failed_outcome
 from toolslot_llamaindex._codec import Answer, LlamaIndexCodec
 from toolslot_llamaindex._compat import (
     PAUSES,
@@ -40,6 +39,7 @@ from toolslot_llamaindex._contexts import MarkingContext, OrderingContext, told,
 from toolslot_llamaindex._questions import ToolOutcomeAnswer, question, read
 from toolslot_llamaindex._recording import MEMORY, RecordingContext, apply, captured
 from toolslot_llamaindex._records import RunRecord, TurnRecord, digest, question_of
+from toolslot_llamaindex._threads import CallTask, outliving
 from toolslot_llamaindex._turns import Run, Runs, Turn, kwargs_of, result_event
 
 log = logging.getLogger("toolslot")
@@ -69,19 +69,10 @@ class Durable:
     def tries_again(self, tool: str, error: Exception, tries: int, began: float) -> bool:
         """Whether the tool's policy has it tried once more after this failure, the `tries`th since `began` (monotonic seconds)."""
         policy, now = self._policy(tool), time.monotonic()
-        if policy.retry is None or not (
-            policy.retries_failure(type(error))
-            or (policy.reconcile is not None and policy.on_failed != "replay")
-        ):
-            return False
-        state = RetryState(
-            attempt_number=tries,
-            outcome=failed_outcome(error),
-            seconds_since_start=now - began,
-            outcome_timestamp=now,
-            start_time=began,
+        may = policy.retries_failure(type(error)) or (
+            policy.reconcile is not None and policy.on_failed != "replay"
         )
-        return policy.retry.delay(state) is not None
+        return may and policy.retry_delay(error, tries=tries, began=began, now=now) is not None
 
     def warn_once(self, text: str, *args: object) -> None:
         if text not in self.warned:
@@ -241,10 +232,9 @@ class DurableSteps:
             )
 
         while True:
+            task = CallTask()
             try:
-                value: object = await turn.run.acall(
-                    index, cast("Callable[[], Awaitable[object]]", code), is_error=_is_error
-                )
+                value: object = await turn.run.acall(index, code, is_error=_is_error, offload=task)
             except UnknownOutcome as unknown:
                 if unknown.ask:
                     await self._toolslot_ask(ctx, turn, index, unknown)
@@ -254,9 +244,16 @@ class DurableSteps:
             except (CallTimedOut, ToolFailed) as error:
                 value = told(ev, error)
                 await turn.run.adeliver(index, value)
+            finally:
+                task.cancel()
             if isinstance(value, Answer):
                 return value, ran[-1] if ran else None
             return await self._toolslot_decided(ctx, ev, value), None
+
+    async def _call_tool(self, ctx: Context[Any], tool: Any, tool_input: dict[str, Any]) -> ToolOutput:
+        base: Any = super()
+        output: ToolOutput = await base._call_tool(ctx, outliving(tool), tool_input)
+        return output
 
     async def _toolslot_ask(self, ctx: Context[Any], turn: Turn, index: int, unknown: UnknownOutcome) -> None:
         """Ask a person and journal the answer. The step stops here, by an exception, and begins anew when the answer comes."""

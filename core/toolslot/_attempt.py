@@ -44,7 +44,7 @@ class Attempt:
     def __init__(self, entry: Entry[Any], active: Active) -> None:
         self._entry = entry
         self._live = entry.live
-        self._engine = entry.live.engine
+        self._engine = entry.engine
         self._index = entry.spec.index
         self._active = active
         self._idempotent = entry.spec.idempotent and entry.slot.spec.idempotent

@@ -198,6 +198,7 @@ class BatchRun:
     ) -> Entry[T]:
         return Entry(
             live=self._opened,
+            engine=self._engine,
             spec=self._spec(index),
             fn=fn,
             deadline=self._deadline,

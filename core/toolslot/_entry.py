@@ -30,7 +30,6 @@ from toolslot._errors import (
 from toolslot._events import EventKind
 from toolslot._live import LiveBatch
 from toolslot._policy import Answer, CannotTell, Done, Failed, NotDone, StillRunning, ToolPolicy
-from toolslot._retry import RetryState, failed_outcome
 from toolslot._slot import Reason, Regenerated, SlotRecord, SlotSpec, SlotState, Withdrawn
 from toolslot._steps import Consult, Pause, Steps
 
@@ -41,11 +40,12 @@ T = TypeVar("T")
 class Entry(Generic[T]):
     """One entrance of one call: the tool's code, and how its answer is to be read.
 
-    `deadline` is the batch's, in monotonic seconds. `is_error`: whether a returned value is a failure that the framework has turned into an
+    `engine` is the entrant's own, which may know other tools than that of whoever opened the batch. `deadline` is the batch's, in monotonic seconds. `is_error`: whether a returned value is a failure that the framework has turned into an
     answer. `offload`: where to run the code.
     """
 
     live: LiveBatch
+    engine: Engine
     spec: SlotSpec
     fn: Callable[[], object]
     deadline: float | None = None
@@ -55,10 +55,6 @@ class Entry(Generic[T]):
     @property
     def index(self) -> int:
         return self.spec.index
-
-    @property
-    def engine(self) -> Engine:
-        return self.live.engine
 
     @property
     def slot(self) -> SlotRecord:
@@ -305,18 +301,9 @@ class Entry(Generic[T]):
         """Return to try again, at once or as planned (the reconciler is asked first), or raise the call's error."""
         policy = self.policy
         harmless = policy.retries_failure(type(error))
-        if policy.retry is None or not (
-            harmless or (policy.reconcile is not None and policy.on_failed != "replay")
-        ):
+        if not (harmless or (policy.reconcile is not None and policy.on_failed != "replay")):
             raise error
-        state = RetryState(
-            attempt_number=tries,
-            outcome=failed_outcome(error),
-            seconds_since_start=self.engine.monotonic() - began,
-            outcome_timestamp=self.engine.monotonic(),
-            start_time=began,
-        )
-        delay = policy.retry.delay(state)
+        delay = policy.retry_delay(error, tries=tries, began=began, now=self.engine.monotonic())
         if delay is None or self.engine.draining.is_set():
             raise error
         if self.deadline is not None and self.engine.monotonic() + delay >= self.deadline:

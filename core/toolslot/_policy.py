@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from toolslot._errors import InvalidArguments, InvalidSetting
-from toolslot._retry import Retry, as_retry
+from toolslot._retry import Retry, RetryState, as_retry, failed_outcome
 
 if TYPE_CHECKING:
     from toolslot._codec import Codec, ErrorRecord
@@ -187,6 +187,22 @@ class ToolPolicy:
         if isinstance(error, type):
             return issubclass(error, certain)
         return error is not None and error.is_any_of(certain)
+
+    def retry_delay(self, error: Exception, *, tries: int, began: float, now: float) -> float | None:
+        """Seconds until the attempt after the `tries`th since `began`, which failed with `error`; None to give up.
+
+        Only what `retry` says: whether this failure may be tried again at all, it does not know. Times are monotonic seconds.
+        """
+        if self.retry is None:
+            return None
+        state = RetryState(
+            attempt_number=tries,
+            outcome=failed_outcome(error),
+            seconds_since_start=now - began,
+            outcome_timestamp=now,
+            start_time=began,
+        )
+        return self.retry.delay(state)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

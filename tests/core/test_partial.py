@@ -274,3 +274,22 @@ def test_a_cancelled_wait_leaves_the_calls_alone(world: World) -> None:
             return await task
 
     assert asyncio.run(main()) == "done"
+
+
+def test_each_entrant_follows_the_policies_of_its_own_executor(world: World) -> None:
+    """Hosts learn late which tools there are, so the first to open the batch may not know the tool of another call."""
+    run = part(world.executor(), ("t", "late"))
+    run.__enter__()
+
+    def die() -> None:
+        world.crash()
+        raise Killed
+
+    with pytest.raises(Killed):
+        run.call(1, die)
+    executor = world.executor()
+    knowing = executor.with_policies({"late": ToolPolicy(on_unknown="ask")})
+    with part(executor, ("t", "late")) as first, part(knowing, ("t", "late")) as second:
+        assert first.call(0, lambda: "done") == "done"
+        with pytest.raises(UnknownOutcome):
+            second.call(1, lambda: "again")

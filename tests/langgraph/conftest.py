@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 
+from support.bank import Bank
 from support.harness import World
 from toolslot_langgraph import DurableParallelToolNode
 
@@ -87,3 +88,8 @@ def ask() -> Callable[..., list[dict[str, Any]]]:
         return [{"name": tool, "args": {"i": i}, "id": f"c{i}"} for i in range(count)]
 
     return make
+
+
+@pytest.fixture
+def bank(talk: Any) -> Bank:
+    return Bank(talk)

@@ -382,6 +382,6 @@ def test_a_drain_says_whether_all_calls_ended_in_time(busy: Any) -> None:
 def test_a_drain_holds_back_every_node_before_it_waits(busy: Any) -> None:
     nodes, release = busy
     with running(nodes.drain):
-        assert nodes["second/tools"].executor._draining.wait(20)  # while the call in it still runs
+        assert nodes["second/tools"].executor._draining.wait(5)  # while the call in it still runs
         assert not release.is_set()
         release.set()

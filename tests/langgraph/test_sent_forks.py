@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import HumanMessage, ToolMessage
 
 from support.sending import FORMS, GO, Work, answers, calls, records
 
@@ -101,3 +101,54 @@ def test_a_new_message_instead_of_a_resume_is_a_new_batch(talk: Any, name: str) 
     work.ran.clear()
     talk.run(agent, {"messages": [HumanMessage("once more", id="h-2")]})
     assert sorted(work.ran) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["make_durable", "middleware"])
+@pytest.mark.parametrize("named", [False, True], ids=["checkpoint", "run key"])
+def test_an_answer_that_a_person_adds_for_one_call_leaves_the_others_their_results(
+    talk: Any, name: str, named: bool
+) -> None:
+    if named:
+        talk.config["configurable"]["durable_run_key"] = "run"
+    work, agent = failed(talk, FORMS[name])
+    work.ran.clear()
+    work.broken = {2}
+    added = ToolMessage("a person did it", tool_call_id="a", name="work")
+    agent.update_state(talk.config, {"messages": [added]}, as_node="model")
+    with pytest.raises(ConnectionError):
+        talk.run(agent, None)
+    work.broken = set()
+    outcome = talk.run(agent, None)
+    assert [call_id for call_id, _ in answers(outcome)] == ["a", "b", "c"]
+    assert work.ran == [2, 2], "the second call is done"
+    assert any(record.fence.closed for record in records(talk))
+
+
+@pytest.mark.parametrize("name", ["make_durable", "middleware"])
+def test_an_answer_that_a_person_adds_for_the_failed_call_ends_the_batch(talk: Any, name: str) -> None:
+    work, agent = failed(talk, FORMS[name])
+    work.ran.clear()
+    added = ToolMessage("a person did it", tool_call_id="c", name="work")
+    agent.update_state(talk.config, {"messages": [added]}, as_node="model")
+    outcome = talk.run(agent, None)
+    assert sorted(call_id for call_id, _ in answers(outcome)) == ["a", "b", "c"]
+    assert work.ran == []
+    assert all(record.fence.closed for record in records(talk))
+
+
+@pytest.mark.parametrize("name", ["make_durable", "middleware"])
+def test_equal_calls_keep_their_places_when_a_person_has_answered_another(talk: Any, name: str) -> None:
+    work = Work(talk)
+    talk.calls = [*calls("a"), *calls("b", i=7), *calls("b", i=7), *calls("d", i=8)]
+    work.broken = {8}
+    work.gate = threading.Barrier(4) if not talk.asynchronous else None
+    agent = FORMS[name](talk, [work.tool])
+    with pytest.raises(ConnectionError):
+        talk.run(agent, GO)
+    assert sorted(work.ran) == [0, 7, 7, 8]
+    work.ran.clear()
+    work.broken, work.gate = set(), None
+    added = ToolMessage("a person did it", tool_call_id="a", name="work")
+    agent.update_state(talk.config, {"messages": [added]}, as_node="model")
+    assert len(answers(talk.run(agent, None))) == 4
+    assert work.ran == [8]

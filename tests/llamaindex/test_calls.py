@@ -13,7 +13,7 @@ from llama_index.core.base.response.schema import Response
 from llama_index.core.objects import ObjectRetriever
 from llama_index.core.query_engine import CustomQueryEngine
 from llama_index.core.schema import NodeWithScore, TextNode
-from llama_index.core.tools import FunctionTool, QueryEngineTool, function_tool
+from llama_index.core.tools import FunctionTool, QueryEngineTool
 from llama_index.core.workflow import Context
 
 from support.harness import Peak
@@ -74,9 +74,6 @@ def test_the_limits_of_a_tool_hold_and_do_not_hold_up_other_tools(talk: Any) -> 
     assert ended == ["free", *["one"] * 4]
 
 
-@pytest.mark.skipif(
-    not hasattr(function_tool, "contextvars"), reason="this LlamaIndex does not hand its context to threads"
-)
 def test_sync_tools_run_in_threads_and_know_their_call(talk: Any) -> None:
     keys: list[str] = []
 

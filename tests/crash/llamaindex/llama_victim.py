@@ -15,15 +15,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import diskcache as _diskcache  # noqa: F401 - loaded before the fork
 from llama_cast import Cast
 from llama_index.core.memory import Memory
 from llama_index.core.tools import FunctionTool
+from llama_index.core.utils import get_tokenizer
 from llama_index.core.workflow import Context
 from workflows.events import HumanResponseEvent, InputRequiredEvent
 
 from support.ledger import Ledger
 from toolslot import CallEvent, Done, Limits, NotDone, Slot, ToolPolicy
 from toolslot_llamaindex import ToolOutcomeAnswer, ToolOutcomeQuestion, durable
+
+get_tokenizer()  # half of a life's work otherwise: all forks share it
 
 
 class Ticket:
@@ -134,7 +138,7 @@ class Life:
             """Has its effect at once, and ends after all people have answered."""
             if self.enter(7):
                 await asyncio.Event().wait()
-            for _ in range(2):
+            for _ in range(0 if self.args.quick else 2):
                 await asyncio.to_thread(self.confirmed.acquire)
             return self.result(7)
 
@@ -226,7 +230,7 @@ class Life:
             return
         print("ASKED", flush=True)
         known = dict(self.questions)
-        for call, answer in answers.items():
+        for call, answer in [*answers.items()] * (2 if self.args.twice else 1):
             if ours:
                 self.handler.ctx.send_event(ToolOutcomeAnswer(id=known[call], answer=answer))
             else:
@@ -267,6 +271,8 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--people", action="store_true", help="two calls ask a person beside one that is slow"
     )
+    parser.add_argument("--quick", action="store_true", help="the slow one waits for nobody")
+    parser.add_argument("--twice", action="store_true", help="every answer is sent twice")
     parser.add_argument("--odd", action="store_true", help="results that JSON cannot say")
     parser.add_argument("--stamp", action="store_true", help="results say in which life they were made")
     parser.add_argument("--stored-memory", action="store_true", help="the memory is in a file")

@@ -113,8 +113,9 @@ def test_killed_after_all_was_decided_the_next_process_owns_nothing_and_tells_th
 
 
 @kinds
-def test_a_second_kill_while_it_resumes_loses_nothing_either(tmp_path: Path, kind: str) -> None:
-    args = ("--kind", kind, "--policy", "reconcile")
+@modes
+def test_a_second_kill_while_it_resumes_loses_nothing_either(tmp_path: Path, kind: str, mode: str) -> None:
+    args = ("--kind", kind, "--mode", mode, "--policy", "reconcile")
     ledger = killed_in_flight(tmp_path, *args)
     killed(tmp_path, "--life", "2", *args, "--hang-after", "4", "--ready", "1")
     assert told(resumed(tmp_path, *args, life=3)) == PAID

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("llama_index.core")
 
 from crash.llamaindex.lives import answering, asked, child, killed, once, resumed, told
+from support.ledger import Ledger
 
 pytestmark = pytest.mark.crash
 
@@ -23,6 +24,22 @@ def test_each_answer_reaches_its_own_call_and_the_slow_one_runs_once(tmp_path: P
         outcome = only.report()
     assert outcome["result"] == "done"
     assert told(outcome) == EACH_ITS_OWN
+
+
+def test_answers_that_are_sent_twice_count_once(tmp_path: Path) -> None:
+    with child(tmp_path, *PEOPLE, *ANSWERS, "--twice") as only:
+        assert told(only.report()) == EACH_ITS_OWN
+    ledger = Ledger(tmp_path / "ledger")
+    assert [ledger.count("effect", i) for i in (0, 2, 7)] == [1, 1, 1]
+    assert asked(ledger) == once("function")
+
+
+def test_killed_at_the_questions_by_default_a_finished_sibling_does_not_run_again(tmp_path: Path) -> None:
+    at_both = ("--counting", "waiting,finished", "--ready", "3")
+    ledger = killed(tmp_path, "--people", "--quick", *at_both)
+    assert told(resumed(tmp_path, "--people", "--quick", *ANSWERS)) == EACH_ITS_OWN
+    assert ledger.counts("begin", range(8)) == [1, 0, 1, 0, 0, 0, 0, 1]
+    assert asked(ledger) == once("function")
 
 
 def test_killed_between_questions_and_answers_both_are_asked_again_and_the_slow_one_is_settled(

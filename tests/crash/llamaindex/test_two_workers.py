@@ -20,8 +20,9 @@ STAMPED = [f"paid {i} in life 1" for i in FIVE]
 
 
 def heard(outcomes: list[Any]) -> list[str]:
-    """What the models were told of the calls: the same, in whichever process they were asked."""
-    (texts,) = {tuple(told(outcome)) for outcome in outcomes if outcome["heard"]} - {()}
+    """What the models were told of the five calls: the same in every process that asked them, which may be either or both."""
+    found = {tuple(told(outcome)) for outcome in outcomes if outcome["heard"]}
+    (texts,) = {texts for texts in found if len(texts) == len(FIVE)}
     return list(texts)
 
 
