@@ -47,8 +47,7 @@ class Asking:
     def __call__(self, value: object) -> object:
         """The answer of a person; raises `GraphInterrupt` when there is none yet."""
         answers = self._answers
-        if answers is None or not answers.usable:
-            return interrupt(value)
+        assert answers is not None, "asked only where an answer finds its way back"
         if self._context is None:
             config: RunnableConfig = {**self._config}
             answers.adopt(NODE, config)

@@ -20,7 +20,7 @@ from toolslot_langgraph._compat import config_entered
 from toolslot_langgraph._execution import drained
 from toolslot_langgraph._identity import Place
 from toolslot_langgraph._node import opened
-from toolslot_langgraph._outputs import Reopened, guarded, replayed, undrained
+from toolslot_langgraph._outputs import UNMADE, Reopened, guarded, replayed, undrained
 from toolslot_langgraph._questions import Question
 
 #: the call among those that share its task: it is alone there
@@ -46,7 +46,7 @@ class Entered:
         # Where LangGraph's book-keeping is not known, an answer could reach another question: then the failure is shown instead.
         self._askable = place.askable and Answers(config, 1).usable
         self._ran = False
-        self._made: object = None
+        self._made: object = UNMADE
         # As long as nobody asks about the call itself, LangGraph's own book-keeping is all it takes.
         begun = begun_at(config) if place.askable else None
         self._answers = Answers(config, 1, skip=begun) if begun is not None else None

@@ -21,7 +21,7 @@ class Place:
     """Where a batch is kept. `durable` is False when nothing says which run this is: then nothing can be replayed.
 
     `askable`: a question to a human can be raised here and answered later. `calls`: those of the batch, in the model's order; the ones that
-    are run here are those at `indices`.
+    are run here are those at `indices`, and those at `answered` have an answer in the conversation and are run nowhere.
     """
 
     run_id: str
@@ -31,6 +31,7 @@ class Place:
     askable: bool
     calls: Sequence[ToolCall]
     indices: Sequence[int]
+    answered: Collection[int] = ()
 
     @property
     def partial(self) -> bool:
@@ -42,16 +43,17 @@ class Place:
 class Response:
     """The model response whose calls are run. `position`, in the conversation, is None when its message was not found.
 
-    `sent`: these are calls sent one by one, so there may be more of the response than these. `pending`: all calls of the response that wait
-    for an answer, where that is known; those at `indices` are run here.
+    `sent`: these are calls sent one by one, so there may be more of the response than these. `siblings`: all calls of the response for the
+    tools of this node, where that is known; those at `indices` are run here, and those at `answered` have an answer in the conversation.
     """
 
     calls: Sequence[ToolCall]
     message_id: str | None = None
     position: int | None = None
     sent: bool = False
-    pending: Sequence[ToolCall] = ()
+    siblings: Sequence[ToolCall] = ()
     indices: Sequence[int] = ()
+    answered: Collection[int] = ()
 
     @property
     def grouped(self) -> bool:
@@ -91,53 +93,59 @@ def respond(
     for position in range(len(messages) - 1, -1, -1):
         message = messages[position]
         if isinstance(message, AIMessage):
-            pending: Sequence[ToolCall] = ()
+            siblings: Sequence[ToolCall] = ()
             indices: Sequence[int] = ()
+            answered: Collection[int] = ()
             if sent:
-                pending = _pending(message, messages[position + 1 :], serves)
-                indices = _indices(calls, pending, _push_index(config))
+                siblings = [call for call in message.tool_calls if serves is None or call["name"] in serves]
+                answered = _answered(siblings, messages[position + 1 :])
+                indices = _indices(calls, siblings, answered, _push_index(config))
             return Response(
                 calls=calls,
                 message_id=message.id or None,
                 position=position,
                 sent=sent,
-                pending=pending,
+                siblings=siblings,
                 indices=indices,
+                answered=answered,
             )
     return Response(calls=calls, sent=sent)
 
 
-def _pending(message: AIMessage, later: Sequence[Any], serves: Collection[str] | None) -> Sequence[ToolCall]:
-    """The calls that a host which sends them one by one sends: those without an answer in the conversation, for the tools of this node."""
-    answered = {item.tool_call_id for item in later if isinstance(item, ToolMessage)}
-    return [
-        call
-        for call in message.tool_calls
-        if call["id"] not in answered and (serves is None or call["name"] in serves)
-    ]
+def _answered(calls: Sequence[ToolCall], later: Sequence[Any]) -> Collection[int]:
+    """The calls with an answer in the conversation: a host that sends calls one by one does not send these."""
+    ids = {item.tool_call_id for item in later if isinstance(item, ToolMessage)}
+    return [index for index, call in enumerate(calls) if call["id"] in ids]
 
 
 def _indices(
-    calls: Sequence[ToolCall], pending: Sequence[ToolCall], push_index: int | None
+    calls: Sequence[ToolCall],
+    siblings: Sequence[ToolCall],
+    answered: Collection[int],
+    push_index: int | None,
 ) -> tuple[int, ...]:
-    """Where the calls stand among the pending ones; empty when one of them cannot be told from an equal one, or is not there.
+    """Where the calls stand among their siblings; empty when one of them cannot be told from an equal one, or does not wait for an answer.
 
     By content and never by object: after a crash the calls and the response come from the checkpoint as objects of their own.
     """
     here = [_digest(_content([call])) for call in calls]
-    # A digest of each pending call, at the entrance of each call, would be N times N of them.
+    # A digest of each sibling, at the entrance of each call, would be N times N of them.
     looked_for = {(call["name"], call["id"]) for call in calls}
-    names = [
-        _digest(_content([call])) if (call["name"], call["id"]) in looked_for else None for call in pending
+    pending = [
+        (index, _digest(_content([call])) if (call["name"], call["id"]) in looked_for else None)
+        for index, call in enumerate(siblings)
+        if index not in answered
     ]
+    names = [name for _, name in pending]
     if push_index is not None and len(here) == 1 and names.count(here[0]) > 1:
         # The host numbers the tasks of a step in the order of their calls.
-        return (push_index,) if push_index < len(names) and names[push_index] == here[0] else ()
+        there = pending[push_index : push_index + 1]
+        return tuple(index for index, name in there if name == here[0])
     found: list[int] = []
     for name in here:
         if here.count(name) != names.count(name):
             return ()
-        found.append(next(i for i, other in enumerate(names) if other == name and i not in found))
+        found.append(next(index for index, other in pending if other == name and index not in found))
     return tuple(found)
 
 
@@ -178,8 +186,9 @@ def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered
     saved = has_checkpointer(config)
     info: Any = getattr(runtime, "execution_info", None)
     namespace = _text(info, "checkpoint_ns") or ""
-    calls = response.pending if response.grouped else response.calls
+    calls = response.siblings if response.grouped else response.calls
     indices = response.indices if response.grouped else range(len(response.calls))
+    answered = response.answered if response.grouped else ()
 
     def number(place: Place) -> Place:
         return _numbered(place, info) if numbered else place
@@ -197,6 +206,7 @@ def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered
                 askable=saved,
                 calls=calls,
                 indices=indices,
+                answered=answered,
             )
         )
     thread, checkpoint, task = (_text(info, name) for name in ("thread_id", "checkpoint_id", "task_id"))
@@ -219,6 +229,7 @@ def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered
             askable=True,
             calls=calls,
             indices=indices,
+            answered=answered,
         )
     )
 
@@ -227,9 +238,9 @@ def _batch_id(response: Response, namespace: str, checkpoint: str, task: str) ->
     scope = namespace.removesuffix(f":{task}")
     if response.grouped:
         name = (
-            [response.message_id, _ids(response.pending)]
+            [response.message_id, _ids(response.siblings)]
             if response.message_id
-            else _content(response.pending)
+            else _content(response.siblings)
         )
         return f"{scope}/{checkpoint}/{_digest(_outer(), name)[:12]}"
     by_message = response.message_id is not None and not response.sent
@@ -239,7 +250,7 @@ def _batch_id(response: Response, namespace: str, checkpoint: str, task: str) ->
 
 def _name(response: Response, config: RunnableConfig) -> list[object]:
     """The batch's name within its run key."""
-    calls = response.pending if response.grouped else response.calls
+    calls = response.siblings if response.grouped else response.calls
     name: list[object] = [response.message_id or [response.position, _content(calls)]]
     if response.grouped:
         name.append(_ids(calls))
@@ -254,7 +265,7 @@ def _lineage(response: Response, namespace: str, config: RunnableConfig) -> str 
     if response.message_id is None or (response.sent and not response.grouped):
         return None
     if response.grouped:
-        return _digest(_path(namespace), "sent", _outer(), response.message_id, _ids(response.pending))
+        return _digest(_path(namespace), "sent", _outer(), response.message_id, _ids(response.siblings))
     ids = _ids(response.calls)
     return _digest(_path(namespace), repr(_task_path(config)), _outer(), response.message_id, ids)
 

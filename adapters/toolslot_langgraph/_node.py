@@ -31,7 +31,7 @@ from toolslot_langgraph._compat import DEFAULT_HANDLER, ToolRuntime, handled_tex
 from toolslot_langgraph._execution import Execution, apart, drained, entered
 from toolslot_langgraph._identity import Place, locate, read_response
 from toolslot_langgraph._notices import Notices
-from toolslot_langgraph._outputs import guarded, is_error, undrained
+from toolslot_langgraph._outputs import UNMADE, guarded, is_error, undrained
 from toolslot_langgraph._settings import DurableOptions, Settings
 from toolslot_langgraph._streaming import streaming
 
@@ -215,7 +215,7 @@ class DurableParallelToolNode(ToolNode):
         if index in execution.outputs:
             return execution.outputs[index]
         ran = False
-        made: object = None
+        made: object = UNMADE
 
         def code() -> object:
             nonlocal ran, made
@@ -256,7 +256,7 @@ class DurableParallelToolNode(ToolNode):
         if index in execution.outputs:
             return execution.outputs[index]
         ran = False
-        made: object = None
+        made: object = UNMADE
 
         async def code() -> object:
             nonlocal ran, made
@@ -347,4 +347,5 @@ def opened(executor: DurableExecutor, place: Place, config: RunnableConfig, adop
         durable=place.durable,
         adopt=adopt,
         partial=place.partial,
+        answered=place.answered,
     )

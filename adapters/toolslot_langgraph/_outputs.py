@@ -15,6 +15,9 @@ from toolslot_langgraph._compat import as_content, is_invalid_resume
 
 T = TypeVar("T")
 
+#: what a call's code has made that did not return: unlike None, nothing that is recorded can be it
+UNMADE = object()
+
 #: how the repr of an output begins that says where the graph goes next, and so cannot be replaced by a message
 _NOT_A_MESSAGE = ("Command(", "ToParent(", "[Command(", "[ToolMessage(")
 

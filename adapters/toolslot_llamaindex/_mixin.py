@@ -62,6 +62,7 @@ class Durable:
         self._policy = policy
         self.codec = codec
         self.warned: set[str] = set()
+        self._steps: tuple[object, object, Mapping[str, Any]] | None = None
         self.runs = Runs(
             lambda run_id, durable: Run(run_id, executor, durable=durable, max_parallel=max_parallel)
         )
@@ -73,6 +74,14 @@ class Durable:
             policy.reconcile is not None and policy.on_failed != "replay"
         )
         return may and policy.retry_delay(error, tries=tries, began=began, now=now) is not None
+
+    def steps(self, agent: object, find: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+        """The agent's steps, looked for once, and anew when one was added to its class."""
+        version: object = getattr(agent, "_step_functions_version", None)
+        kept = self._steps
+        if kept is None or kept[0] is not agent or kept[1] != version:
+            kept = self._steps = agent, version, find()
+        return dict(kept[2])
 
     def warn_once(self, text: str, *args: object) -> None:
         if text not in self.warned:
@@ -124,6 +133,11 @@ class DurableSteps:
         known.runs.rename(workflow_run, actual)
         when_done(handler, lambda: known.runs.end(actual))
         return handler
+
+    def _get_steps(self) -> dict[str, Any]:
+        """As the workflow's own, which looks at every attribute of the agent, more than once for each step that it runs."""
+        base: Any = super()
+        return self._toolslot.steps(self, base._get_steps)
 
     # --- the steps ------------------------------------------------------------------------------------------------------
 

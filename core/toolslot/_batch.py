@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Executor
 from types import TracebackType
 from typing import TypeVar, overload
@@ -14,7 +14,7 @@ from toolslot._context import current
 from toolslot._deciding import deciding, delivering
 from toolslot._engine import Engine
 from toolslot._entry import Entry
-from toolslot._errors import ToolslotError
+from toolslot._errors import BatchMismatch, ToolslotError
 from toolslot._live import LiveBatch
 from toolslot._plan import Standing
 from toolslot._policy import Done, Failed, NotDone
@@ -43,6 +43,7 @@ class BatchRun:
         max_parallel: int | None,
         adopt: Adopt,
         partial: bool = False,
+        answered: Collection[int] = (),
     ) -> None:
         self._engine = engine
         self._registry = registry
@@ -50,6 +51,7 @@ class BatchRun:
         self._max_parallel = max_parallel
         self._adopt = adopt
         self._partial = partial
+        self._answered = answered
         # With one entrance per call, specs of all calls at each would be N times N; only the first needs them all, to reserve.
         self._specs: tuple[SlotSpec, ...] | None = None if partial else self._all_specs()
         self._deadline: float | None = None
@@ -100,13 +102,23 @@ class BatchRun:
         try:
             opened: bool = (yield from self._first(live)) if first else (yield Await(live.ready))
             if opened:
-                live.check_size(len(self._batch.calls))
+                self._check_size(live)
+                live.answered.update(self._answered)
                 return live
         except BaseException:
             live.detach()
             raise
         live.detach()
         return None
+
+    def _check_size(self, live: LiveBatch) -> None:
+        """Raises `BatchMismatch` when the journal holds another number of calls."""
+        recorded, presented = len(live.slots), len(self._batch.calls)
+        if recorded != presented:
+            raise BatchMismatch(
+                f"batch {live.key} was reserved with {recorded} calls, now {presented} are presented: the model's answer is not the"
+                " one that was recorded, so no result can be matched. Use a new batch id for a new answer."
+            )
 
     def _make(self) -> LiveBatch:
         specs = self._all_specs() if self._specs is None else self._specs
@@ -116,7 +128,9 @@ class BatchRun:
         return tuple(self._engine.spec(index, call) for index, call in enumerate(self._batch.calls))
 
     def _spec(self, index: int) -> SlotSpec:
-        return self._engine.spec(index, self._batch.calls[index]) if self._specs is None else self._specs[index]
+        return (
+            self._engine.spec(index, self._batch.calls[index]) if self._specs is None else self._specs[index]
+        )
 
     def _first(self, live: LiveBatch) -> Steps[bool]:
         try:

@@ -40,8 +40,9 @@ T = TypeVar("T")
 class Entry(Generic[T]):
     """One entrance of one call: the tool's code, and how its answer is to be read.
 
-    `engine` is the entrant's own, which may know other tools than that of whoever opened the batch. `deadline` is the batch's, in monotonic seconds. `is_error`: whether a returned value is a failure that the framework has turned into an
-    answer. `offload`: where to run the code.
+    `engine` is the entrant's own, which may know other tools than that of whoever opened the batch. `deadline` is the batch's, in monotonic
+    seconds. `is_error`: whether a returned value is a failure that the framework has turned into an answer. `offload`: where to run the
+    code.
     """
 
     live: LiveBatch

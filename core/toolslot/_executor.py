@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from copy import copy
 from dataclasses import replace
@@ -106,6 +106,7 @@ class DurableExecutor:
         durable: bool = True,
         adopt: Adopt = Adopt.UNFINISHED,
         partial: bool = False,
+        answered: Collection[int] = (),
     ) -> BatchRun:
         """A `BatchRun`; nothing happens until it is entered with `with` or `async with`.
 
@@ -116,6 +117,8 @@ class DurableExecutor:
             adopt: What to do with an earlier batch of the same lineage.
             partial: Several `BatchRun`s share the batch and each enters only some of its calls, as hosts do that run one task per call.
                 The batch is then closed when the last call has an answer on record.
+            answered: Calls to which the host has an answer from elsewhere, a person say. They are not entered, and do not hold up the
+                closing; their slots stay as they are.
         """
         check_count("max_parallel", max_parallel)
         if durable:
@@ -127,6 +130,7 @@ class DurableExecutor:
                 max_parallel=max_parallel,
                 adopt=adopt,
                 partial=partial,
+                answered=answered,
             )
         fleeting = self._make_engine(MemoryJournal())  # the executor's own journal is not even opened
         batch = replace(batch, run_id=f"{batch.run_id}~{uuid4().hex}")

@@ -13,7 +13,7 @@ from typing import TypeVar
 from toolslot._active import Active
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._engine import Engine, log
-from toolslot._errors import BatchBusy, BatchMismatch, Fenced, ToolslotError
+from toolslot._errors import BatchBusy, Fenced, ToolslotError
 from toolslot._events import EventKind, batch_event
 from toolslot._plan import Standing
 from toolslot._pool import Demand
@@ -379,9 +379,8 @@ class LiveBatch:
         self.engine.journal.retire(self.owner)
 
     def _submit_release(self, epoch: int, *, closed: bool) -> None:
-        self.engine.journal.submit(Release(key=self.key, epoch=epoch, closed=closed)).add_done_callback(
-            self._released_now
-        )
+        release = Release(key=self.key, epoch=epoch, closed=closed)
+        self.engine.journal.submit(release).add_done_callback(self._released_now)
 
     def _released_now(self, future: Future[None]) -> None:
         self.engine.journal.retire(self.owner)
@@ -390,19 +389,11 @@ class LiveBatch:
             log.warning("toolslot.release_failed run=%r: %s", self.key.run_id, error)
 
     def _tell(self, *, closed: bool) -> None:
-        if self.engine.hooks.wants(None):
-            opened = (self.opened_at, self.engine.clock())
-            self.engine.tell(
-                batch_event(self.key, self.slots, self.replayed, epoch=self.epoch, span=opened, closed=closed)
-            )
-
-    def check_size(self, count: int) -> None:
-        """Raises `BatchMismatch` when the journal holds another number of calls."""
-        if count != len(self.slots):
-            raise BatchMismatch(
-                f"batch {self.key} was reserved with {len(self.slots)} calls, now {count} are presented: the model's answer is not the"
-                " one that was recorded, so no result can be matched. Use a new batch id for a new answer."
-            )
+        if not self.engine.hooks.wants(None):
+            return
+        span = (self.opened_at, self.engine.clock())
+        event = batch_event(self.key, self.slots, self.replayed, epoch=self.epoch, span=span, closed=closed)
+        self.engine.tell(event)
 
 
 def _reason(slot: SlotRecord) -> str:

@@ -138,7 +138,7 @@ def test_what_the_retries_made_of_a_failure_is_the_calls_answer(talk: Any, enclo
 # --- ToolCallLimitMiddleware ------------------------------------------------------------------------------------------------
 
 
-def test_calls_over_the_limit_have_no_slot_and_never_run(talk: Any, door: Door) -> None:
+def test_calls_over_the_limit_never_start_and_do_not_hold_up_the_end(talk: Any, door: Door) -> None:
     work = Work(talk, broken={0})
     talk.calls = calls("a", "b", "c", "d")
     agent = door(talk, [work.tool], ToolCallLimitMiddleware(run_limit=2, exit_behavior="continue"))
@@ -148,7 +148,10 @@ def test_calls_over_the_limit_have_no_slot_and_never_run(talk: Any, door: Door) 
     work.broken = set()
     outcome = talk.run(agent, None)
     assert sorted(work.ran) == [0, 0, 1]
-    assert [len(record.slots) for record in records(talk)] == [2]
+    (record,) = records(talk)
+    done, not_started = [SlotState.SUCCEEDED] * 2, [SlotState.RESERVED] * 2
+    assert [slot.state for slot in record.slots] == [*done, *not_started]
+    assert record.fence.closed
     assert sorted(name for name, _ in answers(outcome)) == ["a", "b", "c", "d"]
 
 

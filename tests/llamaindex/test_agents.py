@@ -6,9 +6,15 @@ from typing import Any
 
 import pytest
 from llama_index.core.agent.workflow import AgentWorkflow, CodeActAgent, FunctionAgent, ReActAgent
+from llama_index.core.workflow import Event
+from workflows.decorators import step
 
 from toolslot import ToolslotError
 from toolslot_llamaindex._demo_agent import ScriptedLLM
+
+
+class Aside(Event):
+    """What no agent sends."""
 
 
 def crash_once(talk: Any, name: str) -> Any:
@@ -108,3 +114,18 @@ def test_an_agent_class_of_ones_own_with_steps_of_its_own_is_taken(talk: Any) ->
     assert isinstance(agent, Mine)
     assert str(talk.run(agent)) == "done"
     assert "mine" in talk.effects
+
+
+def test_a_step_that_is_added_to_the_class_later_is_found(talk: Any) -> None:
+    class Own(FunctionAgent):
+        """An agent class that no other test uses."""
+
+    async def later(ev: Aside) -> None:
+        """Goes nowhere."""
+
+    later.__annotations__ = {"ev": Aside, "return": None}
+    agent = talk.wrap(Own(tools=[], llm=talk.llm))
+    assert "later" not in agent._get_steps()
+    step(workflow=type(agent))(later)
+    assert "later" in agent._get_steps()
+    assert all(found.__self__ is agent for name, found in agent._get_steps().items() if name != "later")

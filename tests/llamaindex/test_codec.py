@@ -105,6 +105,20 @@ def test_what_the_model_sees_is_kept_whatever_the_raw_output_is() -> None:
     assert answer.output.raw_input == {"kwargs": {"a": 1}}
 
 
+@pytest.mark.parametrize("args", [(), (1,), []])
+def test_the_arguments_come_back_as_they_were(args: Any) -> None:
+    given = {"args": args, "kwargs": {"a": 1, "b": [None, "x"]}}
+    back = through(LlamaIndexCodec(), raw_input=given).output.raw_input
+    assert back == given
+    assert type(back["args"]) is type(args)
+
+
+@pytest.mark.parametrize("args", [{}, {"args": ()}])
+def test_arguments_that_cannot_be_stored_are_left_out(args: Any) -> None:
+    answer = through(LlamaIndexCodec(), raw_input={**args, "kwargs": {"a": 1, "partial": Odd()}})
+    assert answer.output.raw_input == {**args, "kwargs": {"a": 1}}
+
+
 def test_a_tools_own_codec_comes_first() -> None:
     class Own:
         name = "own/1"

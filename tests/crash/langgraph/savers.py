@@ -1,4 +1,4 @@
-"""Savers whose `put_writes` takes its time, as one on the other side of a network does."""
+"""Savers that take their time, as one on the other side of a network does: with results, or with the checkpoint before the calls."""
 
 from __future__ import annotations
 
@@ -7,31 +7,47 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-#: called when results of tools are about to be written, or have been
+#: told of results that are about to be written or have been, of the model's answer, and of the checkpoint after it
 Told = Callable[[], None]
 
 
-def _is_result(writes: Sequence[tuple[str, Any]]) -> bool:
+def _written(kind: type[Any], writes: Sequence[tuple[str, Any]]) -> bool:
     return any(
-        isinstance(message, ToolMessage)
+        isinstance(message, kind)
         for channel, value in writes
         if channel == "messages"
         for message in (value if isinstance(value, list) else [value])
     )
 
 
+def _asks(checkpoint: Any) -> bool:
+    """Whether its last message asks for calls."""
+    messages = checkpoint["channel_values"].get("messages") or [None]
+    return bool(getattr(messages[-1], "tool_calls", None))
+
+
 class SlowSaver(SqliteSaver):
     seconds = 0.0
+    checkpoint_seconds = 0.0
     writing: Told
     saved: Told
+    answered: Told
+
+    def put(self, config: Any, checkpoint: Any, *args: Any, **kwargs: Any) -> Any:
+        if _asks(checkpoint):
+            self.answered()
+            time.sleep(self.checkpoint_seconds)
+        return super().put(config, checkpoint, *args, **kwargs)
 
     def put_writes(self, config: Any, writes: Sequence[tuple[str, Any]], *args: Any, **kwargs: Any) -> None:
-        if not _is_result(writes):
+        if not _written(ToolMessage, writes):
             super().put_writes(config, writes, *args, **kwargs)
+            if _written(AIMessage, writes):
+                self.answered()
             return
         self.writing()
         time.sleep(self.seconds)
@@ -41,14 +57,24 @@ class SlowSaver(SqliteSaver):
 
 class SlowAsyncSaver(AsyncSqliteSaver):
     seconds = 0.0
+    checkpoint_seconds = 0.0
     writing: Told
     saved: Told
+    answered: Told
+
+    async def aput(self, config: Any, checkpoint: Any, *args: Any, **kwargs: Any) -> Any:
+        if _asks(checkpoint):
+            self.answered()
+            await asyncio.sleep(self.checkpoint_seconds)
+        return await super().aput(config, checkpoint, *args, **kwargs)
 
     async def aput_writes(
         self, config: Any, writes: Sequence[tuple[str, Any]], *args: Any, **kwargs: Any
     ) -> None:
-        if not _is_result(writes):
+        if not _written(ToolMessage, writes):
             await super().aput_writes(config, writes, *args, **kwargs)
+            if _written(AIMessage, writes):
+                self.answered()
             return
         self.writing()
         await asyncio.sleep(self.seconds)

@@ -123,6 +123,15 @@ def test_for_comparison_the_plain_tool_node_repeats_what_had_finished(
     assert ledger.counts("effect", FIVE) == [2, 2, 2, 2, 1]
 
 
+@modes
+def test_for_comparison_plain_create_agent_repeats_what_was_in_flight(tmp_path: Path, mode: str) -> None:
+    """Once LangGraph has saved the results of calls 0, 1 and 2: test_moments.py has the kills before that."""
+    args = ("--door", "plain-agent", "--mode", mode)
+    ledger = killed(tmp_path, *args, "--count-saves", "--ready", "8")
+    assert resumed(tmp_path, *args)["answers"] == PAID
+    assert ledger.counts("effect", FIVE) == [1, 1, 1, 2, 1]
+
+
 @pytest.mark.parametrize("door", DOORS)
 def test_a_second_death_during_the_resume_changes_nothing_of_the_promise(tmp_path: Path, door: str) -> None:
     args = ("--door", door, "--policy", "reconcile")

@@ -69,12 +69,53 @@ def test_with_a_saver_that_takes_half_a_second_no_finished_call_is_repeated(
 
 
 def test_for_comparison_plain_langgraph_repeats_all_of_them(tmp_path: Path) -> None:
+    """The fifth hangs after its effect: once all have returned, LangGraph may have saved them with its next checkpoint."""
     args = ("--door", "plain-agent")
-    with child(tmp_path, *args, "--slow-saver", "30", "--writes", "5") as first:
+    events = ("--ready", "5", "--writes", "4")
+    with child(tmp_path, *args, "--slow-saver", "30", "--hang-after", "4", *events) as first:
+        first.await_line("READY")
         first.await_line("WRITING")
         first.kill()
     assert resumed(tmp_path, *args)["answers"] == PAID
     assert Ledger(tmp_path / "ledger").counts("effect", FIVE) == [2, 2, 2, 2, 2]
+
+
+@doors
+@modes
+def test_killed_before_the_checkpoint_of_the_step_is_saved_no_finished_call_is_repeated(
+    tmp_path: Path, door: str, mode: str
+) -> None:
+    """With `durability="async"`. LangGraph has the model's answer, and makes a new checkpoint of it on resume."""
+    args = ("--door", door, "--mode", mode, "--durability", "async")
+    ledger = killed(tmp_path, *args, "--slow-checkpoint", "60", "--ready", "7")
+    assert resumed(tmp_path, *args)["answers"] == PAID
+    assert ledger.counts("effect", FIVE) == [1, 1, 1, 2, 1]
+    assert ledger.count("model") == 1
+
+
+@doors
+@modes
+def test_with_replay_on_fork_not_even_when_all_of_them_had_been_answered(
+    tmp_path: Path, door: str, mode: str
+) -> None:
+    """Without it, this looks like time travel to a finished batch, and all run again."""
+    args = ("--door", door, "--mode", mode, "--durability", "async", "--on-fork", "replay")
+    with child(tmp_path, *args, "--slow-checkpoint", "60", "--ready", "7") as first:
+        first.await_line("READY")
+        first.kill()
+    ledger = Ledger(tmp_path / "ledger")
+    assert resumed(tmp_path, *args)["answers"] == PAID
+    assert ledger.counts("effect", FIVE) == [1, 1, 1, 1, 1]
+    assert ledger.count("model") == 1
+
+
+@modes
+def test_for_comparison_plain_langgraph_then_repeats_what_had_finished(tmp_path: Path, mode: str) -> None:
+    args = ("--door", "plain-agent", "--mode", mode, "--durability", "async")
+    ledger = killed(tmp_path, *args, "--slow-checkpoint", "60", "--ready", "7")
+    assert resumed(tmp_path, *args)["answers"] == PAID
+    assert ledger.counts("effect", FIVE) == [2, 2, 2, 2, 1]
+    assert ledger.count("model") == 1
 
 
 @doors

@@ -66,6 +66,11 @@ class Life:
         if self.args.count_saves:
             self.tick()
 
+    def answered(self) -> None:
+        """LangGraph has saved the model's answer, or begins to save the checkpoint after it, and so has saved those before."""
+        if self.args.slow_checkpoint:
+            self.tick()
+
     # --- tools ------------------------------------------------------------------------------------------------------------
 
     def enter(self, i: int) -> None:
@@ -136,7 +141,8 @@ class Life:
     # --- the agent --------------------------------------------------------------------------------------------------------
 
     def graph(self, saver: Any) -> Any:
-        saver.seconds, saver.writing, saver.saved = self.args.slow_saver, self.writing, self.saved
+        saver.seconds, saver.checkpoint_seconds = self.args.slow_saver, self.args.slow_checkpoint
+        saver.writing, saver.saved, saver.answered = self.writing, self.saved, self.answered
         calls = [{"name": "pay", "args": {"i": i}, "id": f"call-{i}"} for i in range(self.args.calls)]
         return build(
             self.args.door,
@@ -146,6 +152,7 @@ class Life:
             journal=self.folder / "journal",
             policies={"pay": self.policy()},
             hooks=[self.hook],
+            on_fork=self.args.on_fork,
             limits=Limits(batch=self.args.limit, busy_timeout=self.args.busy_timeout),
         )
 
@@ -198,6 +205,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--mode", choices=["sync", "async"], default="sync")
     parser.add_argument("--durability", default="sync")
     parser.add_argument("--policy", default="default")
+    parser.add_argument("--on-fork", default="adopt_unfinished")
     parser.add_argument("--calls", type=int, default=5)
     parser.add_argument("--limit", type=int, default=32)
     parser.add_argument("--max-concurrency", type=int, default=0)
@@ -212,6 +220,9 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--returns", type=int, default=0, help="print RETURNS as so many calls return")
     parser.add_argument("--stamp", action="store_true", help="results say in which life they were made")
     parser.add_argument("--slow-saver", type=float, default=0.0, help="seconds for each write of results")
+    parser.add_argument(
+        "--slow-checkpoint", type=float, default=0.0, help="seconds for the one before the calls"
+    )
     parser.add_argument("--writes", type=int, default=0, help="print WRITING as so many of them begin")
     parser.add_argument("--at-latest", action="store_true", help="resume naming the latest checkpoint")
     parser.add_argument("--answer", default="")
