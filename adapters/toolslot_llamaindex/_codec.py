@@ -33,11 +33,16 @@ class RecordedError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What a tool call came to: its output, whether that ends the run, and what it wrote into the workflow's state."""
+    """What a tool call came to: its output, whether that ends the run, and what it wrote into the workflow's state.
+
+    `asked` names the arguments that the model gave: others by keyword, as of `partial_params`, are the program's own and are not stored.
+    None: nobody knows which they are.
+    """
 
     output: ToolOutput
     return_direct: bool = False
     writes: tuple[Write, ...] = ()
+    asked: frozenset[str] | None = None
 
 
 class AnswerNotStorable(NotStorable):
@@ -88,7 +93,7 @@ class LlamaIndexCodec:
                     "v": _FORMAT,
                     "blocks": _BLOCKS.dump_python(list(output.blocks), mode="json"),
                     "tool": output.tool_name,
-                    "input": self._input(output.raw_input),
+                    "input": self._input(_of_the_model(output.raw_input, value.asked)),
                     "error": output.is_error,
                     "exception": _exception(output.exception),
                     "raw": self._packed(output),
@@ -208,6 +213,15 @@ def unpack_writes(data: Any) -> tuple[Write, ...]:
         Write(path=path, data=None if found is None else _bytes(found), lost=lost)
         for path, found, lost in data
     )
+
+
+def _of_the_model(raw_input: dict[str, Any], asked: frozenset[str] | None) -> dict[str, Any]:
+    """The input without what the program gave by keyword: it may be a secret, and the next process gives its own."""
+    given: object = raw_input.get("kwargs")
+    if asked is None or raw_input.keys() != {"args", "kwargs"} or not isinstance(given, dict):
+        return raw_input
+    kept = {key: item for key, item in cast("dict[str, Any]", given).items() if key in asked}
+    return {**raw_input, "kwargs": kept}
 
 
 def _exception(error: Exception | None) -> list[str] | None:

@@ -155,6 +155,9 @@ class DurableSteps:
                 record.check(run.run_id, asked)
                 await self._toolslot_restore(ctx, ev, record)
             await ctx.store.set(NOTE, run.run_id)
+        elif await ctx.store.get(NOTE, default=None) is not None:
+            # An earlier run in this context had an id; its answers are not this one's.
+            await ctx.store.set(NOTE, None)
         return await base.init_run(ctx, ev)
 
     async def _toolslot_run_agent_step(self, ctx: Context[Any], ev: AgentSetup) -> AgentOutput:
@@ -192,8 +195,8 @@ class DurableSteps:
         base: Any = super()
         run = await self._toolslot_run(ctx)
         turn = await run.at(await ctx.store.get("num_iterations", default=0) - 1)
-        index = turn.claim(ev)
-        if index is None:
+        index = turn.claim(ev) if turn is not None else None
+        if turn is None or index is None:
             return await base.call_tool(ctx, ev)
         try:
             answer, recording = await self._toolslot_answer(ctx, ev, turn, index)
@@ -217,6 +220,8 @@ class DurableSteps:
         base: Any = super()
         run = await self._toolslot_run(ctx)
         turn = await run.at(await ctx.store.get("num_iterations", default=0) - 1)
+        if turn is None:
+            return await base.aggregate_tool_results(ctx, ev)
         view = another_view(OrderingContext, ctx).begin(turn)
         try:
             return await base.aggregate_tool_results(view, ev)
@@ -242,7 +247,10 @@ class DurableSteps:
             if error is not None and self._toolslot.tries_again(ev.tool_name, error, len(ran), began):
                 raise error  # the last failure is an answer, those before are not
             return Answer(
-                output=result.tool_output, return_direct=result.return_direct, writes=recording.writes
+                output=result.tool_output,
+                return_direct=result.return_direct,
+                writes=recording.writes,
+                asked=frozenset(kwargs_of(ev)),
             )
 
         while True:

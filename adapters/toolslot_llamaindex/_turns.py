@@ -46,17 +46,12 @@ class Turn:
     def claim(self, ev: ToolCall) -> int | None:
         """The slot of a call that is about to be made; None for a call that is none of this turn's."""
         index = marked(ev)
-        if index is None or index >= len(self.calls):
-            # The event was stored and read in between. Equal calls are the same call twice, so either may take either slot.
-            selections = self.record.output.tool_calls
-            index = next(
-                (
-                    i
-                    for i, call in enumerate(selections[: len(self.calls)])
-                    if i not in self._claimed and _same(call, ev)
-                ),
-                None,
-            )
+        selections = self.record.output.tool_calls[: len(self.calls)]
+        if index is None or index >= len(selections) or not _named_alike(selections[index], ev):
+            # The event was stored and read in between, or the agent's class left a call out. Equal calls are the same call twice, so
+            # either may take either slot.
+            equal = [i for i, call in enumerate(selections) if _same(call, ev)]
+            index = next((i for i in equal if i not in self._claimed), None)
         if index is not None:
             self._claimed.add(index)
         return index
@@ -174,8 +169,8 @@ class Run:
         self.turn = Turn(number, record, run if held == payload and calls else None)
         return held
 
-    async def at(self, number: int) -> Turn:
-        """The turn that runs now, also when the workflow was taken up from a stored context.
+    async def at(self, number: int) -> Turn | None:
+        """The turn that runs now, also when the workflow was taken up from a stored context; None then for a run without an id.
 
         Raises:
             ToolslotError: it is not recorded.
@@ -183,13 +178,15 @@ class Run:
         turn = self.turn
         if turn is not None and turn.number == number:
             return turn
+        if not self.durable:
+            return None
         async with self._finding:
             if self.turn is None or self.turn.number != number:
                 await self.prepare()
                 if await self.recorded(number) is None:
                     raise ToolslotError(
                         f"turn {number} of run {self.run_id!r} is not in the journal, so its calls cannot be made durable: the run was"
-                        " begun with another journal, or without a run_id. Start it again with its run_id."
+                        " begun with another journal. Start it again with its run_id."
                     )
             assert self.turn is not None
             return self.turn
@@ -246,3 +243,7 @@ def _batch_id(number: int) -> str:
 
 def _same(a: Any, b: Any) -> bool:
     return (a.tool_id, a.tool_name, a.tool_kwargs) == (b.tool_id, b.tool_name, b.tool_kwargs)
+
+
+def _named_alike(a: Any, b: Any) -> bool:
+    return (a.tool_id, a.tool_name) == (b.tool_id, b.tool_name)

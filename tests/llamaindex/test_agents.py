@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from llama_index.core.agent.workflow import AgentWorkflow, CodeActAgent, FunctionAgent, ReActAgent
-from llama_index.core.workflow import Event
+from llama_index.core.agent.workflow.workflow_events import AgentInput, AgentOutput, ToolCall
+from llama_index.core.workflow import Context, Event, StopEvent
 from workflows.decorators import step
 
-from toolslot import ToolslotError
+from toolslot import BatchKey, SlotState, ToolslotError
 from toolslot_llamaindex._demo_agent import ScriptedLLM
 
 
@@ -129,3 +130,28 @@ def test_a_step_that_is_added_to_the_class_later_is_found(talk: Any) -> None:
     step(workflow=type(agent))(later)
     assert "later" in agent._get_steps()
     assert all(found.__self__ is agent for name, found in agent._get_steps().items() if name != "later")
+
+
+def test_a_call_has_its_own_slot_when_the_agents_class_leaves_another_one_out(talk: Any) -> None:
+    class Choosy(FunctionAgent):
+        @step
+        async def parse_agent_output(
+            self, ctx: Context, ev: AgentOutput
+        ) -> StopEvent | AgentInput | ToolCall | None:
+            kept = [call for call in ev.tool_calls if call.tool_name != "read"]
+            return await super().parse_agent_output(ctx, ev.model_copy(update={"tool_calls": kept}))
+
+    async def read() -> str:
+        """Reads."""
+        return "read"
+
+    async def pay() -> str:
+        """Pays."""
+        talk.effects.append("paid")
+        return "paid"
+
+    llm = talk.script([("read", {}), ("pay", {})], "done")
+    agent = talk.wrap(Choosy(tools=[read, pay], llm=llm))
+    assert str(talk.run(agent)) == "done"
+    batch = agent.toolslot_executor.journal.load(BatchKey("r-1", "turn-0")).result()
+    assert [slot.state for slot in batch.slots] == [SlotState.RESERVED, SlotState.SUCCEEDED]

@@ -270,3 +270,17 @@ def test_what_is_no_agent_or_durable_already_is_refused(talk: Any) -> None:
         durable(talk.agent([]))
     with pytest.raises(InvalidSetting, match="takes a workflow agent"):
         durable(object())  # type: ignore[type-var]
+
+
+def test_arguments_that_the_program_injects_are_not_recorded(talk: Any) -> None:
+    async def pay(i: int, token: str) -> str:
+        """Pays."""
+        talk.effects.append(f"{i} with {token}")
+        return "paid"
+
+    talk.script([("pay", {"i": 0})], "done")
+    tool = FunctionTool.from_defaults(async_fn=pay, partial_params={"token": "secret"})
+    live, replayed = (talk.run(talk.agent([tool])).tool_calls[0].tool_output.raw_input for _ in range(2))
+    assert talk.effects == ["0 with secret"]
+    assert live["kwargs"] == {"i": 0, "token": "secret"}
+    assert replayed["kwargs"] == {"i": 0}
