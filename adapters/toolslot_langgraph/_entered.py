@@ -15,12 +15,13 @@ from toolslot import Adopt, Draining, DurableExecutor, ToolFailed, UnknownOutcom
 from toolslot_langgraph._answers import Answers, begun_at, read_by_others
 from toolslot_langgraph._asking import Asking
 from toolslot_langgraph._callbacks import Replay, facts_of
+from toolslot_langgraph._code import Code
 from toolslot_langgraph._codec import ToParent
 from toolslot_langgraph._compat import config_entered
 from toolslot_langgraph._execution import drained
 from toolslot_langgraph._identity import Place
 from toolslot_langgraph._node import opened
-from toolslot_langgraph._outputs import UNMADE, Reopened, guarded, replayed, undrained
+from toolslot_langgraph._outputs import Reopened, replayed
 from toolslot_langgraph._questions import Question
 
 #: the call among those that share its task: it is alone there
@@ -45,8 +46,7 @@ class Entered:
         self._messages_key = messages_key
         # Where LangGraph's book-keeping is not known, an answer could reach another question: then the failure is shown instead.
         self._askable = place.askable and Answers(config, 1).usable
-        self._ran = False
-        self._made: object = UNMADE
+        self._code = Code(around=self._own_answers)
         # As long as nobody asks about the call itself, LangGraph's own book-keeping is all it takes.
         begun = begun_at(config) if place.askable else None
         self._answers = Answers(config, 1, skip=begun) if begun is not None else None
@@ -58,40 +58,11 @@ class Entered:
 
     def code(self, handler: Callable[[ToolCallRequest], Any]) -> Callable[[], object]:
         """What runs the call, for `BatchRun.call`."""
-
-        def run() -> object:
-            with self._inside() as inside:
-                try:
-                    self._made = undrained(handler(self._request), inside)
-                except Exception as error:
-                    self._made = guarded(error)
-            return self._made
-
-        return run
+        return self._code.sync(lambda: handler(self._request))
 
     def acode(self, handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Callable[[], Awaitable[object]]:
         """What runs the call, for `BatchRun.acall`."""
-
-        async def run() -> object:
-            with self._inside() as inside:
-                try:
-                    self._made = undrained(await handler(self._request), inside)
-                except Exception as error:
-                    self._made = guarded(error)
-            return self._made
-
-        return run
-
-    @contextmanager
-    def _inside(self) -> Generator[list[Draining]]:
-        self._ran = True
-        inside: list[Draining] = []
-        token = drained.set(inside)
-        try:
-            with self._own_answers():
-                yield inside
-        finally:
-            drained.reset(token)
+        return self._code.awaiting(lambda: handler(self._request))
 
     @contextmanager
     def _own_answers(self) -> Generator[None]:
@@ -115,7 +86,7 @@ class Entered:
         """The call's output from its answer; or the exception that stands for it, when it hands over to the parent graph."""
         if isinstance(value, ToParent):
             return ParentCommand(value.command)
-        if self._ran and value is self._made:
+        if self._code.made(value):
             return value
         # Recorded earlier, or by an attempt that came to nothing here.
         return replayed(value, self.run.slot(self.index), self._request.tool_call, self._messages_key)
@@ -123,7 +94,7 @@ class Entered:
     @property
     def replay(self) -> Replay | None:
         """What the callbacks are to hear of the call; None when its code ran here, for then they have heard of it."""
-        if self._ran:
+        if self._code.ran:
             return None
         request = self._request
         return Replay(

@@ -20,18 +20,18 @@ from toolslot import (
     BatchRun,
     Call,
     CallTimedOut,
-    Draining,
     DurableExecutor,
     ToolFailed,
     UnknownOutcome,
 )
 from toolslot_langgraph._asking import WHY, decisions, refusable
 from toolslot_langgraph._callbacks import Replay, atell_replayed, facts_of, tell_replayed
+from toolslot_langgraph._code import Code
 from toolslot_langgraph._compat import DEFAULT_HANDLER, ToolRuntime, handled_text
-from toolslot_langgraph._execution import Execution, apart, drained, entered
+from toolslot_langgraph._execution import Execution, apart, entered
 from toolslot_langgraph._identity import Place, locate, read_response
 from toolslot_langgraph._notices import Notices
-from toolslot_langgraph._outputs import UNMADE, guarded, is_error, undrained
+from toolslot_langgraph._outputs import is_error
 from toolslot_langgraph._settings import DurableOptions, Settings
 from toolslot_langgraph._streaming import streaming
 
@@ -214,32 +214,18 @@ class DurableParallelToolNode(ToolNode):
             return base._run_one(call, input_type, tool_runtime)
         if index in execution.outputs:
             return execution.outputs[index]
-        ran = False
-        made: object = UNMADE
-
-        def code() -> object:
-            nonlocal ran, made
-            ran = True
-            inside: list[Draining] = []
-            token = drained.set(inside)
-            try:
-                made = undrained(base._run_one(call, input_type, tool_runtime), inside)
-            except Exception as error:
-                made = guarded(error)
-            finally:
-                drained.reset(token)
-            return made
-
+        code = Code()
         execution.lend(index, tool_runtime)
         try:
             try:
-                value = execution.run.call(execution.places[index], code, is_error=is_error)
-                live = ran and value is made  # what was recorded of a failed attempt is not
+                run = code.sync(lambda: base._run_one(call, input_type, tool_runtime))
+                value = execution.run.call(execution.places[index], run, is_error=is_error)
+                live = code.made(value)
             except (CallTimedOut, ToolFailed, UnknownOutcome) as error:
                 value, live = self._told(execution, index, error), True
                 execution.run.deliver(execution.places[index], value)
             output = execution.answered(index, value, live=live)
-            if not ran and self._settings.replay_callbacks:
+            if not code.ran and self._settings.replay_callbacks:
                 tell_replayed(self._replay(execution, index, tool_runtime), execution.outcome(index))
             return output
         except BaseException as error:
@@ -255,33 +241,19 @@ class DurableParallelToolNode(ToolNode):
             return await base._arun_one(call, input_type, tool_runtime)
         if index in execution.outputs:
             return execution.outputs[index]
-        ran = False
-        made: object = UNMADE
-
-        async def code() -> object:
-            nonlocal ran, made
-            ran = True
-            inside: list[Draining] = []
-            token = drained.set(inside)
-            try:
-                made = undrained(await base._arun_one(call, input_type, tool_runtime), inside)
-            except Exception as error:
-                made = guarded(error)
-            finally:
-                drained.reset(token)
-            return made
-
+        code = Code()
         execution.lend(index, tool_runtime)
         execution.watch()
         try:
             try:
-                value = await execution.run.acall(execution.places[index], code, is_error=is_error)
-                live = ran and value is made  # what was recorded of a failed attempt is not
+                run = code.awaiting(lambda: base._arun_one(call, input_type, tool_runtime))
+                value = await execution.run.acall(execution.places[index], run, is_error=is_error)
+                live = code.made(value)
             except (CallTimedOut, ToolFailed, UnknownOutcome) as error:
                 value, live = self._told(execution, index, error), True
                 await execution.run.adeliver(execution.places[index], value)
             output = execution.answered(index, value, live=live)
-            if not ran and self._settings.replay_callbacks:
+            if not code.ran and self._settings.replay_callbacks:
                 await atell_replayed(self._replay(execution, index, tool_runtime), execution.outcome(index))
             return output
         except Exception as error:
