@@ -56,7 +56,10 @@ class ScriptedModel(BaseChatModel):
             failed = sum(answer.status == "error" for answer in answers)
             message = AIMessage(f"Done: {len(answers) - failed} calls succeeded, {failed} failed.")
         else:
-            calls = [ToolCall(name=call.tool, args=dict(call.args), id=call.call_id) for call in CALLS]
+            calls = [
+                ToolCall(name=call.tool, args=dict(call.args), id=call.call_id, type="tool_call")
+                for call in CALLS
+            ]
             message = AIMessage("", tool_calls=calls)
         return ChatResult(generations=[ChatGeneration(message=message)])
 

@@ -101,6 +101,7 @@ class LiveBatch:
                 at=self.opened_at,
                 adopt=adopt,
                 run_payload=batch.run_payload,
+                limit=self.limit,
             )
             reservation = yield Await(engine.journal.submit(operation))
             reach(CrashPoint.AFTER_RESERVE)
@@ -200,6 +201,7 @@ class LiveBatch:
             at=self.engine.clock(),
             why=why,
             force=force,
+            limit=self.limit,
         )
 
     def waiting(self, until: float) -> Steps[None]:

@@ -134,14 +134,32 @@ class Fence:
     closed: bool = False
 
 
+class Handover(str, Enum):
+    """How an owner came to hold a batch."""
+
+    #: it reserved the batch
+    RESERVED = "reserved"
+    #: the one before had let go
+    LET_GO = "let go"
+    #: the one before was dead
+    DIED = "died"
+    #: the one before may have been alive
+    FORCED = "forced"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tenure:
-    """One ownership of a batch, kept for ever: who held which epoch, since when, and why it was taken."""
+    """One ownership of a batch, kept for ever: who held which epoch, since when, and why it was taken.
+
+    `limit`: calls of the batch that this owner lets run at once. Both are None where nobody recorded them.
+    """
 
     epoch: int
     owner: Owner
     at: float
     why: str = ""
+    how: Handover | None = None
+    limit: int | None = None
 
 
 # --- rows: write-once facts about one attempt of one slot ---------------------------------------------------
@@ -302,3 +320,11 @@ class BatchRecord:
     @property
     def settled(self) -> bool:
         return all(slot.final for slot in self.slots)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchHistory:
+    """A batch with all its rows, from one snapshot: `rows[i]` are those of slot `i`, in the order they were written."""
+
+    record: BatchRecord
+    rows: tuple[tuple[Row, ...], ...]

@@ -22,6 +22,7 @@ from toolslot._slot import (
     BatchKey,
     Decided,
     Fence,
+    Handover,
     Lost,
     Manifest,
     Reason,
@@ -74,7 +75,7 @@ def store(*rows: Row, closed: bool = False) -> MemoryStore:
     """One batch of three calls, reserved by FIRST, with these rows."""
     view = MemoryStore()
     fence = Fence(epoch=1, owner=FIRST, closed=closed)
-    tenure = Tenure(epoch=1, owner=FIRST, at=5.0, why="reserved")
+    tenure = Tenure(epoch=1, owner=FIRST, at=5.0, why="reserved", how=Handover.RESERVED)
     view.apply(NewBatch(manifest=manifest(), fence=fence, tenure=tenure))
     for row in rows:
         view.apply(AppendRow(key=KEY, row=row, fold=view.batches[KEY].folded_with(row)))
@@ -154,7 +155,10 @@ def test_repeating_an_operation_that_was_written_writes_nothing_more(
 
 def test_a_first_reservation_is_one_write() -> None:
     change = reserve().change(MemoryStore())
-    fence, tenure = Fence(epoch=1, owner=SECOND), Tenure(epoch=1, owner=SECOND, at=8.0, why="reserved")
+    fence, tenure = (
+        Fence(epoch=1, owner=SECOND),
+        Tenure(epoch=1, owner=SECOND, at=8.0, why="reserved", how=Handover.RESERVED),
+    )
     assert change.writes == (NewBatch(manifest=manifest(), fence=fence, tenure=tenure, run_payload=SECRET),)
     assert [slot.spec for slot in change.result.record.slots] == list(specs(3))
 
@@ -200,7 +204,8 @@ def test_which_batch_of_the_same_response_is_adopted(adopt: Adopt, closed: bool)
 def test_a_take_over_writes_the_fence_and_a_loss_for_each_running_call(force: bool, reason: Reason) -> None:
     change = take_over(force=force).change(store(*IN_DOUBT, started(1), started(2)))
     fence = Fence(epoch=2, owner=SECOND)
-    tenure = Tenure(epoch=2, owner=SECOND, at=9.0, why="it died")
+    how = Handover.FORCED if force else Handover.DIED
+    tenure = Tenure(epoch=2, owner=SECOND, at=9.0, why="it died", how=how)
     first, *losses = change.writes
     assert first == PutFence(key=KEY, fence=fence, tenure=tenure)
     expected = [

@@ -19,6 +19,7 @@ from toolslot._slot import (
     Evidence,
     Fence,
     Finished,
+    Handover,
     Lost,
     Manifest,
     Paused,
@@ -114,7 +115,17 @@ def test_every_fence_comes_back_as_it_was(fence: Fence) -> None:
     assert codec.fence_from_json(through_json(codec.fence_to_json(fence))) == fence
 
 
-@given(st.builds(Tenure, epoch=COUNT, owner=OWNER, at=TIME, why=TEXT))
+@given(
+    st.builds(
+        Tenure,
+        epoch=COUNT,
+        owner=OWNER,
+        at=TIME,
+        why=TEXT,
+        how=st.none() | st.sampled_from(Handover),
+        limit=st.none() | COUNT,
+    )
+)
 def test_every_tenure_comes_back_as_it_was(tenure: Tenure) -> None:
     assert codec.tenure_from_json(through_json(codec.tenure_to_json(tenure))) == tenure
 

@@ -13,7 +13,7 @@ from typing_extensions import assert_never, override
 
 from toolslot._errors import JournalClosed
 from toolslot._identity import Owner, ProcessIdentity
-from toolslot._slot import BatchKey, BatchRecord
+from toolslot._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot.journal._operations import Operation
 from toolslot.journal._port import OwnerState
 from toolslot.journal._state import (
@@ -137,6 +137,12 @@ class MemoryJournal:
         with self._store.lock:
             state = self._store.state(self._store.alias(key) or key)
             return _done(state.record() if state is not None else None)
+
+    def history(self, key: BatchKey) -> Future[BatchHistory | None]:
+        self._check_open()
+        with self._store.lock:
+            state = self._store.state(self._store.alias(key) or key)
+            return _done(state.history() if state is not None else None)
 
     def keys(self, run_id: str | None = None) -> Future[tuple[BatchKey, ...]]:
         self._check_open()

@@ -18,6 +18,7 @@ from toolslot._slot import (
     BatchRecord,
     Decided,
     Fence,
+    Handover,
     Lost,
     Manifest,
     Reason,
@@ -84,6 +85,8 @@ class Reserve:
     at: float
     adopt: Adopt = Adopt.UNFINISHED
     run_payload: bytes | None = None
+    #: kept with the ownership, for views
+    limit: int | None = None
 
     def change(self, view: JournalView) -> Change[Reservation]:
         key = self.manifest.key
@@ -105,7 +108,14 @@ class Reserve:
             found = Reservation(key=adopted.key, record=adopted.record(), fresh=False, adopted=True)
             return Change((PutAlias(key=key, target=adopted.key),), found)
         fence = Fence(epoch=1, owner=self.owner)
-        tenure = Tenure(epoch=1, owner=self.owner, at=self.at, why="reserved")
+        tenure = Tenure(
+            epoch=1,
+            owner=self.owner,
+            at=self.at,
+            why="reserved",
+            how=Handover.RESERVED,
+            limit=self.limit,
+        )
         record = BatchState(self.manifest, fence, (tenure,)).record()
         write = NewBatch(manifest=self.manifest, fence=fence, tenure=tenure, run_payload=self.run_payload)
         return Change((write,), Reservation(key=key, record=record, fresh=True))
@@ -140,6 +150,8 @@ class TakeOver:
     at: float
     why: str
     force: bool = False
+    #: kept with the ownership, for views
+    limit: int | None = None
 
     def change(self, view: JournalView) -> Change[BatchRecord]:
         state = existing(view, self.key)
@@ -147,7 +159,9 @@ class TakeOver:
             return Change((), state.record())
         epoch = self.expected_epoch + 1
         fence = Fence(epoch=epoch, owner=self.owner, closed=state.fence.closed)
-        tenure = Tenure(epoch=epoch, owner=self.owner, at=self.at, why=self.why)
+        tenure = Tenure(
+            epoch=epoch, owner=self.owner, at=self.at, why=self.why, how=self._how(state), limit=self.limit
+        )
         slots = state.record().slots
         lost = tuple(self._lose(state, slot, epoch) for slot in slots if slot.state is SlotState.RUNNING)
         folds = {write.row.index: write.fold for write in lost}
@@ -158,6 +172,11 @@ class TakeOver:
             tenures=(*state.tenures, tenure),
         )
         return Change((PutFence(key=state.key, fence=fence, tenure=tenure), *lost), record)
+
+    def _how(self, state: BatchState) -> Handover:
+        if not state.fence.held:
+            return Handover.LET_GO
+        return Handover.FORCED if self.force else Handover.DIED
 
     def _lose(self, state: BatchState, slot: SlotRecord, epoch: int) -> AppendRow:
         row = Lost(

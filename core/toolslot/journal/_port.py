@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Protocol, TypeVar
 
 from toolslot._identity import Owner, ProcessIdentity
-from toolslot._slot import BatchKey, BatchRecord
+from toolslot._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot.journal._operations import Operation
 
 T = TypeVar("T")
@@ -47,6 +47,10 @@ class Journal(Protocol):
 
     def load(self, key: BatchKey) -> Future[BatchRecord | None]:
         """The batch's record from one snapshot, aliases followed; None when it was never reserved."""
+        ...
+
+    def history(self, key: BatchKey) -> Future[BatchHistory | None]:
+        """As `load`, with every row: for views, which show attempts that came to nothing too."""
         ...
 
     def keys(self, run_id: str | None = None) -> Future[tuple[BatchKey, ...]]:

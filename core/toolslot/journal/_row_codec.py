@@ -22,6 +22,7 @@ from toolslot._slot import (
     Evidence,
     Fence,
     Finished,
+    Handover,
     Lost,
     Manifest,
     Paused,
@@ -130,7 +131,17 @@ def fence_from_json(data: object) -> Fence:
 
 
 def tenure_to_json(tenure: Tenure) -> dict[str, object]:
-    return {"epoch": tenure.epoch, "owner": tenure.owner.to_json(), "at": tenure.at, "why": tenure.why}
+    data: dict[str, object] = {
+        "epoch": tenure.epoch,
+        "owner": tenure.owner.to_json(),
+        "at": tenure.at,
+        "why": tenure.why,
+    }
+    if tenure.how is not None:
+        data["how"] = tenure.how.value
+    if tenure.limit is not None:
+        data["limit"] = tenure.limit
+    return data
 
 
 def tenure_from_json(data: object) -> Tenure:
@@ -140,6 +151,8 @@ def tenure_from_json(data: object) -> Tenure:
         owner=fields.part("owner", Owner.from_json),
         at=fields.number("at"),
         why=fields.text("why"),
+        how=fields.member("how", Handover) if fields.has("how") else None,
+        limit=fields.integer("limit") if fields.has("limit") else None,
     )
     fields.done()
     return tenure

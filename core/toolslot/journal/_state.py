@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from toolslot._errors import ToolslotError
 from toolslot._fold import fold_slot
-from toolslot._slot import BatchKey, BatchRecord, Fence, Manifest, Row, SlotRecord, Tenure
+from toolslot._slot import BatchHistory, BatchKey, BatchRecord, Fence, Manifest, Row, SlotRecord, Tenure
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -68,6 +68,9 @@ class BatchState:
             slots=tuple(self.slot(i) for i in range(self.size)),
             tenures=self.tenures,
         )
+
+    def history(self) -> BatchHistory:
+        return BatchHistory(record=self.record(), rows=tuple(self.rows(i) for i in range(self.size)))
 
     def append(self, row: Row, fold: SlotRecord | None = None) -> None:
         self._rows[row.index] = (*self.rows(row.index), row)

@@ -9,6 +9,7 @@ from toolslot.testing._closing import ClosingContract
 from toolslot.testing._decisions import DecisionContract
 from toolslot.testing._ending import EndingContract, IdempotentContract
 from toolslot.testing._forks import AdoptionContract, RegenerationContract
+from toolslot.testing._history import HistoryContract
 from toolslot.testing._ownership import OwnerStateContract, TakeOverContract
 from toolslot.testing._reserving import ReservingContract
 from toolslot.testing._results import LateResultContract, ResultContract
@@ -30,6 +31,7 @@ class JournalContract(
     OwnerStateContract,
     AdoptionContract,
     RegenerationContract,
+    HistoryContract,
     ListingContract,
     PurgeContract,
     ValueContract,

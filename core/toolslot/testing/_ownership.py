@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from toolslot._errors import Fenced
-from toolslot._slot import Reason, SlotState
+from toolslot._slot import Handover, Reason, SlotState
 from toolslot.journal import OwnerState, Release, TakeOver
 from toolslot.testing._checks import cases, raises, same
 from toolslot.testing._kit import JournalKit
@@ -58,6 +58,16 @@ class TakeOverContract(JournalKit):
         same([tenure.epoch for tenure in record.tenures], [1, 2, 3], "epochs")
         same([tenure.why for tenure in record.tenures[1:]], ["took it over"] * 2, "why")
         same((record.fence.epoch, record.fence.owner), (3, third.owner), "fence")
+
+    def test_every_tenure_says_how_it_came_about(self) -> None:
+        worker = self.worker(1)
+        second = worker.succeed(worker.journal, self.owner(worker.journal))
+        second.release()
+        third = second.succeed(worker.journal, self.owner(worker.journal))
+        fourth = third.succeed(worker.journal, self.owner(worker.journal), force=True)
+        record = fourth.through(self.reopen(worker.journal)).record()
+        how = [Handover.RESERVED, Handover.DIED, Handover.LET_GO, Handover.FORCED]
+        same([tenure.how for tenure in record.tenures], how, "how")
 
     def test_a_taker_who_saw_an_old_epoch_changes_nothing_and_sees_the_new_owner(self) -> None:
         worker = self.worker(1)

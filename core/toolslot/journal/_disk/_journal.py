@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from toolslot._errors import InvalidSetting, JournalBusy
 from toolslot._identity import Owner, ProcessIdentity
-from toolslot._slot import BatchKey, BatchRecord
+from toolslot._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot.journal._disk import _reads
 from toolslot.journal._disk._check import JournalReport, examine
 from toolslot.journal._disk._filesystem import locks_are_shared
@@ -158,6 +158,9 @@ class DiskJournal:
 
     def load(self, key: BatchKey) -> Future[BatchRecord | None]:
         return self._ask(lambda view: _reads.record(view, key))
+
+    def history(self, key: BatchKey) -> Future[BatchHistory | None]:
+        return self._ask(lambda view: _reads.history(view, key))
 
     def keys(self, run_id: str | None = None) -> Future[tuple[BatchKey, ...]]:
         return self._ask(lambda view: _reads.batch_keys(view, run_id))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolslot._errors import JournalCorrupt
-from toolslot._slot import BatchKey, BatchRecord
+from toolslot._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import parse, resolve
 from toolslot.journal._disk._table import Reader
@@ -16,6 +16,12 @@ def record(view: Snapshot, key: BatchKey) -> BatchRecord | None:
     """The batch that `key` names or adopted."""
     state = view.state(view.alias(key) or key)
     return None if state is None else state.record()
+
+
+def history(view: Snapshot, key: BatchKey) -> BatchHistory | None:
+    """The same with all its rows."""
+    state = view.state(view.alias(key) or key)
+    return None if state is None else state.history()
 
 
 def batch_keys(view: Snapshot, run_id: str | None) -> tuple[BatchKey, ...]:
