@@ -22,6 +22,7 @@ from toolslot._events import EventKind
 from toolslot._pool import Permit, enter_permit
 from toolslot._slot import Finished, Lost, Paused, Reason, Row, SlotRecord, Started, Withdrawn
 from toolslot._steps import Acquire, Invoke, Steps
+from toolslot._text import quoted, shown
 
 if TYPE_CHECKING:
     from toolslot._entry import Entry
@@ -84,7 +85,7 @@ class Attempt:
         if engine.draining.is_set():
             engine.pool.release(permit)
             raise Draining(
-                f"call {self._index} ({self._entry.spec.tool}) was not started: the executor is draining. It runs on resume."
+                f"call {self._index} ({shown(self._entry.spec.tool)}) was not started: the executor is draining. It runs on resume."
             )
         if deadline is not None and engine.monotonic() >= deadline:
             engine.pool.release(permit)
@@ -93,7 +94,7 @@ class Attempt:
 
     def _too_late(self) -> BatchTimedOut:
         return BatchTimedOut(
-            f"call {self._index} ({self._entry.spec.tool}) of batch {self._live.key} was not started: the batch's deadline"
+            f"call {self._index} ({shown(self._entry.spec.tool)}) of batch {self._live.key} was not started: the batch's deadline"
             f" ({self._engine.limits.batch_timeout:g} s) has passed. It certainly did not run, and runs on resume."
         )
 
@@ -244,8 +245,8 @@ class Attempt:
         except ToolslotError as unwritten:
             # The tool's own error is what the caller must see; without a record the slot is UNKNOWN on resume, which is the truth.
             log.warning(
-                "toolslot.failure_not_recorded tool=%r call=%d: %s",
-                self._entry.spec.tool,
+                "toolslot.failure_not_recorded tool=%s call=%d: %s",
+                quoted(self._entry.spec.tool),
                 self._index,
                 unwritten,
             )
@@ -266,8 +267,8 @@ class Attempt:
 
     def _timed_out(self) -> CallTimedOut:
         return CallTimedOut(
-            f"call {self._index} ({self._entry.spec.tool}) of batch {self._live.key} did not return within {self._timeout_text()}. It may"
-            " still have its effect, so its outcome is unknown; the tool's policy is applied on resume."
+            f"call {self._index} ({shown(self._entry.spec.tool)}) of batch {self._live.key} did not return within {self._timeout_text()}."
+            " It may still have its effect, so its outcome is unknown; the tool's policy is applied on resume."
         )
 
     def _timeout_text(self) -> str:
@@ -305,7 +306,10 @@ class Attempt:
                 self._live.write(row).add_done_callback(self._tell_late)
         except ToolslotError as error:
             log.warning(
-                "toolslot.late_result_lost tool=%r call=%d: %s", self._entry.spec.tool, self._index, error
+                "toolslot.late_result_lost tool=%s call=%d: %s",
+                quoted(self._entry.spec.tool),
+                self._index,
+                error,
             )
         finally:
             self._live.leave(self._active, None)
@@ -382,7 +386,7 @@ class Attempt:
             self._live.write(row)
         except ToolslotError as error:
             log.warning(
-                "toolslot.not_recorded tool=%r call=%d: %s", self._entry.spec.tool, self._index, error
+                "toolslot.not_recorded tool=%s call=%d: %s", quoted(self._entry.spec.tool), self._index, error
             )
 
     def _tell_end(self, kind: EventKind, row: Finished) -> None:

@@ -15,6 +15,7 @@ from toolslot._plan import Standing
 from toolslot._policy import Done, Failed, NotDone
 from toolslot._slot import Delivered, SlotRecord, Verdict
 from toolslot._steps import Await, Steps
+from toolslot._text import quoted
 from toolslot.journal import Decide
 
 
@@ -74,7 +75,7 @@ def unknown_outcome(live: LiveBatch, index: int, what: str, *, ask: bool) -> Unk
     idempotency_key = live.engine.key_of(key, slot)
     reason = f" ({slot.reason.value})" if slot.reason is not None else ""
     return UnknownOutcome(
-        f"nobody here can know whether call {index} ({slot.spec.tool!r}) of batch {key} was done: {what}{reason}. It was not run"
+        f"nobody here can know whether call {index} ({quoted(slot.spec.tool)}) of batch {key} was done: {what}{reason}. It was not run"
         f" again. Find out with its idempotency key {idempotency_key} and decide: done, failed, or rerun.",
         run_id=key.run_id,
         batch_id=key.batch_id,

@@ -32,6 +32,7 @@ from toolslot._live import LiveBatch
 from toolslot._policy import Answer, CannotTell, Done, Failed, NotDone, StillRunning, ToolPolicy
 from toolslot._slot import Reason, Regenerated, SlotRecord, SlotSpec, SlotState, Withdrawn
 from toolslot._steps import Consult, Pause, Steps
+from toolslot._text import quoted, shown
 
 T = TypeVar("T")
 
@@ -159,7 +160,7 @@ class Entry(Generic[T]):
 
     def _closed(self) -> BatchClosed:
         return BatchClosed(
-            f"batch {self.live.key} is closed and holds no answer for call {self.index} ({self.spec.tool}): it was abandoned, or its"
+            f"batch {self.live.key} is closed and holds no answer for call {self.index} ({shown(self.spec.tool)}): it was abandoned, or its"
             " answers were handed over. Start a new run."
         )
 
@@ -181,8 +182,9 @@ class Entry(Generic[T]):
         detail = "run again by policy"
         if action.undeclared:
             detail = (
-                f"it began before and left no record, so its effect may happen twice. No policy is declared for {self.spec.tool!r}: give"
-                " ToolPolicy(reconcile=...), on_unknown='ask' or 'fail', or idempotent=True if running it twice does no harm"
+                "it began before and left no record, so its effect may happen twice. No policy is declared for"
+                f" {quoted(self.spec.tool)}: give ToolPolicy(reconcile=...), on_unknown='ask' or 'fail', or idempotent=True if"
+                " running it twice does no harm"
             )
         if self.slot.state is not SlotState.FAILED:
             self.engine.emit(EventKind.RERUN, self.live.key, self.slot, detail=detail)
@@ -201,15 +203,16 @@ class Entry(Generic[T]):
             value = self.engine.decode(self.spec.tool, outcome)
             if outcome.lossy and not self.engine.lossy_replay:
                 raise ResultNotStorable(
-                    f"call {self.index} ({self.spec.tool}) of batch {self.live.key} is done and will not run again, but its result could"
-                    " not be stored; only a text of it is left in the journal. Give the tool a codec: ToolPolicy(codec=...)."
+                    f"call {self.index} ({shown(self.spec.tool)}) of batch {self.live.key} is done and will not run again, but its result"
+                    " could not be stored; only a text of it is left in the journal. Give the tool a codec: ToolPolicy(codec=...)."
                 )
             self.live.answered.add(self.index)
             return cast("T", value)
         type_name = error.type_name if error is not None else "an unnamed error"
         message = error.message if error is not None else "no message was recorded"
         raise ToolFailed(
-            f"{self.spec.tool} failed: {message} [{type_name}, recorded; not run again]", error_type=type_name
+            f"{shown(self.spec.tool)} failed: {message} [{type_name}, recorded; not run again]",
+            error_type=type_name,
         )
 
     # --- what nobody knows ----------------------------------------------------------------------------------------------
@@ -260,18 +263,18 @@ class Entry(Generic[T]):
         except Exception as error:
             # It could not tell; that says nothing about the call.
             log.warning(
-                "toolslot.reconciler_raised tool=%r call=%d run=%r: %s",
-                self.spec.tool,
+                "toolslot.reconciler_raised tool=%s call=%d run=%s: %s",
+                quoted(self.spec.tool),
                 self.index,
-                self.live.key.run_id,
+                quoted(self.live.key.run_id),
                 type(error).__name__,
             )
             return CannotTell(type(error).__name__)
         if isinstance(answer, (Done, Failed, NotDone, StillRunning, CannotTell)):
             return answer
         log.warning(
-            "toolslot.reconciler_answer tool=%r: expected Done, Failed, NotDone, StillRunning or CannotTell, got %s",
-            self.spec.tool,
+            "toolslot.reconciler_answer tool=%s: expected Done, Failed, NotDone, StillRunning or CannotTell, got %s",
+            quoted(self.spec.tool),
             type(answer).__name__,
         )
         return CannotTell(f"not an answer: {type(answer).__name__}")
@@ -326,9 +329,9 @@ class Entry(Generic[T]):
     def _mismatch(self, action: _plan.Mismatch, standing: _plan.Standing, busy_until: float) -> Steps[None]:
         recorded, presented = self.slot.spec, self.spec
         detail = (
-            f"call {self.index} of batch {self.live.key} was recorded as {recorded.tool!r} with call id {recorded.call_id!r} and arguments"
-            f" {_short(recorded.digest)}; presented now: {presented.tool!r} with call id {presented.call_id!r} and arguments"
-            f" {_short(presented.digest)}. They differ in {', '.join(action.differs)}"
+            f"call {self.index} of batch {self.live.key} was recorded as {quoted(recorded.tool)} with call id {quoted(recorded.call_id)}"
+            f" and arguments {_short(recorded.digest)}; presented now: {quoted(presented.tool)} with call id"
+            f" {quoted(presented.call_id)} and arguments {_short(presented.digest)}. They differ in {', '.join(action.differs)}"
         )
         if self.engine.strict:
             raise BatchMismatch(

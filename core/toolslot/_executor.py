@@ -22,6 +22,7 @@ from toolslot._pool import process_pool
 from toolslot._registry import Registry, registry_of
 from toolslot._slot import Batch
 from toolslot._steps import is_async
+from toolslot._text import quoted
 from toolslot.instrumentation import LoggingHook
 from toolslot.journal import Adopt, Journal, MemoryJournal, open_journal
 
@@ -153,7 +154,9 @@ class DurableExecutor:
         fns = bind_all(batch, tools)
         for call in batch.calls:
             if is_async(tools[call.tool]):
-                raise InvalidSetting(f"tool {call.tool!r} is async: use `await executor.arun_all(...)`.")
+                raise InvalidSetting(
+                    f"tool {quoted(call.tool)} is async: use `await executor.arun_all(...)`."
+                )
         with self.open(batch) as run:
             outcomes = fan_out(
                 run, fns, workers=self.workers([call.tool for call in batch.calls]), offload=self._offload

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from toolslot._batch import BatchRun
 from toolslot._errors import InvalidArguments, InvalidSetting
 from toolslot._slot import Batch, Call
+from toolslot._text import quoted
 
 Tools: TypeAlias = Mapping[str, Callable[..., Any]]
 
@@ -27,7 +28,8 @@ def bind_all(batch: Batch, tools: Tools) -> list[Callable[[], Any]]:
         if call.tool not in tools:
             known = ", ".join(sorted(tools)) or "none"
             raise InvalidSetting(
-                f"call {index} of batch {batch.key} asks for tool {call.tool!r}, which is not among the given ones ({known}). Nothing ran."
+                f"call {index} of batch {batch.key} asks for tool {quoted(call.tool)}, which is not among the given ones ({known})."
+                " Nothing ran."
             )
     return [partial(_invoke, tools[call.tool], call) for call in batch.calls]
 
@@ -37,7 +39,7 @@ def _invoke(fn: Callable[..., Any], call: Call) -> Any:
         inspect.signature(fn).bind(**call.args)
     except TypeError as error:
         raise InvalidArguments(
-            f"the arguments do not fit tool {call.tool!r}: {error}. It was not entered."
+            f"the arguments do not fit tool {quoted(call.tool)}: {error}. It was not entered."
         ) from error
     except ValueError:
         pass  # built-ins without a signature: calling them will tell

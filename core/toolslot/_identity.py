@@ -19,6 +19,7 @@ from typing import TypeVar, cast
 
 from toolslot._codec._canonical import canonical
 from toolslot._errors import InvalidSetting, UnreadablePayload
+from toolslot._text import shown
 
 T = TypeVar("T")
 
@@ -52,11 +53,7 @@ def idempotency_key(run_id: str, batch_id: str, index: int, generation: int) -> 
 def slot_key(run_id: str, batch_id: str, index: int, generation: int = 1) -> str:
     """`run/batch#index` for messages, with `~generation` where it is not the first. Not unique: ids may hold any of these characters."""
     later = "" if generation == 1 else f"~{generation}"
-    return f"{_shown(run_id)}/{_shown(batch_id)}#{index}{later}"
-
-
-def _shown(text: str) -> str:
-    return repr(text)[1:-1]
+    return f"{shown(run_id)}/{shown(batch_id)}#{index}{later}"
 
 
 def _hash(prefix: bytes, parts: tuple[str, ...], rest: bytes = b"", *, key: bytes | None = None) -> str:

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from toolslot._codec import ErrorRecord, Payload
 from toolslot._identity import Owner
+from toolslot._text import shown
 
 
 class SlotState(str, Enum):
@@ -61,8 +62,8 @@ class BatchKey(NamedTuple):
 
     @override
     def __str__(self) -> str:
-        """For messages: line breaks, NULs and lone surrogates are escaped, so two keys may look the same."""
-        return f"{repr(self.run_id)[1:-1]}/{repr(self.batch_id)[1:-1]}"
+        """For messages: shortened, and what cannot be printed is written out, so two keys may look the same."""
+        return f"{shown(self.run_id)}/{shown(self.batch_id)}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 
 from toolslot._codec import ErrorRecord
 from toolslot._slot import Reason, SlotState
+from toolslot._text import shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +46,8 @@ class Slot:
 
     def __repr__(self) -> str:
         # Arguments may hold secrets, and reprs end up in logs.
-        return f"<Slot {self.run_id}/{self.batch_id}#{self.index} {self.tool} {self.state.value} attempt={self.attempt}>"
+        place = f"{shown(self.run_id)}/{shown(self.batch_id)}#{self.index}"
+        return f"<Slot {place} {shown(self.tool)} {self.state.value} attempt={self.attempt}>"
 
 
 def utc(seconds: float | None) -> datetime | None:

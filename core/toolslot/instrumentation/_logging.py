@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from toolslot._events import BatchEvent, CallEvent, Event, EventKind
+from toolslot._text import quoted, shown
 
 _LEVELS = {
     EventKind.UNKNOWN: logging.WARNING,
@@ -52,24 +53,24 @@ class LoggingHook:
         }
         if event.args is not None:
             extra["tool_args"] = dict(event.args)
-        # Names come from the model: %r keeps control characters out of the log.
+        # Names come from the model: control characters must not get into the log.
         self._logger.log(
             level,
-            "toolslot.%s tool=%r call=%d attempt=%d run=%r%s",
+            "toolslot.%s tool=%s call=%d attempt=%d run=%s%s",
             event.kind.value,
-            event.tool,
+            quoted(event.tool),
             event.index,
             event.attempt,
-            event.run_id,
-            f": {event.detail}" if event.detail else "",
+            quoted(event.run_id),
+            f": {shown(event.detail, 1000)}" if event.detail else "",
             extra=extra,
         )
 
     def _batch(self, event: BatchEvent) -> None:
         replayed = sum(call.replayed for call in event.calls)
         self._logger.debug(
-            "toolslot.batch run=%r calls=%d replayed=%d closed=%s seconds=%.3f",
-            event.run_id,
+            "toolslot.batch run=%s calls=%d replayed=%d closed=%s seconds=%.3f",
+            quoted(event.run_id),
             len(event.calls),
             replayed,
             event.closed,

@@ -23,6 +23,7 @@ from toolslot._slot import (
     Started,
     Withdrawn,
 )
+from toolslot._text import shown
 from toolslot.journal._operations import check_epoch, existing, slot_at
 from toolslot.journal._state import AppendRow, BatchState, Change, JournalView
 
@@ -74,7 +75,7 @@ def _finish(state: BatchState, slot: SlotRecord, row: Finished) -> Change[SlotRe
     )
     closed = " and its batch is closed" if state.fence.closed else ""
     refusal = Fenced(
-        f"the result of attempt {row.attempt} of call {row.index} ({slot.spec.tool}) in batch {state.key}"
+        f"the result of attempt {row.attempt} of call {row.index} ({shown(slot.spec.tool)}) in batch {state.key}"
         f" came too late: the slot is {slot.state.value} at attempt {slot.attempt}, epoch"
         f" {state.fence.epoch}{closed} (the result has epoch {row.epoch}). It is kept as evidence and changes"
         " nothing."
@@ -130,7 +131,7 @@ def _allowed(state: BatchState, slot: SlotRecord, row: Row) -> bool:
 
 
 def _may_start(state: BatchState, slot: SlotRecord, row: Started) -> bool:
-    what = f"attempt {row.attempt} of call {row.index} ({slot.spec.tool}) in batch {state.key} must not start"
+    what = f"attempt {row.attempt} of call {row.index} ({shown(slot.spec.tool)}) in batch {state.key} must not start"
     if state.fence.closed:
         raise BatchClosed(f"{what}: the batch is closed, nothing of it runs any more.")
     if not state.fence.held:
@@ -149,7 +150,9 @@ def _may_start(state: BatchState, slot: SlotRecord, row: Started) -> bool:
 
 
 def _may_regenerate(state: BatchState, slot: SlotRecord, row: Regenerated) -> bool:
-    what = f"call {row.index} ({slot.spec.tool}) in batch {state.key} must not give way to another call"
+    what = (
+        f"call {row.index} ({shown(slot.spec.tool)}) in batch {state.key} must not give way to another call"
+    )
     if row in state.rows(row.index):
         return False
     if state.fence.closed:

@@ -27,6 +27,7 @@ from toolslot._slot import (
     Tenure,
     Verdict,
 )
+from toolslot._text import quoted, shown
 from toolslot.journal._state import (
     AppendRow,
     BatchState,
@@ -92,7 +93,7 @@ class Reserve:
         key = self.manifest.key
         if view.purged(key.run_id):
             raise RunPurged(
-                f"run {key.run_id!r} was purged from the journal, so what it did is no longer known. Taking it"
+                f"run {quoted(key.run_id)} was purged from the journal, so what it did is no longer known. Taking it"
                 " for a new run would run its calls again: use a new run id."
             )
         alias = view.alias(key)
@@ -245,7 +246,7 @@ class Decide:
         return Change((AppendRow(key=state.key, row=row, fold=fold),), fold)
 
     def _check(self, state: BatchState, slot: SlotRecord) -> None:
-        what = f"call {self.index} ({slot.spec.tool}) of batch {state.key}"
+        what = f"call {self.index} ({shown(slot.spec.tool)}) of batch {state.key}"
         if slot.state is not SlotState.UNKNOWN:
             raise DecisionRefused(f"{what} is {slot.state.value}, not unknown: there is nothing to decide.")
         if slot.version != self.version:
@@ -302,7 +303,7 @@ def existing(view: JournalView, key: BatchKey) -> BatchState:
         return state
     if view.purged(key.run_id):
         raise RunPurged(
-            f"run {key.run_id!r} was purged from the journal while batch {key} was worked on; nothing was"
+            f"run {quoted(key.run_id)} was purged from the journal while batch {key} was worked on; nothing was"
             " recorded."
         )
     alias = view.alias(key)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from toolslot._errors import BatchBusy, InvalidSetting
 from toolslot._slot import BatchKey, BatchRecord
+from toolslot._text import quoted
 from toolslot.journal._operations import Purge
 from toolslot.journal._port import Journal, OwnerState
 
@@ -68,8 +69,8 @@ def purge_run(journal: Journal, run_id: str, *, why: str, clock: Callable[[], fl
     for record in records:
         if _worked_on(journal, record):
             raise BatchBusy(
-                f"batch {record.key} is worked on by {record.fence.owner}, which is or may be alive, so run {run_id!r} is not forgotten."
-                " End that process, or take the batch over by force first."
+                f"batch {record.key} is worked on by {record.fence.owner}, which is or may be alive, so run {quoted(run_id)} is not"
+                " forgotten. End that process, or take the batch over by force first."
             )
     journal.submit(Purge(run_id=run_id, at=clock(), why=why)).result()
 

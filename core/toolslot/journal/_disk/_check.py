@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from toolslot._errors import JournalCorrupt
 from toolslot._slot import BatchKey
+from toolslot._text import quoted
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._faults import translate
 from toolslot.journal._disk._loading import load
@@ -113,7 +114,7 @@ def _names(connection: sqlite3.Connection, bounds: tuple[str, str]) -> Iterator[
 
 def _notes(reader: Reader) -> Iterator[str]:
     for run_id in runs_being_deleted(reader):
-        yield f"run {run_id!r} is purged; the next process that opens the journal goes on deleting its rows."
+        yield f"run {quoted(run_id)} is purged; the next process that opens the journal goes on deleting its rows."
     if engine_loses_commits(sqlite3.sqlite_version_info):
         # No warning at every start: toolslot's own processes are safe, since they commit and checkpoint one at a time.
         yield (

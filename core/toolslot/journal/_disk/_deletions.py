@@ -6,6 +6,7 @@ import time
 from concurrent.futures import Future
 
 from toolslot._errors import JournalClosed, JournalError
+from toolslot._text import quoted
 from toolslot.journal._disk._items import answer, log, refuse
 from toolslot.journal._disk._read_store import ReadStore
 
@@ -78,7 +79,7 @@ class Deletions:
                 refuse(
                     future,
                     JournalClosed(
-                        f"the journal {self._store.place.root} was closed. Run {run_id!r} is purged; its rows are deleted"
+                        f"the journal {self._store.place.root} was closed. Run {quoted(run_id)} is purged; its rows are deleted"
                         " when the journal is opened again."
                     ),
                 )

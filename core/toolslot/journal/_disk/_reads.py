@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from toolslot._errors import JournalCorrupt
 from toolslot._slot import BatchHistory, BatchKey, BatchRecord
+from toolslot._text import quoted
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import parse, resolve
 from toolslot.journal._disk._table import Reader
@@ -66,7 +67,7 @@ def run_payload(view: Snapshot, run_id: str) -> bytes | None:
     stored, payload = fields.text("run_id"), fields.data("payload")
     fields.done()
     if stored != run_id:
-        raise JournalCorrupt(f"the payload of run {run_id!r} belongs to run {stored!r}.")
+        raise JournalCorrupt(f"the payload of run {quoted(run_id)} belongs to run {quoted(stored)}.")
     return payload
 
 
