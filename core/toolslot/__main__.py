@@ -6,14 +6,14 @@ import sys
 
 
 def main() -> None:
-    """Run the command; without its packages, say which extra brings them and exit with 2."""
+    """Run the command; without its packages, say which extra brings them and exit with 3."""
     try:
         from toolslot.cli import cli
     except ModuleNotFoundError as error:
         if error.name != "click":
             raise
         sys.stderr.write('The toolslot command needs click and rich: pip install "toolslot[cli]"\n')
-        sys.exit(2)
+        sys.exit(3)
     cli(prog_name="toolslot")
 
 

@@ -44,7 +44,7 @@ def test_a_damaged_journal_is_named_and_the_exit_code_tells_it(home: Path) -> No
 
 def test_a_journal_that_is_not_there_is_an_error_and_is_not_made(tmp_path: Path) -> None:
     result = doctor(str(tmp_path / "none"))
-    assert result.exit_code == 2
+    assert result.exit_code == 3
     assert "none" in result.output
     assert not (tmp_path / "none").exists()
 

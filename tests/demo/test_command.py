@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from toolslot import cli
 from toolslot._demo import _view
 from toolslot._demo._frameworks import FRAMEWORKS, Framework
 from toolslot._demo._judge import judge
 from toolslot._demo._run import DemoReport, missing_packages
 from toolslot._demo._side import SideRun
+from toolslot.cli import _demo, cli
 
 # More time than a person would wait: other tests may keep the machine busy.
 DEMO = [sys.executable, "-m", "toolslot", "demo", "--seconds", "80"]
@@ -58,14 +58,14 @@ def broken(plain: SideRun, monkeypatch: pytest.MonkeyPatch) -> DemoReport:
         problems=judge(plain.report),
         seconds=3.0,
     )
-    for module in (cli, _view):
+    for module in (_demo, _view):
         monkeypatch.setattr(module, "run_demo", lambda *_args, **_settings: report)
     return report
 
 
 @pytest.mark.crash
 def test_a_ledger_that_disagrees_with_the_promise_ends_with_code_1(broken: DemoReport) -> None:
-    result = CliRunner().invoke(cli.cli, ["demo"])
+    result = CliRunner().invoke(cli, ["demo"])
     assert result.exit_code == 1
     assert "PROMISE BROKEN" in result.output
     assert all(problem in re.sub(r"\s+", " ", result.output) for problem in broken.problems)
@@ -73,7 +73,7 @@ def test_a_ledger_that_disagrees_with_the_promise_ends_with_code_1(broken: DemoR
 
 @pytest.mark.crash
 def test_a_ledger_that_disagrees_with_the_promise_ends_with_code_1_as_json_too(broken: DemoReport) -> None:
-    result = CliRunner().invoke(cli.cli, ["demo", "--json"])
+    result = CliRunner().invoke(cli, ["demo", "--json"])
     assert result.exit_code == 1
     facts = json.loads(result.output)
     assert facts["promise_kept"] is False
@@ -82,7 +82,7 @@ def test_a_ledger_that_disagrees_with_the_promise_ends_with_code_1_as_json_too(b
 
 @pytest.mark.crash
 def test_money_paid_twice_is_said_plainly(broken: DemoReport) -> None:
-    output = CliRunner().invoke(cli.cli, ["demo"]).output
+    output = CliRunner().invoke(cli, ["demo"]).output
     assert re.search(r"pay rent .* TWICE", output)
     assert "1,590.00 EUR too much" in output
     assert broken.plain.report.moved - broken.plain.report.owed == 159_000
@@ -224,14 +224,14 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
 
 def test_a_folder_with_files_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "journal").mkdir()
-    result = CliRunner().invoke(cli.cli, ["demo", "--keep", str(tmp_path)])
-    assert result.exit_code == 2
+    result = CliRunner().invoke(cli, ["demo", "--keep", str(tmp_path)])
+    assert result.exit_code == 3
     assert "is not empty" in result.output
 
 
-def test_a_demo_out_of_time_ends_with_code_2_and_the_option_that_helps() -> None:
-    result = CliRunner().invoke(cli.cli, ["demo", "--json", "--seconds", "0.01"])
-    assert result.exit_code == 2
+def test_a_demo_out_of_time_ends_with_code_3_and_the_option_that_helps() -> None:
+    result = CliRunner().invoke(cli, ["demo", "--json", "--seconds", "0.01"])
+    assert result.exit_code == 3
     assert "toolslot demo --seconds" in result.output
 
 
@@ -256,8 +256,8 @@ def test_missing_packages_are_named_with_the_extra_that_brings_them(
         return installed(name)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    result = CliRunner().invoke(cli.cli, ["demo", *options])
-    assert result.exit_code == 2
+    result = CliRunner().invoke(cli, ["demo", *options])
+    assert result.exit_code == 3
     assert hint in result.output
 
 
@@ -267,8 +267,8 @@ def test_nothing_is_missing_here(framework: Framework) -> None:
 
 
 def test_a_framework_that_is_not_known_is_refused_with_those_that_are() -> None:
-    result = CliRunner().invoke(cli.cli, ["demo", "--framework", "crewai"])
-    assert result.exit_code == 2
+    result = CliRunner().invoke(cli, ["demo", "--framework", "crewai"])
+    assert result.exit_code == 3
     assert all(name in result.output for name in FRAMEWORKS)
 
 
@@ -284,7 +284,7 @@ def test_without_its_packages_the_command_gives_one_hint_and_no_traceback(
     package: str, options: list[str], hint: str
 ) -> None:
     done = run([sys.executable, "-c", ABSENT.format(package=package, options=options)])
-    assert done.returncode == 2
+    assert done.returncode == 3
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert hint in done.stderr

@@ -1,4 +1,4 @@
-"""The `toolslot` command. It imports no adapter: frameworks take seconds to import."""
+"""`toolslot demo`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -16,24 +15,10 @@ from toolslot._demo._facts import facts
 from toolslot._demo._frameworks import FRAMEWORKS, Framework
 from toolslot._demo._run import DemoReport, missing_packages, run_demo
 from toolslot._errors import ToolslotError
-from toolslot.journal import JournalReport, open_journal
-
-#: Ctrl-C, as shells report it
-_INTERRUPTED = 130
+from toolslot.cli._ending import CannotRun, Exit
 
 
-class _CannotRun(click.ClickException):
-    """Says why on standard error, without a traceback."""
-
-    exit_code = 2
-
-
-@click.group()
-def cli() -> None:
-    """Durable, recoverable parallel tool calls for LLM agents."""
-
-
-@cli.command()
+@click.command()
 @click.option(
     "--framework",
     "name",
@@ -62,12 +47,12 @@ def demo(*, name: str, as_json: bool, keep: Path | None, seconds: float) -> None
     A real agent of the framework and a small bank on 127.0.0.1, once with the framework alone and once with
     toolslot. It needs no API key.
 
-    Exit code: 0 when the bank's ledger agrees with the promise, 1 when it does not, 2 when the demo could not
+    Exit code: 0 when the bank's ledger agrees with the promise, 1 when it does not, 3 when the demo could not
     run.
     """
     framework = FRAMEWORKS[name]
     if missing := missing_packages(framework):
-        raise _CannotRun(f"the demo also needs {', '.join(missing)}: {framework.install}")
+        raise CannotRun(f"the demo also needs {', '.join(missing)}: {framework.install}")
     try:
         with _folder(keep) as folder:
             report = (
@@ -76,42 +61,11 @@ def demo(*, name: str, as_json: bool, keep: Path | None, seconds: float) -> None
                 else _run_shown(folder, framework, seconds, keep)
             )
     except ToolslotError as error:
-        raise _CannotRun(f"the demo could not run: {error}") from error
+        raise CannotRun(f"the demo could not run: {error}") from error
     except KeyboardInterrupt:
         click.echo("stopped; no process is left", err=True)
-        sys.exit(_INTERRUPTED)
-    sys.exit(1 if report.problems else 0)
-
-
-@cli.command()
-@click.argument("path", required=False, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def doctor(path: Path | None, *, as_json: bool) -> None:
-    """Examine the journal at PATH without disturbing whoever works on it; nothing is changed.
-
-    PATH defaults to the environment variable TOOLSLOT_HOME, else ./.toolslot.
-
-    Exit code: 0 when the journal is sound, 1 when something is damaged or missing, 2 when it cannot be examined.
-    """
-    try:
-        with open_journal(path, read_only=True) as journal:
-            report = journal.check()
-    except ToolslotError as error:
-        raise _CannotRun(str(error)) from error
-    if as_json:
-        click.echo(json.dumps(asdict(report), indent=2))
-    else:
-        _print_findings(report)
-    sys.exit(0 if report.sound else 1)
-
-
-def _print_findings(report: JournalReport) -> None:
-    click.echo(f"journal {report.path} ({report.journal_id}): {report.batches} batches, {report.rows} rows")
-    for problem in report.problems:
-        click.echo(f"  DAMAGED  {problem}")
-    for note in report.notes:
-        click.echo(f"  note     {note}")
-    click.echo("sound" if report.sound else f"{len(report.problems)} problems; nothing was changed")
+        sys.exit(Exit.INTERRUPTED)
+    sys.exit(Exit.PROBLEM if report.problems else Exit.OK)
 
 
 def _run_json(folder: Path, framework: Framework, seconds: float) -> DemoReport:
@@ -124,7 +78,7 @@ def _run_shown(folder: Path, framework: Framework, seconds: float, keep: Path | 
     try:
         from toolslot._demo import _view
     except ModuleNotFoundError as error:
-        raise _CannotRun(f"the demo also needs rich: {framework.install}") from error
+        raise CannotRun(f"the demo also needs rich: {framework.install}") from error
     return _view.run_and_show(folder, framework=framework, seconds=seconds, kept=keep)
 
 

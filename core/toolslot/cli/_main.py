@@ -1,0 +1,42 @@
+"""The group of all commands."""
+
+from __future__ import annotations
+
+import click
+from typing_extensions import override
+
+from toolslot.cli._demo import demo
+from toolslot.cli._doctor import doctor
+from toolslot.cli._ending import ending
+
+
+class _Commands(click.Group):
+    """A group whose errors end as `Exit` says."""
+
+    @override
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: object,
+    ) -> click.Context:
+        with ending():
+            return super().make_context(info_name, args, parent, **extra)
+
+    @override
+    def invoke(self, ctx: click.Context) -> object:
+        with ending():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Commands, invoke_without_command=True)
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Durable, recoverable parallel tool calls for LLM agents."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+for _command in (demo, doctor):
+    cli.add_command(_command)
