@@ -102,7 +102,6 @@ class Attempt:
         self._started_at = self._engine.clock()
         if self._idempotent:
             return
-        reach(CrashPoint.BEFORE_START)
         row = Started(
             index=self._index,
             generation=self._generation,
@@ -119,8 +118,8 @@ class Attempt:
             # Cancelled while the mark was on its way: the code was not entered.
             self._withdraw()
             raise
-        # Dies here: the slot is RUNNING under a dead owner, so UNKNOWN, although the code was not entered. Nobody can tell from outside.
-        reach(CrashPoint.AFTER_START)
+        # Died in there, after the commit: the slot is RUNNING under a dead owner, so UNKNOWN, although the code was not entered.
+        # Nobody can tell from outside.
         self._engine.emit(
             EventKind.STARTED, self._live.key, self._entry.slot, queued=self._started_at - self._queued_at
         )
@@ -186,7 +185,6 @@ class Attempt:
     # --- after the code -------------------------------------------------------------------------------------------------
 
     def _record(self, row: Finished, value: object) -> Steps[None]:
-        reach(CrashPoint.BEFORE_FINISH)
         try:
             row = yield from self._written(row, value)
         except Fenced:
@@ -203,7 +201,6 @@ class Attempt:
             self._live.unrecorded[self._index] = (row, value)
             raise
         # Dies here: the record is durable, the agent has not got it. It replays.
-        reach(CrashPoint.AFTER_FINISH)
         self._live.unrecorded.pop(self._index, None)
         self._live.answered.add(self._index)
         kind = EventKind.FAILED if row.failed else EventKind.FINISHED
@@ -303,6 +300,7 @@ class Attempt:
         try:
             row = self._late_row(running)
             if row is not None:
+                reach(CrashPoint.BEFORE_LATE_RESULT)
                 self._live.write(row).add_done_callback(self._tell_late)
         except ToolslotError as error:
             log.warning(
@@ -329,6 +327,7 @@ class Attempt:
         return None  # it was stopped, or asked a question to nobody: the slot stays UNKNOWN
 
     def _tell_late(self, written: Future[SlotRecord]) -> None:
+        reach(CrashPoint.AFTER_LATE_RESULT)
         error = None if written.cancelled() else written.exception()
         detail = (
             "it is the result now"

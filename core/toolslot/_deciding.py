@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 from typing_extensions import assert_never
 
@@ -25,18 +26,7 @@ def deciding(
     """Journal a decision about an UNKNOWN slot. Raises `DecisionRefused` when it came too late."""
     tool = live.slots[index].spec.tool
     engine = live.engine
-    outcome: Payload | None = None
-    error: ErrorRecord | None = None
-    match answer:
-        case Done():
-            verdict, outcome = Verdict.DONE, engine.encode(tool, answer.value)
-        case Failed():
-            raised = answer.error if isinstance(answer.error, BaseException) else ToolFailed(answer.error)
-            verdict, error = Verdict.FAILED, encode_error(raised)
-        case NotDone():
-            verdict = Verdict.RERUN
-        case _:
-            assert_never(answer)
+    verdict, outcome, error = spelled(answer, lambda value: engine.encode(tool, value))
     operation = Decide(
         key=live.key,
         index=index,
@@ -56,6 +46,22 @@ def deciding(
     reach(CrashPoint.AFTER_DECIDE)
     live.saw(slot)
     engine.emit(EventKind.RECONCILED, live.key, slot, error=error, detail=f"{verdict.value}, says {by}")
+
+
+def spelled(
+    answer: Done | Failed | NotDone, encode: Callable[[object], Payload]
+) -> tuple[Verdict, Payload | None, ErrorRecord | None]:
+    """The answer as the journal keeps it."""
+    match answer:
+        case Done():
+            return Verdict.DONE, encode(answer.value), None
+        case Failed():
+            raised = answer.error if isinstance(answer.error, BaseException) else ToolFailed(answer.error)
+            return Verdict.FAILED, None, encode_error(raised)
+        case NotDone():
+            return Verdict.RERUN, None, None
+        case _:
+            assert_never(answer)
 
 
 def delivering(live: LiveBatch, index: int, value: object) -> Steps[None]:

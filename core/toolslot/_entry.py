@@ -201,6 +201,7 @@ class Entry(Generic[T]):
         self.engine.emit(EventKind.REPLAYED, self.live.key, slot, latency=_latency(slot))
         if outcome is not None:
             value = self.engine.decode(self.spec.tool, outcome)
+            reach(CrashPoint.AFTER_REPLAY)
             if outcome.lossy and not self.engine.lossy_replay:
                 raise ResultNotStorable(
                     f"call {self.index} ({shown(self.spec.tool)}) of batch {self.live.key} is done and will not run again, but its result"
@@ -259,7 +260,9 @@ class Entry(Generic[T]):
         reconciler = self.policy.reconcile
         assert reconciler is not None, "planned only where there is a reconciler"
         try:
+            reach(CrashPoint.BEFORE_RECONCILE)
             answer: object = yield Consult(reconciler, self.engine.view(self.live.key, self.slot))
+            reach(CrashPoint.AFTER_RECONCILE)
         except Exception as error:
             # It could not tell; that says nothing about the call.
             log.warning(

@@ -17,6 +17,7 @@ from toolslot._errors import BatchBusy, Fenced, ToolslotError
 from toolslot._events import EventKind, batch_event
 from toolslot._plan import Standing
 from toolslot._pool import Demand
+from toolslot._row_points import after_write, before_write, if_written
 from toolslot._slot import (
     Batch,
     BatchKey,
@@ -56,8 +57,7 @@ class LiveBatch:
         self.key: BatchKey = batch.key
         self.owner = engine.owner()
         self.opened_at = engine.clock()
-        limits = [limit for limit in (engine.limits.batch, max_parallel) if limit is not None]
-        self.limit = min(limits, default=None)
+        self.limit = min(filter(None, (engine.limits.batch, max_parallel)), default=None)
         self.slots: list[SlotRecord] = []
         self.fence: Fence | None = None
         self.manifest: Manifest | None = None
@@ -111,17 +111,15 @@ class LiveBatch:
             raise
         self.key = reservation.key
         self.see(reservation.record)
-        if reservation.fresh:
-            for slot in self.slots:
-                engine.emit(EventKind.RESERVED, self.key, slot)
+        for slot in self.slots if reservation.fresh else ():
+            engine.emit(EventKind.RESERVED, self.key, slot)
 
     def see(self, record: BatchRecord) -> None:
         """Take over what the journal says, unless something newer was seen meanwhile: a load may answer after a later write."""
         with self.lock:
             if self.fence is None or record.fence.epoch >= self.fence.epoch:
                 self.fence, self.manifest, self.tenures = record.fence, record.manifest, record.tenures
-            if not self.slots:
-                self.slots = list(record.slots)
+            self.slots = self.slots or list(record.slots)
             for slot in record.slots:
                 self._keep_newer(slot)
 
@@ -185,15 +183,20 @@ class LiveBatch:
             mine.set_result(None)
 
     def _take_over(self, *, force: bool, why: str) -> Steps[None]:
-        reach(CrashPoint.BEFORE_TAKEOVER)
         record = yield Await(self.engine.journal.submit(self._taking(why, force=force)))
         reach(CrashPoint.AFTER_TAKEOVER)
         self.see(record)
         for slot in self.slots:
-            if slot.state is SlotState.UNKNOWN and slot.epoch == self.epoch:
-                self.engine.emit(EventKind.UNKNOWN, self.key, slot, detail=_reason(slot))
+            if slot.epoch == self.epoch:
+                self._tell_unknown(slot)
+
+    def _tell_unknown(self, slot: SlotRecord) -> None:
+        if slot.state is SlotState.UNKNOWN:
+            detail = slot.reason.value if slot.reason is not None else ""
+            self.engine.emit(EventKind.UNKNOWN, self.key, slot, detail=detail)
 
     def _taking(self, why: str, *, force: bool) -> TakeOver:
+        reach(CrashPoint.BEFORE_TAKEOVER)
         return TakeOver(
             key=self.key,
             owner=self.owner,
@@ -246,25 +249,26 @@ class LiveBatch:
 
     def write(self, row: Row) -> Future[SlotRecord]:
         """Submit a row and do not wait; the slot as seen here follows some time after the row is durable."""
-        future = self.engine.journal.submit(Append(key=self.key, row=row))
-        future.add_done_callback(self._follow)
+        future = self._hand_in(row)
+        future.add_done_callback(if_written(lambda _: after_write(row)))
         return future
 
-    def _follow(self, future: Future[SlotRecord]) -> None:
-        if not future.cancelled() and future.exception() is None:
-            self.saw(future.result())
+    def _hand_in(self, row: Row) -> Future[SlotRecord]:
+        before_write(row)
+        future = self.engine.journal.submit(Append(key=self.key, row=row))
+        future.add_done_callback(if_written(self.saw))
+        return future
 
     def writing(self, row: Row) -> Steps[None]:
         """Submit a row and wait until it is durable and seen here."""
-        slot: SlotRecord = yield Await(self.write(row))
+        slot: SlotRecord = yield Await(self._hand_in(row))
+        after_write(row)
         self.saw(slot)  # a future wakes those who wait before it calls back
 
     def losing(self, index: int, reason: Reason) -> Steps[None]:
         """Mark the newest attempt as one whose outcome nobody knows, unless it is known by now."""
         yield from self.writing(self.row(Lost, index, reason=reason))
-        if self.slots[index].state is not SlotState.UNKNOWN:
-            return
-        self.engine.emit(EventKind.UNKNOWN, self.key, self.slots[index], detail=_reason(self.slots[index]))
+        self._tell_unknown(self.slots[index])
 
     def demand(self, tool: str) -> Demand:
         """What a call of this tool needs to run; calls of one tool share it."""
@@ -354,10 +358,14 @@ class LiveBatch:
     def _let_go(self, *, closed: bool) -> None:
         fence = self.fence
         assert fence is not None, "only a batch that was opened is let go"
-        self._tell(closed=closed)
+        if self.engine.hooks.wants(None):
+            span = (self.opened_at, self.engine.clock())
+            told = batch_event(
+                self.key, self.slots, self.replayed, epoch=self.epoch, span=span, closed=closed
+            )
+            self.engine.tell(told)
         # Not waited for: dying before it commits leaves a dead owner, which is as good as none.
         try:
-            reach(CrashPoint.BEFORE_RELEASE)
             if fence.owner == self.owner:
                 self._submit_release(fence.epoch, closed=closed)
             elif closed and not fence.closed and self.standing() is Standing.FREE:
@@ -374,6 +382,7 @@ class LiveBatch:
         fence = None if taken.cancelled() or taken.exception() is not None else taken.result().fence
         try:
             if fence is not None and fence.owner == self.owner:
+                reach(CrashPoint.AFTER_TAKEOVER)
                 self._submit_release(fence.epoch, closed=True)
                 return
         except ToolslotError as error:
@@ -382,21 +391,12 @@ class LiveBatch:
 
     def _submit_release(self, epoch: int, *, closed: bool) -> None:
         release = Release(key=self.key, epoch=epoch, closed=closed)
+        reach(CrashPoint.BEFORE_RELEASE)
         self.engine.journal.submit(release).add_done_callback(self._released_now)
 
     def _released_now(self, future: Future[None]) -> None:
+        reach(CrashPoint.AFTER_RELEASE)
         self.engine.journal.retire(self.owner)
         error = None if future.cancelled() else future.exception()
         if error is not None and not isinstance(error, Fenced):
             log.warning("toolslot.release_failed run=%r: %s", self.key.run_id, error)
-
-    def _tell(self, *, closed: bool) -> None:
-        if not self.engine.hooks.wants(None):
-            return
-        span = (self.opened_at, self.engine.clock())
-        event = batch_event(self.key, self.slots, self.replayed, epoch=self.epoch, span=span, closed=closed)
-        self.engine.tell(event)
-
-
-def _reason(slot: SlotRecord) -> str:
-    return slot.reason.value if slot.reason is not None else ""

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from toolslot._crashpoints import CrashPoint, reach
 from toolslot._errors import BatchBusy, InvalidSetting
 from toolslot._slot import BatchKey, BatchRecord
 from toolslot._text import quoted
@@ -51,7 +52,7 @@ def purge_older(
             kept.append((run_id, reason))
             continue
         if not dry_run:
-            journal.submit(Purge(run_id=run_id, at=now, why=why)).result()
+            _purge(journal, Purge(run_id=run_id, at=now, why=why))
         purged.append(run_id)
     return Retention(purged=tuple(purged), kept=tuple(kept))
 
@@ -72,7 +73,13 @@ def purge_run(journal: Journal, run_id: str, *, why: str, clock: Callable[[], fl
                 f"batch {record.key} is worked on by {record.fence.owner}, which is or may be alive, so run {quoted(run_id)} is not"
                 " forgotten. End that process, or take the batch over by force first."
             )
-    journal.submit(Purge(run_id=run_id, at=clock(), why=why)).result()
+    _purge(journal, Purge(run_id=run_id, at=clock(), why=why))
+
+
+def _purge(journal: Journal, operation: Purge) -> None:
+    reach(CrashPoint.BEFORE_PURGE)
+    journal.submit(operation).result()
+    reach(CrashPoint.AFTER_PURGE)
 
 
 def _by_run(journal: Journal) -> dict[str, list[BatchRecord]]:

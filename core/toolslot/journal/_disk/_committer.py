@@ -7,6 +7,7 @@ import time
 from concurrent.futures import Future
 from contextlib import suppress
 
+from toolslot._crashpoints import CrashPoint, reach
 from toolslot._errors import JournalCorrupt, JournalError, JournalFull, JournalIOError
 from toolslot.journal._disk._items import WriteItem, answer, refuse
 from toolslot.journal._disk._read_store import ReadStore
@@ -67,6 +68,7 @@ class Committer:
                 self._store.add_chunks(missing[begin : begin + _CHUNKS_PER_COMMIT])
         except JournalError as error:
             return self._after_failure([first], error, last_try=True) + items[1:]
+        reach(CrashPoint.AFTER_CHUNKS)
         first.chunks = frozenset(key for key, _ in missing)
         return items
 

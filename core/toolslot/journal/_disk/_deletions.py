@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future
 
+from toolslot._crashpoints import CrashPoint, reach
 from toolslot._errors import JournalClosed, JournalError
 from toolslot._text import quoted
 from toolslot.journal._disk._items import answer, log, refuse
@@ -55,6 +56,7 @@ class Deletions:
         if run_id not in self._emptied:
             if self._store.delete_piece(run_id):
                 self._emptied.add(run_id)
+            reach(CrashPoint.AFTER_DELETION)
             return False
         if len(self._waiting) == 1:
             if not self._store.vacuum_piece():

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 
 from typing_extensions import override
 
+from toolslot._crashpoints import CrashPoint, reach
 from toolslot._errors import JournalBusy, JournalError, JournalReplaced
 from toolslot.journal._disk import _opening
 from toolslot.journal._disk._cache import open_cache
@@ -158,6 +159,11 @@ class LockedStore(ReadStore):
         self._broken = False
 
     def _checkpoint(self, *, truncate: bool) -> None:
+        reach(CrashPoint.BEFORE_CHECKPOINT)
+        self._empty_log(truncate=truncate)
+        reach(CrashPoint.AFTER_CHECKPOINT)
+
+    def _empty_log(self, *, truncate: bool) -> None:
         if not truncate:
             self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             return
@@ -175,11 +181,13 @@ class LockedStore(ReadStore):
                 try:
                     if locked and not self._broken and self.place.identity() == self._identity:
                         self._checkpoint(truncate=True)
+                    reach(CrashPoint.IN_CLOSE)
                 finally:
                     self._cache.close()
                     self._owner.release()
         finally:
             self.lock.drop()
+            reach(CrashPoint.AFTER_CLOSE)
 
     @contextmanager
     def _locked_if_possible(self) -> Generator[bool]:

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from toolslot._crashpoints import CrashPoint, reach
 from toolslot._errors import JournalReplaced, JournalTooNew, JournalUnsafe, NotAJournal
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._cache import known_setting, made, open_cache
@@ -56,8 +57,10 @@ def create_if_missing(place: Place, lock: CommitLock) -> None:
     if place.unfinished.exists():
         shutil.rmtree(place.unfinished)
     _create(place.unfinished, journal_id := str(uuid.uuid4()))
+    reach(CrashPoint.IN_CREATION)
     os.replace(place.unfinished, place.directory)
     sync_directory(place.root)
+    reach(CrashPoint.AFTER_CREATION)
     lock.write_id(journal_id)
     sync_directory(place.root.parent)
     log.info("created the journal %s", place.root)

@@ -8,6 +8,7 @@ import threading
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
+from toolslot._crashpoints import CrashPoint, reach
 from toolslot._errors import JournalClosed
 from toolslot._identity import Owner, ProcessIdentity
 from toolslot.journal._disk._cache import diskcache
@@ -101,6 +102,7 @@ class Session:
             core, self._core, self._closed = self._core, None, True
         if core is None or core.pid != os.getpid():
             return
+        reach(CrashPoint.BEFORE_CLOSE)
         core.writer.put(Stop())
         if not core.writer.is_current_thread() and not core.writer.join(timeout):
             log.warning(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from typing_extensions import override
 
+from toolslot._crashpoints import CrashPoint, reach
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._locked_store import LockedStore
 from toolslot.journal._disk._options import Options
@@ -48,8 +49,11 @@ class Store(LockedStore):
                 self._hold_owner_lock()
                 view = Transaction(self.table, self.states, self._options.max_bytes)
                 with self._transact():
+                    reach(CrashPoint.AFTER_BEGIN)
                     yield view
                     view.flush()
+                    reach(CrashPoint.BEFORE_COMMIT)
+                reach(CrashPoint.AFTER_COMMIT)
                 # Whatever was exchanged before or meanwhile shows here, and nobody is told that it was recorded.
                 self._check_identity()
             view.keep()
@@ -65,6 +69,7 @@ class Store(LockedStore):
             with self.locked(), self._transact():
                 for key, body in chunks:
                     self.table.add_once(key, body)
+                reach(CrashPoint.IN_CHUNKS)
         self._wrote(sum(len(body) for _, body in chunks))
 
     # --- upkeep -------------------------------------------------------------------------------------------------
@@ -117,6 +122,7 @@ class Store(LockedStore):
                 if any(
                     self.table.delete(bounds, _DELETE_ROWS, _DELETE_BYTES) for bounds in keys.of_run(run_id)
                 ):
+                    reach(CrashPoint.IN_DELETION)
                     return False
                 mark = keys.deletion(run_id)
                 self.table.delete((mark, mark + "\0"), 1)
@@ -126,6 +132,7 @@ class Store(LockedStore):
     def vacuum_piece(self) -> bool:
         """Give some free pages back to the system; whether that was the last of them."""
         with self._translated(), self.locked():
+            reach(CrashPoint.BEFORE_VACUUM)
             # As a script: execute() would stop after the first page.
             self.connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
             self._wrote(_VACUUM_PAGES * _PAGE)
