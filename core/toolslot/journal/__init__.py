@@ -15,7 +15,7 @@ from toolslot.journal._operations import (
     Reserve,
     TakeOver,
 )
-from toolslot.journal._port import Journal, OwnerState
+from toolslot.journal._port import Journal, OldRuns, OwnerState
 from toolslot.journal._retention import Retention, purge_older, purge_run
 from toolslot.journal._state import BatchState, Change, JournalView, Write
 
@@ -31,6 +31,7 @@ __all__ = [
     "JournalView",
     "MemoryJournal",
     "MemoryStore",
+    "OldRuns",
     "Operation",
     "OwnerState",
     "Purge",

@@ -15,7 +15,7 @@ from toolslot._errors import JournalClosed
 from toolslot._identity import Owner, ProcessIdentity
 from toolslot._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot.journal._operations import Operation
-from toolslot.journal._port import OwnerState
+from toolslot.journal._port import OldRuns, OwnerState
 from toolslot.journal._state import (
     AppendRow,
     BatchState,
@@ -148,6 +148,13 @@ class MemoryJournal:
         self._check_open()
         with self._store.lock:
             return _done(tuple(key for key in self._store.batches if run_id in (None, key.run_id)))
+
+    def old_runs(self, before: float, cursor: str | None = None) -> Future[OldRuns]:
+        self._check_open()
+        with self._store.lock:
+            latest = {key.run_id: state.manifest.created for key, state in self._store.batches.items()}
+        found = tuple(run_id for run_id, created in latest.items() if created < before)
+        return _done(OldRuns(run_ids=found, cursor=None))
 
     def run_payload(self, run_id: str) -> Future[bytes | None]:
         self._check_open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeVar
 
@@ -19,6 +20,14 @@ class OwnerState(str, Enum):
     ALIVE = "alive"
     DEAD = "dead"
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OldRuns:
+    """Some runs, and where to go on: `cursor` is None when there are no more."""
+
+    run_ids: tuple[str, ...]
+    cursor: str | None
 
 
 class Journal(Protocol):
@@ -55,6 +64,14 @@ class Journal(Protocol):
 
     def keys(self, run_id: str | None = None) -> Future[tuple[BatchKey, ...]]:
         """The batches of a run, or of all runs, oldest first; aliases are not listed."""
+        ...
+
+    def old_runs(self, before: float, cursor: str | None = None) -> Future[OldRuns]:
+        """Some of the runs whose latest batch was reserved before `before` (wall-clock seconds), each run once, purged ones never.
+
+        A call looks at a bounded number of runs and may find none, so that a long journal is walked through without holding anybody up.
+        `cursor` is the one of the call before, None at the beginning; only this journal can read it.
+        """
         ...
 
     def run_payload(self, run_id: str) -> Future[bytes | None]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from toolslot._crashpoints import CrashPoint, reach
-from toolslot._errors import BatchBusy, InvalidSetting
-from toolslot._slot import BatchKey, BatchRecord
+from toolslot._errors import BatchBusy, InvalidSetting, JournalCorrupt
+from toolslot._slot import BatchRecord
 from toolslot._text import quoted
 from toolslot.journal._operations import Purge
 from toolslot.journal._port import Journal, OwnerState
+
+#: purges under way at once: the rows of several runs are deleted together
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +37,8 @@ def purge_older(
 ) -> Retention:
     """Forget the runs whose batches were all reserved more than `age` seconds ago and are all finished.
 
-    A forgotten run leaves a tombstone: reserving a batch of it raises `RunPurged`, so it is never taken for a new one.
+    A forgotten run leaves a tombstone: reserving a batch of it raises `RunPurged`, so it is never taken for a new one. A run with a
+    damaged batch stays, with that as the reason. A large journal is walked through piece by piece, and others go on writing meanwhile.
 
     Raises:
         InvalidSetting: `age` is not positive.
@@ -44,16 +49,20 @@ def purge_older(
     now = clock()
     purged: list[str] = []
     kept: list[tuple[str, str]] = []
-    for run_id, records in _by_run(journal).items():
-        if any(record.manifest.created > now - age for record in records):
+    purging: deque[tuple[str, Future[None]]] = deque()
+    for run_id in _old_runs(journal, now - age):
+        reason = _reason_to_keep(journal, run_id, now - age)
+        if reason is not None:
+            if reason:
+                kept.append((run_id, reason))
             continue
-        reason = _reason_to_keep(journal, records)
-        if reason:
-            kept.append((run_id, reason))
+        if dry_run:
+            purged.append(run_id)
             continue
-        if not dry_run:
-            _purge(journal, Purge(run_id=run_id, at=now, why=why))
-        purged.append(run_id)
+        purging.append((run_id, _purging(journal, Purge(run_id=run_id, at=now, why=why))))
+        if len(purging) >= _AT_ONCE:
+            purged.append(_purged(*purging.popleft()))
+    purged += [_purged(*each) for each in purging]
     return Retention(purged=tuple(purged), kept=tuple(kept))
 
 
@@ -64,41 +73,58 @@ def purge_run(journal: Journal, run_id: str, *, why: str, clock: Callable[[], fl
         BatchBusy: an owner that is or may be alive works on it.
         JournalError: the journal failed.
     """
-    records = [
-        record for key in journal.keys(run_id).result() if (record := journal.load(key).result()) is not None
-    ]
-    for record in records:
+    for record in _records(journal, run_id):
         if _worked_on(journal, record):
             raise BatchBusy(
                 f"batch {record.key} is worked on by {record.fence.owner}, which is or may be alive, so run {quoted(run_id)} is not"
                 " forgotten. End that process, or take the batch over by force first."
             )
-    _purge(journal, Purge(run_id=run_id, at=clock(), why=why))
+    _purged(run_id, _purging(journal, Purge(run_id=run_id, at=clock(), why=why)))
 
 
-def _purge(journal: Journal, operation: Purge) -> None:
-    reach(CrashPoint.BEFORE_PURGE)
-    journal.submit(operation).result()
-    reach(CrashPoint.AFTER_PURGE)
+def _old_runs(journal: Journal, before: float) -> Iterator[str]:
+    """The runs that may be old enough, read piece by piece: neither we nor the journal ever hold all of them."""
+    cursor: str | None = None
+    while True:
+        found = journal.old_runs(before, cursor).result()
+        yield from found.run_ids
+        cursor = found.cursor
+        if cursor is None:
+            return
 
 
-def _by_run(journal: Journal) -> dict[str, list[BatchRecord]]:
-    runs: defaultdict[str, list[BatchRecord]] = defaultdict(list)
-    keys: Sequence[BatchKey] = journal.keys().result()
-    for key in keys:
+def _records(journal: Journal, run_id: str) -> Iterator[BatchRecord]:
+    for key in journal.keys(run_id).result():
         record = journal.load(key).result()
         if record is not None:  # another process may have purged it meanwhile
-            runs[key.run_id].append(record)
-    return dict(runs)
+            yield record
 
 
-def _reason_to_keep(journal: Journal, records: Sequence[BatchRecord]) -> str:
-    for record in records:
-        if _worked_on(journal, record):
-            return f"batch {record.key} is worked on"
-        if not (record.settled or record.fence.closed):
-            return f"batch {record.key} is unfinished"
-    return ""
+def _reason_to_keep(journal: Journal, run_id: str, before: float) -> str | None:
+    """Why the run stays: None when it may go, and "" when it is simply not old enough."""
+    reason: str | None = None
+    try:
+        for record in _records(journal, run_id):
+            if record.manifest.created > before:
+                return ""
+            if _worked_on(journal, record):
+                reason = reason or f"batch {record.key} is worked on"
+            elif not (record.settled or record.fence.closed):
+                reason = reason or f"batch {record.key} is unfinished"
+    except JournalCorrupt as error:
+        return str(error)
+    return reason
+
+
+def _purging(journal: Journal, operation: Purge) -> Future[None]:
+    reach(CrashPoint.BEFORE_PURGE)
+    return journal.submit(operation)
+
+
+def _purged(run_id: str, purge: Future[None]) -> str:
+    purge.result()
+    reach(CrashPoint.AFTER_PURGE)
+    return run_id
 
 
 def _worked_on(journal: Journal, record: BatchRecord) -> bool:

@@ -87,7 +87,7 @@ def test_while_rows_are_being_deleted_the_run_is_purged_to_everybody(
     journal: DiskJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(journal, "run")
-    monkeypatch.setattr(Store, "delete_piece", lambda *_: False)
+    monkeypatch.setattr(Store, "delete_piece", lambda *_: [])
     purge = journal.submit(purging())
     with pytest.raises(RunPurged):
         reserve(journal)
@@ -115,10 +115,10 @@ def interrupt_deletion(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Purge, but be disturbed before all the rows are gone."""
     calls = iter(range(100))
 
-    def once(self: Store, run_id: str) -> bool:
+    def once(self: Store, run_ids: list[str]) -> list[str]:
         if next(calls):
             raise JournalBusy("disturbed")
-        return False
+        return []
 
     with DiskJournal.open(root) as journal:
         fill(journal, "run")
@@ -153,7 +153,7 @@ def test_closing_does_not_wait_for_ever_for_a_purge(root: Path, monkeypatch: pyt
     journal = DiskJournal.open(root)
     fill(journal, "run")
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "delete_piece", lambda *_: False)
+        patch.setattr(Store, "delete_piece", lambda *_: [])
         purge = journal.submit(purging())
         journal.close()
     assert isinstance(purge.exception(PATIENCE), JournalClosed)

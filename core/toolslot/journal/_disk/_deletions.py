@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from concurrent.futures import Future
+from itertools import islice
 
 from toolslot._crashpoints import CrashPoint, reach
-from toolslot._errors import JournalClosed, JournalError
+from toolslot._errors import JournalClosed, JournalCorrupt, JournalError, JournalIOError
 from toolslot._text import quoted
 from toolslot.journal._disk._items import answer, log, refuse
 from toolslot.journal._disk._read_store import ReadStore
+
+#: runs whose rows are deleted, and whose space is then given back, together: that costs syncs of its own
+_RUNS_TOGETHER = 64
 
 
 class Deletions:
@@ -18,7 +23,11 @@ class Deletions:
     def __init__(self, store: ReadStore) -> None:
         self._store = store
         self._waiting: dict[str, list[tuple[Future[object], object]]] = {}
+        #: the runs among them whose rows are gone, and the space of those not yet
         self._emptied: set[str] = set()
+        #: whether that space is being given back; runs that come meanwhile wait, or they would put it off for ever
+        self._clearing = False
+        self._together = _RUNS_TOGETHER
         try:
             # Left over by processes that died.
             self._waiting.update({run_id: [] for run_id in store.deletions()})
@@ -33,37 +42,42 @@ class Deletions:
         self._waiting.setdefault(run_id, []).append((future, result))
 
     def piece(self) -> None:
-        """One commit's worth of deleting.
+        """One commit's worth of work: rows first, then the space they took, for many runs together.
 
         Raises:
             JournalError: it could not be done. The next opener, or a further purge of the run, tries again.
         """
-        run_id, waiters = next(iter(self._waiting.items()))
         try:
-            if not self._done(run_id):
+            if not self._clearing:
+                self._emptied.update(self._store.delete_piece(self._next()))
+                self._together = _RUNS_TOGETHER
+                self._clearing = len(self._emptied) >= min(_RUNS_TOGETHER, len(self._waiting))
+                reach(CrashPoint.AFTER_DELETION)
                 return
+            if not self._store.vacuum_piece():
+                return
+            self._store.checkpoint(truncate=True)  # what was deleted still stands in the write-ahead log
         except JournalError as error:
-            del self._waiting[run_id]
-            for future, _ in waiters:
+            runs = tuple(self._emptied if self._clearing else self._next())
+            if isinstance(error, (JournalCorrupt, JournalIOError)) and not self._clearing and len(runs) > 1:
+                self._together = 1  # only the run whose rows cannot be deleted fails
+                return
+            for future, _ in self._end(runs):
                 refuse(future, error)
             raise
-        del self._waiting[run_id]
-        for future, result in waiters:
+        for future, result in self._end(tuple(self._emptied)):
             answer(future, result)
 
-    def _done(self, run_id: str) -> bool:
-        """Whether the last piece of work was done: rows first, then the space they took."""
-        if run_id not in self._emptied:
-            if self._store.delete_piece(run_id):
-                self._emptied.add(run_id)
-            reach(CrashPoint.AFTER_DELETION)
-            return False
-        if len(self._waiting) == 1:
-            if not self._store.vacuum_piece():
-                return False
-            self._store.checkpoint(truncate=True)  # what was deleted still stands in the write-ahead log
-        self._emptied.discard(run_id)
-        return True
+    def _next(self) -> list[str]:
+        """The runs to delete in this piece."""
+        left = (run_id for run_id in self._waiting if run_id not in self._emptied)
+        return list(islice(left, self._together))
+
+    def _end(self, run_ids: Iterable[str]) -> list[tuple[Future[object], object]]:
+        """Have done with these runs; who waited for them."""
+        self._clearing = False
+        self._emptied.difference_update(run_ids)
+        return [waiter for run_id in run_ids for waiter in self._waiting.pop(run_id)]
 
     def finish(self, seconds: float) -> None:
         """Go on for up to so many seconds."""

@@ -25,7 +25,7 @@ from toolslot.journal._disk._processes import members
 from toolslot.journal._disk._session import Session, Terms
 from toolslot.journal._disk._view import Snapshot
 from toolslot.journal._operations import Operation
-from toolslot.journal._port import OwnerState
+from toolslot.journal._port import OldRuns, OwnerState
 
 T = TypeVar("T")
 
@@ -164,6 +164,9 @@ class DiskJournal:
 
     def keys(self, run_id: str | None = None) -> Future[tuple[BatchKey, ...]]:
         return self._ask(lambda view: _reads.batch_keys(view, run_id))
+
+    def old_runs(self, before: float, cursor: str | None = None) -> Future[OldRuns]:
+        return self._ask(lambda view: _reads.old_runs(view, before, cursor))
 
     def run_payload(self, run_id: str) -> Future[bytes | None]:
         return self._ask(lambda view: _reads.run_payload(view, run_id))

@@ -92,6 +92,11 @@ def index_of_run(run_id: str) -> str:
     return f"{BATCH_INDEX}{component(run_id)}/"
 
 
+def run_of_index(name: str) -> str:
+    """What the keys of all batches of a run begin with in the list, from one of them."""
+    return name[: name.rindex("/") + 1]
+
+
 def lineage(run_id: str, name: str) -> str:
     return f"l/{component(run_id)}/{component(name)}"
 

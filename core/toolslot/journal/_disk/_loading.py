@@ -91,6 +91,20 @@ def _entry(reader: Reader, key: BatchKey, rows: Mapping[str, bytes], sealed: Map
     )
 
 
+def created(reader: Reader, key: BatchKey) -> float:
+    """When the batch was reserved, without reading all of it.
+
+    Raises:
+        JournalCorrupt: its manifest is missing or damaged.
+    """
+    name = keys.manifest(keys.batch_prefix(key))
+    body = reader.get(name)
+    if body is None:
+        raise JournalCorrupt(f"the manifest of batch {key} is missing.")
+    head = Fields(resolve(reader, name, parse(body)), "batch")
+    return Fields(head.take("manifest"), "manifest").number("created")
+
+
 def _head(reader: Reader, key: BatchKey, prefix: str, rows: Mapping[str, bytes]) -> tuple[Manifest, Tenure]:
     body = rows.get("#m")
     if body is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 from toolslot._errors import JournalReadOnly, JournalUnavailable
@@ -103,7 +103,7 @@ class ReadStore:
         """The runs whose rows this process must delete."""
         return []
 
-    def delete_piece(self, run_id: str) -> bool:
+    def delete_piece(self, run_ids: Iterable[str]) -> list[str]:
         """Refuses."""
         raise self._refusal()
 

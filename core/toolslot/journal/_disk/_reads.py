@@ -7,10 +7,15 @@ from toolslot._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot._text import quoted
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import parse, resolve
+from toolslot.journal._disk._loading import created
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._disk._view import Snapshot
 from toolslot.journal._fields import Fields
+from toolslot.journal._port import OldRuns
 from toolslot.journal._row_codec import key_from_json
+
+#: runs that one look for old ones passes: some milliseconds
+_RUNS_AT_ONCE = 50
 
 
 def record(view: Snapshot, key: BatchKey) -> BatchRecord | None:
@@ -32,6 +37,32 @@ def batch_keys(view: Snapshot, run_id: str | None) -> tuple[BatchKey, ...]:
     dropped = set(runs_being_deleted(reader))
     found = [key_of_index(name, body) for name, body in reader.scan_by_age(bounds)]
     return tuple(key for key in found if key.run_id not in dropped)
+
+
+def old_runs(view: Snapshot, before: float, cursor: str | None) -> OldRuns:
+    """In the order of the list of batches, where those of a run stand together; the cursor is where the next run may begin."""
+    begin, end = keys.under(keys.BATCH_INDEX)
+    begin = cursor or begin
+    found: list[str] = []
+    for _ in range(_RUNS_AT_ONCE):
+        first = view.reader.first_key((begin, end))
+        if first is None:
+            return OldRuns(run_ids=tuple(found), cursor=None)
+        run = keys.under(keys.run_of_index(first))
+        begin = run[1]
+        name, body = view.reader.newest(run)
+        key = key_of_index(name, body)
+        if not view.purged(key.run_id) and _is_old(view, key, before):
+            found.append(key.run_id)
+    return OldRuns(run_ids=tuple(found), cursor=begin)
+
+
+def _is_old(view: Snapshot, key: BatchKey, before: float) -> bool:
+    """A batch that cannot be read counts: whoever asks must learn of it."""
+    try:
+        return created(view.reader, key) < before
+    except JournalCorrupt:
+        return True
 
 
 def key_of_index(name: str, body: bytes | None) -> BatchKey:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 from typing_extensions import override
@@ -25,6 +25,8 @@ _LONG_LOG = 16 * 2**20
 #: what one commit of a purge deletes at most
 _DELETE_ROWS = 500
 _DELETE_BYTES = 2 * 2**20
+#: what deleting a row writes beside its value, roughly: its place in the index and in the table
+_ROW = 256
 _VACUUM_PAGES = 500
 
 
@@ -113,20 +115,28 @@ class Store(LockedStore):
             return runs_being_deleted(self.reader)
 
     @override
-    def delete_piece(self, run_id: str) -> bool:
-        """Delete some rows of a dropped run; whether nothing was left to delete."""
+    def delete_piece(self, run_ids: Iterable[str]) -> list[str]:
+        """Delete some rows of dropped runs, in this order; those of which nothing is left."""
         with self._translated():
             self._ready()
             with self.locked(), self._transact():
-                self._wrote(_DELETE_BYTES)
-                if any(
-                    self.table.delete(bounds, _DELETE_ROWS, _DELETE_BYTES) for bounds in keys.of_run(run_id)
-                ):
-                    reach(CrashPoint.IN_DELETION)
-                    return False
-                mark = keys.deletion(run_id)
-                self.table.delete((mark, mark + "\0"), 1)
-                return True
+                gone = self._delete(run_ids)
+                reach(CrashPoint.IN_DELETION)
+                return gone
+
+    def _delete(self, run_ids: Iterable[str]) -> list[str]:
+        gone: list[str] = []
+        most_rows, most_bytes = _DELETE_ROWS, _DELETE_BYTES
+        for run_id in run_ids:
+            mark = keys.deletion(run_id)
+            for bounds in (*keys.of_run(run_id), (mark, mark + "\0")):
+                rows, size = self.table.delete(bounds, most_rows, most_bytes)
+                most_rows, most_bytes = most_rows - rows, most_bytes - size
+                self._wrote(size + rows * _ROW)
+                if most_rows <= 0 or most_bytes <= 0:
+                    return gone  # there may be more in this range; the mark goes last
+            gone.append(run_id)
+        return gone
 
     @override
     def vacuum_piece(self) -> bool:

@@ -16,6 +16,10 @@ _SCAN = "SELECT key, value, mode, filename FROM Cache WHERE key >= ? AND key < ?
 _SCAN_BY_AGE = (
     "SELECT key, value, mode, filename FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY rowid"
 )
+_FIRST = "SELECT key FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY key LIMIT 1"
+# "+" keeps SQLite from walking the whole table backwards; so it looks at the range in the index alone.
+_NEWEST = "SELECT max(+rowid) FROM Cache WHERE key >= ? AND key < ? AND raw = 1"
+_BY_ROW = "SELECT key, value, mode, filename FROM Cache WHERE rowid = ?"
 _SIZES = "SELECT rowid, length(value) FROM Cache WHERE key >= ? AND key < ? AND raw = 1 LIMIT ?"
 
 
@@ -49,6 +53,16 @@ class Reader:
         """Keys and unsealed values in the order in which the rows were first written; None for a damaged value."""
         return [(key, _readable(key, row)) for key, *row in self._execute(_SCAN_BY_AGE, bounds)]
 
+    def first_key(self, bounds: tuple[str, str]) -> str | None:
+        """The first key of a range."""
+        found = self._execute(_FIRST, bounds).fetchone()
+        return None if found is None else found[0]
+
+    def newest(self, bounds: tuple[str, str]) -> tuple[str, bytes | None]:
+        """The row of a range, which has some, that was first written last; as in `scan_by_age`."""
+        key, *row = self._execute(_BY_ROW, self._execute(_NEWEST, bounds).fetchone()).fetchone()
+        return key, _readable(key, row)
+
 
 class Table(Reader):
     """Reading and writing, inside a transaction that the caller has begun on the cache."""
@@ -81,8 +95,8 @@ class Table(Reader):
         self._cache.set(key, sealed, retry=False)
         return sealed
 
-    def delete(self, bounds: tuple[str, str], most_rows: int, most_bytes: int = 2**62) -> int:
-        """Delete rows of a range until one of the limits is reached; how many. 0 when there are none."""
+    def delete(self, bounds: tuple[str, str], most_rows: int, most_bytes: int = 2**62) -> tuple[int, int]:
+        """Delete rows of a range until one of the limits is reached; how many, and the bytes of their values."""
         rows: list[tuple[int]] = []
         size = 0
         for rowid, length in self._execute(_SIZES, (*bounds, most_rows)):
@@ -91,7 +105,7 @@ class Table(Reader):
             if size >= most_bytes:
                 break
         self._executemany("DELETE FROM Cache WHERE rowid = ?", rows)
-        return len(rows)
+        return len(rows), size
 
 
 def _decode(data: bytes) -> str:

@@ -185,12 +185,12 @@ class Writer:
     def _upkeep(self, *, idle: bool) -> None:
         store = self._store
         try:
-            if self._deletions:
+            if store.checkpoint_due:
+                store.checkpoint()
+            elif self._deletions:
                 self._deletions.piece()
             elif idle and store.checkpoint_wanted:
                 store.checkpoint(truncate=store.log_is_long, timeout=0)
-            elif store.checkpoint_due:
-                store.checkpoint()
         except JournalError as error:
             log.warning("upkeep of the journal %s: %s", self._name, error)
 
