@@ -13,7 +13,7 @@ from toolslot.testing._history import HistoryContract
 from toolslot.testing._ownership import OwnerStateContract, TakeOverContract
 from toolslot.testing._reserving import ReservingContract
 from toolslot.testing._results import LateResultContract, ResultContract
-from toolslot.testing._runs import ListingContract, PurgeContract
+from toolslot.testing._runs import AgeContract, ListingContract, PurgeContract
 from toolslot.testing._starting import StartingContract
 from toolslot.testing._traffic import TrafficContract
 from toolslot.testing._values import ValueContract
@@ -33,6 +33,7 @@ class JournalContract(
     RegenerationContract,
     HistoryContract,
     ListingContract,
+    AgeContract,
     PurgeContract,
     ValueContract,
     TrafficContract,

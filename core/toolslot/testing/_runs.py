@@ -86,6 +86,48 @@ class ListingContract(JournalKit):
             same(journal.run_payload(run).result(PATIENCE), repr(run).encode(), f"payload of run {run!r}")
 
 
+class AgeContract(JournalKit):
+    """old_runs, page by page."""
+
+    def _old(self, journal: Journal, before: float) -> list[str]:
+        found: list[str] = []
+        cursor: str | None = None
+        while True:
+            page = journal.old_runs(before, cursor).result(PATIENCE)
+            found += page.run_ids
+            cursor = page.cursor
+            if cursor is None:
+                return sorted(found)
+
+    def test_runs_are_as_old_as_their_latest_batch(self) -> None:
+        journal = self.open()
+        self.worker(1, run="old", journal=journal)
+        self.worker(1, run="went on", journal=journal)
+        self.worker(1, run="went on", batch="middle", journal=journal)
+        moment = self.clock()
+        self.worker(1, run="went on", batch="again", journal=journal)
+        self.worker(1, run="new", journal=journal)
+        journal = self.reopen(journal)
+        same(self._old(journal, moment), ["old"], "before the moment")
+        same(self._old(journal, self.clock()), ["new", "old", "went on"], "by now")
+        same(self._old(journal, -1.0), [], "before everything")
+
+    def test_every_one_of_many_runs_is_found_once(self) -> None:
+        journal = self.open()
+        names = ["run", *LOOKALIKES, *(f"run {number}" for number in range(120))]
+        for name in names:
+            self.worker(1, run=name, journal=journal)
+            self.worker(1, run=name, batch="second", journal=journal)
+        same(self._old(journal, self.clock()), sorted(names), "runs")
+
+    def test_a_purged_run_is_no_old_one(self) -> None:
+        journal = self.open()
+        for name in ("gone", "there"):
+            self.worker(1, run=name, journal=journal)
+        do(journal, Purge(run_id="gone", at=self.clock(), why="too old"))
+        same(self._old(journal, self.clock()), ["there"], "runs")
+
+
 class PurgeContract(JournalKit):
     """Purge: the run is forgotten, and never looks new."""
 

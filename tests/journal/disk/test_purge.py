@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import subprocess
 import threading
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from support.batches import CLOCK, database, manifest, reserve, reserving
-from toolslot._errors import JournalBusy, RunPurged
-from toolslot.journal import Append, DiskJournal, Purge
+from toolslot._errors import JournalBusy, JournalCorrupt, RunPurged
+from toolslot._slot import BatchKey, BatchRecord
+from toolslot.journal import Append, DiskJournal, Purge, purge_older
 from toolslot.journal._disk import _store
 from toolslot.journal._disk._store import Store
 from toolslot.testing._worker import PATIENCE, do
@@ -163,3 +166,88 @@ def test_closing_does_not_wait_for_ever_for_a_purge(root: Path, monkeypatch: pyt
             reserve(again)
         do(again, purging())
     assert rows(root, "b/%") == []
+
+
+def old_runs(journal: DiskJournal, count: int) -> list[str]:
+    """So many runs with three batches each, all of whose calls are done."""
+    names = [f"run {number:03}" for number in range(count)]
+    for name in names:
+        for number in range(3):
+            worker = reserve(journal, 2, run=name, batch=f"batch {number}")
+            worker.run(0)
+            worker.run(1)
+            worker.release(closed=True)
+    return names
+
+
+def records_in_memory() -> int:
+    return sum(isinstance(thing, BatchRecord) for thing in gc.get_objects())
+
+
+def test_a_purge_by_age_never_holds_more_than_a_record_or_two(
+    journal: DiskJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = old_runs(journal, 30)
+    seen: list[int] = []
+    load = DiskJournal.load
+
+    def counting(self: DiskJournal, key: BatchKey) -> Future[BatchRecord | None]:
+        if key.batch_id == "batch 2" and key.run_id.endswith("9"):
+            seen.append(records_in_memory())
+        return load(self, key)
+
+    before = records_in_memory()
+    monkeypatch.setattr(DiskJournal, "load", counting)
+    assert sorted(purge_older(journal, 1.0, clock=CLOCK).purged) == names
+    assert len(seen) == 3
+    assert max(seen) - before <= 3
+
+
+def test_a_run_with_a_damaged_batch_stays_and_holds_up_no_other(root: Path) -> None:
+    with DiskJournal.open(root) as journal:
+        names = old_runs(journal, 3)
+    with closing(sqlite3.connect(database(root))) as connection, connection:
+        damage = "UPDATE Cache SET value = x'00' WHERE key LIKE 'b/run%001/batch%1/#m'"
+        assert connection.execute(damage).rowcount == 1
+    with DiskJournal.open(root) as journal:
+        found = purge_older(journal, 1.0, clock=CLOCK)
+        assert found.purged == (names[0], names[2])
+        assert [run for run, _ in found.kept] == [names[1]]
+        assert "cannot be read" in found.kept[0][1]
+
+
+def test_a_run_whose_rows_cannot_be_deleted_fails_alone(
+    journal: DiskJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = old_runs(journal, 5)
+    delete = Store.delete_piece
+
+    def damaged(self: Store, run_ids: list[str]) -> list[str]:
+        if "run 002" in run_ids:
+            raise JournalCorrupt("a page is damaged")
+        return delete(self, run_ids)
+
+    monkeypatch.setattr(Store, "delete_piece", damaged)
+    purges = {name: journal.submit(purging(name)) for name in names}
+    errors = {name: type(purge.exception(PATIENCE)) for name, purge in purges.items()}
+    assert errors == {name: JournalCorrupt if name == "run 002" else type(None) for name in names}
+
+
+def test_the_write_ahead_log_stays_short_while_a_large_run_is_deleted(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest = 0
+    delete = Store.delete_piece
+
+    def watching(self: Store, run_ids: list[str]) -> list[str]:
+        nonlocal longest
+        longest = max(longest, Path(self.place.wal).stat().st_size)
+        return delete(self, run_ids)
+
+    with DiskJournal.open(root) as journal:
+        for number in range(24):
+            worker = reserve(journal, 1, batch=f"batch {number}")
+            worker.run(0, "x" * 2**20)
+        monkeypatch.setattr(Store, "delete_piece", watching)
+        do(journal, purging())
+    assert 0 < longest < 12 * 2**20, "a piece and a checkpoint's worth, not all that was deleted"
