@@ -81,7 +81,8 @@ def requirements(metadata: Message) -> dict[str, set[str]]:
 @pytest.mark.parametrize("package", sorted(ROOTS))
 def test_the_wheel_holds_every_module_and_marker_of_a_package(wheel: Path, package: str) -> None:
     root = ROOTS[package]
-    expected = {path.relative_to(root).as_posix() for path in (root / package).rglob("*.py")}
+    files = (path for path in (root / package).rglob("*.*") if path.suffix in {".py", ".css", ".js"})
+    expected = {path.relative_to(root).as_posix() for path in files}
     packed = {name for name in names(wheel) if name.startswith(f"{package}/")}
     assert packed == expected | {f"{package}/py.typed"}
 

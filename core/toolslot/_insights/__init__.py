@@ -14,8 +14,10 @@ from toolslot._insights._records import (
     RunView,
 )
 from toolslot._insights._service import Insights
+from toolslot._insights._words import LETTERS, coarse_span_text, date_text, span_text, time_text
 
 __all__ = [
+    "LETTERS",
     "Attempt",
     "BatchState",
     "BatchView",
@@ -26,4 +28,8 @@ __all__ = [
     "PendingCall",
     "RunSummary",
     "RunView",
+    "coarse_span_text",
+    "date_text",
+    "span_text",
+    "time_text",
 ]

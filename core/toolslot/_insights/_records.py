@@ -152,11 +152,12 @@ class BatchView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunView:
-    """A run with its batches, oldest first. `damaged`: of batches that cannot be read, what is wrong with them."""
+    """A run with its batches, oldest first, as it was at `read_at`. `damaged`: of batches that cannot be read, what is wrong with them."""
 
     run_id: str
     batches: tuple[BatchView, ...]
     damaged: tuple[str, ...] = ()
+    read_at: float | None = None
 
     @property
     def calls(self) -> tuple[CallView, ...]:

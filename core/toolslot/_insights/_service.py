@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from toolslot._errors import JournalCorrupt
 from toolslot._insights._records import BatchView, PendingCall, RunSummary, RunView
@@ -16,10 +17,12 @@ class Insights:
     """Reads a journal for views; opened read-only it disturbs nobody.
 
     All methods block, and raise `JournalError` when the journal cannot be read. A batch that is damaged is named and hides no other.
+    `clock` gives wall-clock seconds: it says when a run was read.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, *, clock: Callable[[], float] = time.time) -> None:
         self._journal = journal
+        self._clock = clock
 
     @property
     def location(self) -> str:
@@ -72,7 +75,7 @@ class Insights:
                 continue
             if batch is not None:  # else it was purged meanwhile
                 batches.append(batch)
-        return RunView(run_id=run_id, batches=tuple(batches), damaged=tuple(damaged))
+        return RunView(run_id=run_id, batches=tuple(batches), damaged=tuple(damaged), read_at=self._clock())
 
 
 def _pending(batch: BatchView, index: int) -> PendingCall:

@@ -1,0 +1,133 @@
+"""What is said of a call or an owner when somebody looks closer: pairs of a label and a text, ready to be escaped. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+from toolslot._insights import Attempt, BatchView, CallView, OwnerView, span_text, time_text
+from toolslot._slot import Handover, SlotState
+from toolslot._text import shown
+
+Fact: TypeAlias = tuple[str, str]
+
+#: shown of an argument, a result or an error's message, in characters
+_VALUE = 4_000
+
+_HOW = {
+    Handover.RESERVED: "reserved the batch",
+    Handover.LET_GO: "the one before had let go",
+    Handover.DIED: "the one before was dead",
+    Handover.FORCED: "by force: the one before may have been alive",
+}
+
+
+def call_facts(batch: BatchView, call: CallView) -> tuple[Fact, ...]:
+    """Everything about a call; arguments, results and messages of errors only where the call carries them."""
+    return (*_identity(call), *_times(call), *_attempts(batch, call), *_settled(call), *_revealed(call))
+
+
+def state_text(call: CallView) -> str:
+    """The state in words, with what is special about it."""
+    text = call.state.value
+    if call.state is SlotState.RESERVED and call.idempotent:
+        text = "reserved or running (no start is recorded of an idempotent call)"
+    elif call.state is SlotState.RESERVED:
+        text = "reserved: certainly not done"
+    if call.reason is not None:
+        text += f": {call.reason.value}"
+    if call.escaped and call.state is SlotState.FAILED:
+        text += ", and crashed the run"
+    return text
+
+
+def owner_facts(owner: OwnerView) -> tuple[Fact, ...]:
+    """Everything about one owner of a batch."""
+    return tuple(_owner(owner))
+
+
+def _identity(call: CallView) -> Iterator[Fact]:
+    yield "state", state_text(call)
+    yield "call id", shown(call.call_id) if call.call_id else "(none)"
+    yield "idempotency key", call.idempotency_key
+    if call.generation > 1:
+        yield "generation", f"{call.generation}: another call had this place before"
+
+
+def _times(call: CallView) -> Iterator[Fact]:
+    if call.queued_at is not None:
+        waited = "" if call.queued is None else f", waited {span_text(call.queued)}"
+        yield "queued", f"{time_text(call.queued_at)}{waited}"
+    if call.started_at is not None:
+        yield "started", time_text(call.started_at)
+    if call.ended_at is not None:
+        took = "" if call.latency is None else f", took {span_text(call.latency)}"
+        yield "ended", f"{time_text(call.ended_at)}{took}"
+
+
+def _attempts(batch: BatchView, call: CallView) -> Iterator[Fact]:
+    owners = {owner.epoch: owner for owner in batch.owners}
+    for attempt in call.attempts:
+        owner = owners.get(attempt.epoch)
+        by = f" by pid {owner.pid} on {shown(owner.host, 60)}" if owner is not None else ""
+        yield f"attempt {attempt.number}", _attempt(attempt) + by
+    if call.replayed:
+        newest = batch.owners[-1]
+        yield "replayed", f"its result was in the journal for pid {newest.pid}: nothing ran"
+
+
+def _attempt(attempt: Attempt) -> str:
+    words = "withdrawn, never ran" if attempt.state is SlotState.RESERVED else attempt.state.value
+    if attempt.reason is not None:
+        words += f" ({attempt.reason.value})"
+    if attempt.error_type is not None:
+        words += f" with {shown(attempt.error_type)}"
+    if attempt.started_at is not None and attempt.until is not None:
+        words += f" after {span_text(attempt.until - attempt.started_at)}"
+    return words
+
+
+def _settled(call: CallView) -> Iterator[Fact]:
+    if call.decision is not None:
+        decision = call.decision
+        why = f": {shown(decision.why, 500)}" if decision.why else ""
+        yield (
+            "decision",
+            f"{decision.verdict.value} by {shown(decision.by)} at {time_text(decision.at)}{why}",
+        )
+    if call.error_type is not None:
+        yield "error", shown(call.error_type)
+    if call.result_bytes is not None:
+        lossy = ", kept as text only" if call.lossy else ""
+        yield "result size", f"{call.result_bytes:,} bytes{lossy}"
+    if call.evidence:
+        yield "late results", f"{call.evidence}, which could not count any more"
+
+
+def _revealed(call: CallView) -> Iterator[Fact]:
+    if call.args is not None:
+        yield "arguments", _arguments(call.args)
+    if call.result is not None:
+        yield "result", shown(call.result, _VALUE)
+    if call.error is not None:
+        yield "error message", shown(call.error, _VALUE)
+
+
+def _arguments(args: Mapping[str, object]) -> str:
+    return shown(", ".join(f"{name}={value!r}" for name, value in args.items()), _VALUE) or "(none)"
+
+
+def _owner(owner: OwnerView) -> Iterator[Fact]:
+    yield "process", f"pid {owner.pid} on {shown(owner.host)}, started {time_text(owner.process_started)}"
+    yield "came by it", _how(owner)
+    yield "held from", time_text(owner.since)
+    yield "last seen", time_text(owner.last_seen)
+    if owner.died:
+        until = "" if owner.until is None else f", before {time_text(owner.until)}"
+        yield "died", f"after it was last seen{until}"
+    yield "calls at once", "no limit recorded" if owner.limit is None else f"at most {owner.limit}"
+
+
+def _how(owner: OwnerView) -> str:
+    text = "not recorded" if owner.how is None else _HOW[owner.how]
+    return f"{text} ({shown(owner.why)})" if owner.why else text

@@ -1,0 +1,17 @@
+"""The page as text: what is in it, and what never is. How it looks and works is tested in a browser."""
+
+from __future__ import annotations
+
+from support.views import everything, five_calls, run
+from toolslot._timeline import page
+
+
+def test_a_page_shows_every_call_of_the_run() -> None:
+    html = page(five_calls())
+    for call in five_calls().calls:
+        assert call.tool in html
+
+
+def test_a_page_of_every_state_and_of_an_empty_run_can_be_made() -> None:
+    assert "taken over by force" not in page(run())
+    assert "by force: stopped by a debugger" in page(everything())
