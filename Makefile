@@ -20,6 +20,8 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # The lowest releases get the tests of both adapters, and of those that kill processes the rows that show resuming at all.
+# A worker for each core; who is done early takes tests from the other.
+PARALLEL := -n auto --dist worksteal
 LOWEST_CRASHES := tests/crash/langgraph/test_kill_matrix.py -k by_default_only
 
 .PHONY: help setup demo test test-fast test-lowest check lint format types coverage bench clean
@@ -34,15 +36,15 @@ demo: $(DEMO) ## Kill a real agent in the middle of its tool calls and watch it 
 	@$(BIN)/toolslot demo
 
 test: check test-lowest ## Set everything up, then every check and every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: $(READY) ## The tests without those that kill processes or take seconds
 	@$(BIN)/python -m pytest -m "not crash and not slow"
 
 test-lowest: $(READY_LOWEST) ## The tests of both adapters with the oldest releases we support (tests/lowest.txt), in .venv-lowest
 	@echo "With the lowest supported releases:"
-	@$(LOWEST)/bin/python -m pytest -q -o cache_dir=$(LOWEST)/.pytest_cache -m "not slow and not crash" tests/langgraph tests/llamaindex
-	@$(LOWEST)/bin/python -m pytest -q -o cache_dir=$(LOWEST)/.pytest_cache $(LOWEST_CRASHES)
+	@$(LOWEST)/bin/python -m pytest -q $(PARALLEL) -o cache_dir=$(LOWEST)/.pytest_cache -m "not slow and not crash" tests/langgraph tests/llamaindex
+	@$(LOWEST)/bin/python -m pytest -q $(PARALLEL) -o cache_dir=$(LOWEST)/.pytest_cache $(LOWEST_CRASHES)
 
 check: lint types
 

@@ -128,10 +128,9 @@ def test_no_write_permission_is_needed(root: Path, open_elsewhere: bool) -> None
             path.chmod(0o755)
         for path in (root / "db").iterdir():
             path.chmod(0o644)
-        above = root
-        while above != above.parent and not above.parent.stat().st_mode & 0o001:
-            above = above.parent
-            above.chmod(above.stat().st_mode | 0o011)
+        for above in root.parents:
+            if not (mode := above.stat().st_mode) & 0o001:
+                above.chmod(mode | 0o011)
         done = subprocess.run(
             [sys.executable, "-c", AS_NOBODY.format(path=sys.path), str(root)],
             capture_output=True,
