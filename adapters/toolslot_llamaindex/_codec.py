@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from llama_index.core.base.llms.types import ContentBlock
 from llama_index.core.tools import ToolOutput
 from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
 
 from toolslot import Codec, NotStorable, UnreadablePayload
 from toolslot_llamaindex._recording import Write
@@ -35,14 +36,14 @@ class RecordedError(Exception):
 class Answer:
     """What a tool call came to: its output, whether that ends the run, and what it wrote into the workflow's state.
 
-    `asked` names the arguments that the model gave: others by keyword, as of `partial_params`, are the program's own and are not stored.
-    None: nobody knows which they are.
+    `asked` holds the arguments that the model gave. All else in the output's `raw_input` is the program's own, as of `partial_params`: it
+    may be a secret, and is not stored.
     """
 
     output: ToolOutput
     return_direct: bool = False
     writes: tuple[Write, ...] = ()
-    asked: frozenset[str] | None = None
+    asked: Mapping[str, Any] = field(default_factory=lambda: {})
 
 
 class AnswerNotStorable(NotStorable):
@@ -93,7 +94,7 @@ class LlamaIndexCodec:
                     "v": _FORMAT,
                     "blocks": _BLOCKS.dump_python(list(output.blocks), mode="json"),
                     "tool": output.tool_name,
-                    "input": self._input(_of_the_model(output.raw_input, value.asked)),
+                    "input": plain_json(_of_the_model(output.raw_input, value.asked)),
                     "error": output.is_error,
                     "exception": _exception(output.exception),
                     "raw": self._packed(output),
@@ -123,7 +124,7 @@ class LlamaIndexCodec:
             output = ToolOutput(
                 blocks=_BLOCKS.validate_python(stored["blocks"]),
                 tool_name=stored["tool"],
-                raw_input=self._input_of(stored["input"]),
+                raw_input=_input_of(stored["input"]),
                 raw_output=self._unpacked(stored["raw"]),
                 is_error=stored["error"],
                 exception=_stand_in(stored["exception"]),
@@ -170,37 +171,6 @@ class LlamaIndexCodec:
             return self._raw.decode(data)
         return data.decode() if how == "text" else self.values.decode(data)
 
-    def _input(self, raw_input: dict[str, Any]) -> str | list[str]:
-        """The arguments; [those by keyword] when there are no others, as with every FunctionTool: plain JSON is stored much faster.
-
-        A tool's `partial_params` may hold anything; what cannot be stored is left out.
-        """
-        try:
-            if raw_input.keys() == {"args", "kwargs"} and raw_input["args"] == ():
-                return [_b64(self.values.encode(raw_input["kwargs"]))]
-            return _b64(self.values.encode(dict(raw_input)))
-        except NotStorable:
-            kept = {key: self._storable(item) for key, item in raw_input.items()}
-            return _b64(self.values.encode(kept))
-
-    def _input_of(self, stored: str | list[str]) -> dict[str, Any]:
-        if isinstance(stored, str):
-            return cast("dict[str, Any]", self.values.decode(_bytes(stored)))
-        return {"args": (), "kwargs": self.values.decode(_bytes(stored[0]))}
-
-    def _storable(self, item: Any) -> object:
-        if isinstance(item, dict):
-            given = cast("dict[str, Any]", item)
-            return {key: value for key, value in given.items() if self._can_store(value)}
-        return item if self._can_store(item) else str(type(item).__name__)
-
-    def _can_store(self, item: object) -> bool:
-        try:
-            self.values.encode(item)
-        except NotStorable:
-            return False
-        return True
-
 
 def pack_writes(writes: Iterable[Write]) -> list[list[Any]]:
     """Writes as plain JSON that `unpack_writes` reads."""
@@ -215,13 +185,22 @@ def unpack_writes(data: Any) -> tuple[Write, ...]:
     )
 
 
-def _of_the_model(raw_input: dict[str, Any], asked: frozenset[str] | None) -> dict[str, Any]:
-    """The input without what the program gave by keyword: it may be a secret, and the next process gives its own."""
-    given: object = raw_input.get("kwargs")
-    if asked is None or raw_input.keys() != {"args", "kwargs"} or not isinstance(given, dict):
-        return raw_input
-    kept = {key: item for key, item in cast("dict[str, Any]", given).items() if key in asked}
-    return {**raw_input, "kwargs": kept}
+def plain_json(value: object) -> Any:
+    """Plain JSON; objects of a provider that nothing knows how to write become text."""
+    return to_jsonable_python(value, fallback=str, bytes_mode="base64", inf_nan_mode="constants")
+
+
+def _of_the_model(raw_input: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the input the model gave, in the form in which the tool gives it; of all else nothing."""
+    if raw_input.keys() == {"args", "kwargs"} and isinstance(raw_input["kwargs"], dict):
+        given = cast("dict[str, Any]", raw_input["kwargs"])
+        # By position agents give nothing.
+        return {"args": (), "kwargs": {key: asked[key] for key in given.keys() & asked.keys()}}
+    return {key: asked[key] for key in raw_input.keys() & asked.keys()}
+
+
+def _input_of(stored: dict[str, Any]) -> dict[str, Any]:
+    return {**stored, "args": ()} if stored.get("args") == [] and "kwargs" in stored else stored
 
 
 def _exception(error: Exception | None) -> list[str] | None:

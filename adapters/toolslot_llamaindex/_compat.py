@@ -12,11 +12,12 @@ from typing import Any, TypeVar, cast
 from llama_index.core.agent.workflow import AgentWorkflow, BaseWorkflowAgent
 from llama_index.core.tools.function_tool import sync_to_async
 from llama_index.core.tools.types import BaseToolAsyncAdapter
-from llama_index.core.workflow import Context
+from llama_index.core.workflow import Context, Event
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 from workflows.handler import WorkflowHandler
 from workflows.plugins.basic import BasicRuntime
 from workflows.runtime.types import results
+from workflows.runtime.types.results import StepWorkerStateContextVar
 
 #: what this module was tried with last; the oldest supported is 0.14.13
 TESTED = "llama-index-core 0.14.25 with llama-index-workflows 2.26.1"
@@ -32,6 +33,7 @@ _STEPS = {
 _METHODS = {"_call_tool": ["self", "ctx", "tool", "tool_input"]}
 
 ContextT = TypeVar("ContextT", bound="Context[Any]")
+EventT = TypeVar("EventT", bound=Event)
 
 #: what a FunctionTool makes of a sync function
 _IN_A_THREAD: object = getattr(sync_to_async(len), "__code__", None)
@@ -57,6 +59,8 @@ def check() -> None:
                 )
     if "_face" not in Context.__annotations__:
         raise _unknown("Context keeps what it shares between its copies somewhere else than in `_face`")
+    if "collected_events" not in results.StepWorkerState.__annotations__:
+        raise _unknown("a step keeps the events that it collects somewhere else than in `collected_events`")
     if _IN_A_THREAD is None:
         raise _unknown("a sync function becomes an async one in another way than by sync_to_async")
     if not PAUSES:
@@ -159,19 +163,10 @@ def copy_as(agent: Any, cls: type) -> Any:
     return new
 
 
-_INDEX = "_toolslot_index"
-
-
-def mark(event: object, index: int) -> None:
-    """Say which slot an event is about; seen by `marked` alone, in this process alone."""
-    # Past pydantic: it is no field, and is in no dump.
-    object.__setattr__(event, _INDEX, index)
-
-
-def marked(event: object) -> int | None:
-    """The slot an event was marked with, if it is still the very same object."""
-    found: object = vars(event).get(_INDEX)
-    return found if isinstance(found, int) else None
+def collected(event_type: type[EventT]) -> list[EventT]:
+    """What the current step has collected so far of its events."""
+    buffers: dict[str, list[Any]] = StepWorkerStateContextVar.get().state.collected_events
+    return [event for found in buffers.values() for event in found if isinstance(event, event_type)]
 
 
 check()

@@ -11,27 +11,32 @@ from typing_extensions import override
 
 from toolslot import ToolslotError
 from toolslot_llamaindex._codec import Answer
-from toolslot_llamaindex._compat import mark
-from toolslot_llamaindex._turns import Turn, kwargs_of, result_event
+from toolslot_llamaindex._compat import collected
+from toolslot_llamaindex._places import Place, put
+from toolslot_llamaindex._turns import Turn, kwargs_of
 
 #: marks the result of a call that was not answered; it never reaches the model
 _UNANSWERED = "__toolslot_unanswered__"
 
 
 class MarkingContext(Context[Any]):
-    """Marks the calls that the agent sends out with their places in the model's answer."""
+    """Says of each call that the agent sends out which call of the model's answer it is."""
 
-    _sent: int
+    _turn: Turn
+    _sent: set[int]
 
-    def begin(self) -> MarkingContext:
-        self._sent = 0
+    def begin(self, turn: Turn) -> MarkingContext:
+        self._turn, self._sent = turn, set()
         return self
 
     @override
     def send_event(self, message: Event, step: str | None = None) -> None:
         if isinstance(message, ToolCall):
-            mark(message, self._sent)
-            self._sent += 1
+            index = self._turn.find(message, but=self._sent)
+            # None: a call that the model did not ask for, by an agent of the user's own. It has no slot.
+            if index is not None:
+                self._sent.add(index)
+                put(message, Place(turn=self._turn.number, index=index))
         super().send_event(message, step)
 
 
@@ -49,7 +54,7 @@ class OrderingContext(Context[Any]):
     def collect_events(
         self, ev: Event, expected: list[type[Event]], buffer_id: str | None = None
     ) -> list[Event] | None:
-        if not self._turn.collect(ev):
+        if not self._turn.collect(ev, lambda: collected(ToolCallResult)):
             return None
         found = super().collect_events(ev, expected, buffer_id)
         if not found:
@@ -75,13 +80,31 @@ def told(ev: ToolCall, error: Exception) -> Answer:
             raw_output=str(error),
             is_error=True,
             exception=error,
-        )
+        ),
+        asked=kwargs_of(ev),
     )
 
 
-def unanswered(ev: ToolCall, index: int) -> ToolCallResult:
-    output = ToolOutput(tool_name=ev.tool_name, raw_input={_UNANSWERED: True}, raw_output=None, is_error=True)
-    return result_event(ev, index, tool_output=output, return_direct=False)
+def result_event(ev: ToolCall, answer: Answer, place: Place | None = None) -> ToolCallResult:
+    """The event that carries a call's result: with its place for the next step, without for everybody else."""
+    event = ToolCallResult(
+        tool_name=ev.tool_name,
+        tool_kwargs=kwargs_of(ev),
+        tool_id=ev.tool_id,
+        tool_output=answer.output,
+        return_direct=answer.return_direct,
+    )
+    if place is not None:
+        put(event, place)
+    return event
+
+
+def unanswered(ev: ToolCall) -> Answer:
+    return Answer(
+        output=ToolOutput(
+            tool_name=ev.tool_name, raw_input={_UNANSWERED: True}, raw_output=None, is_error=True
+        )
+    )
 
 
 def _is_unanswered(result: object) -> bool:

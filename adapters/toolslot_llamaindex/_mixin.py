@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -35,12 +36,19 @@ from toolslot_llamaindex._compat import (
     when_done,
     workflow_run_id,
 )
-from toolslot_llamaindex._contexts import MarkingContext, OrderingContext, told, unanswered
+from toolslot_llamaindex._contexts import (
+    MarkingContext,
+    OrderingContext,
+    result_event,
+    told,
+    unanswered,
+)
+from toolslot_llamaindex._places import place_of
 from toolslot_llamaindex._questions import ToolOutcomeAnswer, question, read
 from toolslot_llamaindex._recording import MEMORY, RecordingContext, apply, captured
 from toolslot_llamaindex._records import RunRecord, TurnRecord, digest, question_of
 from toolslot_llamaindex._threads import CallTask, outliving
-from toolslot_llamaindex._turns import Run, Runs, Turn, kwargs_of, result_event
+from toolslot_llamaindex._turns import Run, Runs, Turn, kwargs_of
 
 log = logging.getLogger("toolslot")
 
@@ -189,37 +197,48 @@ class DurableSteps:
 
     async def _toolslot_parse_agent_output(self, ctx: Context[Any], ev: AgentOutput) -> Any:
         base: Any = super()
-        return await base.parse_agent_output(another_view(MarkingContext, ctx).begin(), ev)
+        run = await self._toolslot_run(ctx)
+        turn = await run.at(await ctx.store.get("num_iterations", default=0))
+        view = ctx if turn is None else another_view(MarkingContext, ctx).begin(turn)
+        return await base.parse_agent_output(view, ev)
 
     async def _toolslot_call_tool(self, ctx: Context[Any], ev: ToolCall) -> Any:
         base: Any = super()
-        run = await self._toolslot_run(ctx)
-        turn = await run.at(await ctx.store.get("num_iterations", default=0) - 1)
-        index = turn.claim(ev) if turn is not None else None
-        if turn is None or index is None:
+        run, place = await self._toolslot_run(ctx), place_of(ev)
+        if place is not None and place.turn <= run.handed:
+            return None  # an answer that was sent twice: the call has its result, and the model has it
+        turn = await run.at(await self._toolslot_turn(ctx)) if place is not None else None
+        if turn is None or place is None:
             return await base.call_tool(ctx, ev)
-        try:
-            answer, recording = await self._toolslot_answer(ctx, ev, turn, index)
-        except PAUSES:
-            turn.unclaim(index)
-            raise
-        except Exception as error:
-            # Kept until all have settled: a failing step would have the framework cancel its siblings.
-            turn.failures[index] = error
-            return unanswered(ev, index)
-        event = result_event(ev, index, tool_output=answer.output, return_direct=answer.return_direct)
-        if recording is None:
-            ctx.write_event_to_stream(
-                ToolCall(tool_name=ev.tool_name, tool_kwargs=kwargs_of(ev), tool_id=ev.tool_id)
-            )
-            await apply(answer.writes, ctx, self._toolslot.codec.values)
-        ctx.write_event_to_stream(event)
-        return event
+        if place.turn != turn.number:
+            return None
+        turn.check(ev, place.index)
+        with run.calling():
+            try:
+                answer = await self._toolslot_answer(ctx, ev, run, turn, place.index)
+            except PAUSES:
+                raise
+            except Exception as error:
+                # Kept until all have settled: a failing step would have the framework cancel its siblings.
+                turn.failures[place.index] = error
+                answer = unanswered(ev)
+        if not turn.answer(place.index):
+            return None
+        if place.index not in turn.failures:
+            if place.index not in turn.ran:
+                ctx.write_event_to_stream(
+                    ToolCall(tool_name=ev.tool_name, tool_kwargs=kwargs_of(ev), tool_id=ev.tool_id)
+                )
+                await apply(answer.writes, ctx, self._toolslot.codec.values)
+            ctx.write_event_to_stream(result_event(ev, answer))
+        return result_event(ev, answer, place)
 
     async def _toolslot_aggregate_tool_results(self, ctx: Context[Any], ev: ToolCallResult) -> Any:
         base: Any = super()
-        run = await self._toolslot_run(ctx)
-        turn = await run.at(await ctx.store.get("num_iterations", default=0) - 1)
+        run, place = await self._toolslot_run(ctx), place_of(ev)
+        if place is not None and place.turn <= run.handed:
+            return None
+        turn = await run.at(await self._toolslot_turn(ctx))
         if turn is None:
             return await base.aggregate_tool_results(ctx, ev)
         view = another_view(OrderingContext, ctx).begin(turn)
@@ -227,30 +246,36 @@ class DurableSteps:
             return await base.aggregate_tool_results(view, ev)
         finally:
             if view.complete:
+                run.handed = turn.number
                 run.release()
+
+    async def _toolslot_turn(self, ctx: Context[Any]) -> int:
+        """The number of the turn whose calls are being made."""
+        following: int = await ctx.store.get("num_iterations", default=0)
+        return following - 1
 
     # --- one call -------------------------------------------------------------------------------------------------------
 
     async def _toolslot_answer(
-        self, ctx: Context[Any], ev: ToolCall, turn: Turn, index: int
-    ) -> tuple[Answer, RecordingContext | None]:
-        """The call's answer; with the context it ran in when it has just run."""
+        self, ctx: Context[Any], ev: ToolCall, run: Run, turn: Turn, index: int
+    ) -> Answer:
         base: Any = super()
-        ran: list[RecordingContext] = []
-        began = time.monotonic()
+        tries, began = 0, time.monotonic()
 
         async def code() -> Answer:
+            nonlocal tries
+            tries += 1
+            turn.ran.add(index)
             recording = RecordingContext.over(ctx, self._toolslot.codec.values)
-            ran.append(recording)
             result: ToolCallResult = await base.call_tool(recording, ev)
             error = result.tool_output.exception
-            if error is not None and self._toolslot.tries_again(ev.tool_name, error, len(ran), began):
+            if error is not None and self._toolslot.tries_again(ev.tool_name, error, tries, began):
                 raise error  # the last failure is an answer, those before are not
             return Answer(
                 output=result.tool_output,
                 return_direct=result.return_direct,
                 writes=recording.writes,
-                asked=frozenset(kwargs_of(ev)),
+                asked=kwargs_of(ev),
             )
 
         while True:
@@ -266,11 +291,13 @@ class DurableSteps:
             except (CallTimedOut, ToolFailed) as error:
                 value = told(ev, error)
                 await turn.run.adeliver(index, value)
+            except asyncio.CancelledError:
+                if not task.gave_up:
+                    run.stop()
+                raise
             finally:
                 task.cancel()
-            if isinstance(value, Answer):
-                return value, ran[-1] if ran else None
-            return await self._toolslot_decided(ctx, ev, value), None
+            return value if isinstance(value, Answer) else await self._toolslot_decided(ctx, ev, value)
 
     async def _call_tool(self, ctx: Context[Any], tool: Any, tool_input: dict[str, Any]) -> ToolOutput:
         base: Any = super()

@@ -11,10 +11,9 @@ from typing import Any, cast
 from llama_index.core.agent.workflow.workflow_events import AgentOutput
 from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import ToolSelection
-from pydantic_core import to_jsonable_python
 
 from toolslot import BatchMismatch, Call, UnreadablePayload
-from toolslot_llamaindex._codec import pack_writes, unpack_writes
+from toolslot_llamaindex._codec import pack_writes, plain_json, unpack_writes
 from toolslot_llamaindex._recording import Write
 
 _FORMAT = 1
@@ -34,7 +33,7 @@ class RunRecord:
     state: tuple[Write, ...] = ()
 
     def encode(self) -> bytes:
-        memory = None if self.memory is None else [_dump(message) for message in self.memory]
+        memory = None if self.memory is None else [plain_json(message) for message in self.memory]
         return _json(
             {
                 "v": _FORMAT,
@@ -91,7 +90,7 @@ class TurnRecord:
             # Through JSON, so that arguments are the same before and after they were recorded.
             Call(
                 tool=call.tool_name,
-                args=cast("dict[str, object]", json.loads(_json(_plain(call.tool_kwargs)))),
+                args=cast("dict[str, object]", json.loads(_json(plain_json(call.tool_kwargs)))),
                 call_id=call.tool_id,
             )
             for call in self.output.tool_calls
@@ -102,11 +101,11 @@ class TurnRecord:
         return _json(
             {
                 "v": _FORMAT,
-                "response": _dump(output.response),
-                "calls": [_plain(call.model_dump()) for call in output.tool_calls],
-                "retry": [_dump(message) for message in output.retry_messages],
+                "response": plain_json(output.response),
+                "calls": [plain_json(call.model_dump()) for call in output.tool_calls],
+                "retry": [plain_json(message) for message in output.retry_messages],
                 "agent": output.current_agent_name,
-                "structured": _plain(output.structured_response),
+                "structured": plain_json(output.structured_response),
                 "writes": pack_writes(self.writes),
                 "asked": self.asked,
             }
@@ -141,17 +140,8 @@ def question_of(user_msg: object, chat_history: Sequence[ChatMessage] | None) ->
 
 def digest(messages: Sequence[object]) -> str:
     """SHA-256 over messages, 64 hex digits."""
-    text = json.dumps(_plain(list(messages)), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(plain_json(list(messages)), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _dump(message: ChatMessage) -> Any:
-    return _plain(message)
-
-
-def _plain(value: object) -> Any:
-    """Plain JSON; objects of a provider that nothing knows how to write become text."""
-    return to_jsonable_python(value, fallback=str, bytes_mode="base64", inf_nan_mode="constants")
 
 
 def _json(value: object) -> bytes:

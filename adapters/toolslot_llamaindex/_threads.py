@@ -26,6 +26,11 @@ class CallTask(Executor):
         task.add_done_callback(partial(_copy_outcome, future))
         return future
 
+    @property
+    def gave_up(self) -> bool:
+        """Whether the code was cancelled from inside, not by `cancel`."""
+        return self._task is not None and self._task.cancelled()
+
     def cancel(self) -> None:
         """Nobody waits any more. Async code is stopped; a thread goes on to its end, and what it returns is recorded."""
         if self._task is not None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 from llama_index.core.agent.workflow.workflow_events import ToolCall, ToolCallResult
+from llama_index.core.tools import ToolSelection
+from llama_index.core.workflow import Event
 
 from toolslot import (
     Batch,
@@ -19,7 +21,7 @@ from toolslot import (
     ToolslotError,
     UnreadablePayload,
 )
-from toolslot_llamaindex._compat import mark, marked
+from toolslot_llamaindex._places import place_of
 from toolslot_llamaindex._records import TurnRecord
 
 log = logging.getLogger("toolslot")
@@ -34,54 +36,67 @@ class Turn:
         self.calls = record.calls
         #: what stops the run once all calls have settled, by index
         self.failures: dict[int, BaseException] = {}
+        #: calls whose code ran here: the stream has them, and the state what they wrote
+        self.ran: set[int] = set()
         self._run = run
-        self._claimed: set[int] = set()
-        self._collected: dict[int, object] = {}
+        self._answered: set[int] = set()
+        self._collected: dict[int, Event] = {}
+        self._collecting = False
 
     @property
     def run(self) -> BatchRun:
         assert self._run is not None, "calls are made only in a turn that has some"
         return self._run
 
-    def claim(self, ev: ToolCall) -> int | None:
-        """The slot of a call that is about to be made; None for a call that is none of this turn's."""
-        index = marked(ev)
-        selections = self.record.output.tool_calls[: len(self.calls)]
-        if index is None or index >= len(selections) or not _named_alike(selections[index], ev):
-            # The event was stored and read in between, or the agent's class left a call out. Equal calls are the same call twice, so
-            # either may take either slot.
-            equal = [i for i, call in enumerate(selections) if _same(call, ev)]
-            index = next((i for i in equal if i not in self._claimed), None)
-        if index is not None:
-            self._claimed.add(index)
-        return index
+    def find(self, ev: ToolCall, *, but: Collection[int]) -> int | None:
+        """The first of the model's calls that this one is, without those in `but`. Of equal calls either is the other."""
+        return next(
+            (i for i, call in enumerate(self._selections) if i not in but and _same(call, ev)),
+            None,
+        )
 
-    def unclaim(self, index: int) -> None:
-        """The call stopped at a question and is going to be entered again."""
-        self._claimed.discard(index)
+    def check(self, ev: ToolCall, index: int) -> None:
+        """Raises `BatchMismatch` when another call is recorded there."""
+        recorded = self._selections[index] if index < len(self.calls) else None
+        if recorded is None or (recorded.tool_id, recorded.tool_name) != (ev.tool_id, ev.tool_name):
+            raise BatchMismatch(
+                f"call {index} of turn {self.number} is {ev.tool_name!r} with call id {ev.tool_id!r} in the stored context, and another one"
+                " or none in the journal. Nothing was replayed and nothing ran. Take the context up with the journal it belongs to."
+            )
 
-    def collect(self, result: object) -> bool:
-        """Whether this is the one result of its call that counts: an answer that is sent twice makes the framework enter the call twice."""
-        index = marked(result)
-        if index is None:
+    @property
+    def _selections(self) -> Sequence[ToolSelection]:
+        return self.record.output.tool_calls[: len(self.calls)]
+
+    def answer(self, index: int) -> bool:
+        """Whether this is the first answer of the call: one that a person answers twice is entered twice by the framework."""
+        first = index not in self._answered
+        self._answered.add(index)
+        return first
+
+    def collect(self, ev: Event, before: Callable[[], Sequence[ToolCallResult]]) -> bool:
+        """Whether this result counts, and no other of the same call does. `before` gives those that a stored context has collected."""
+        if not self._collecting:
+            self._collecting = True
+            for each in before():
+                self._note(each)
+        return self._note(ev)
+
+    def _note(self, ev: Event) -> bool:
+        place = place_of(ev)
+        if place is None:
             return True
-        # The very same result may come again: the framework repeats the step when several results come at once.
-        return self._collected.setdefault(index, result) is result
+        return place.turn == self.number and self._collected.setdefault(place.index, ev) is ev
 
-    def ordered(self, results: list[Any]) -> list[Any]:
-        """The results in the model's order."""
-        free = list(range(len(self.calls)))
-        places: list[tuple[int, Any]] = []
-        for result in results:
-            index = marked(result)
-            if index is None:
-                index = next(
-                    (i for i in free if _same(self.record.output.tool_calls[i], result)), len(self.calls)
-                )
-            if index in free:
-                free.remove(index)
-            places.append((index, result))
-        return [result for _, result in sorted(places, key=lambda place: place[0])]
+    def ordered(self, results: Sequence[Event]) -> list[Event]:
+        """The results in the model's order, without their places, which are nobody else's business."""
+        last = len(self.calls)
+
+        def index(ev: Event) -> int:
+            place = place_of(ev)
+            return last if place is None else place.index
+
+        return [_plain(result) for result in sorted(results, key=index)]
 
     def release(self) -> None:
         run, self._run = self._run, None
@@ -100,6 +115,9 @@ class Run:
         #: written with the first turn
         self.payload: bytes | None = None
         self.turn: Turn | None = None
+        #: the turn whose results were handed to the model last; what comes later for it is a repetition
+        self.handed = -1
+        self._calls: set[asyncio.Task[Any]] = set()
         self._executor = executor
         self._max_parallel = max_parallel
         self._finding = asyncio.Lock()
@@ -191,6 +209,25 @@ class Run:
             assert self.turn is not None
             return self.turn
 
+    @contextmanager
+    def calling(self) -> Generator[None]:
+        """While the current task makes a call."""
+        task = asyncio.current_task()
+        assert task is not None, "calls are made in tasks"
+        self._calls.add(task)
+        try:
+            yield
+        finally:
+            self._calls.discard(task)
+
+    def stop(self) -> None:
+        """The run ends: no call begins any more, and those under way are cancelled.
+
+        The framework cancels its tasks too, but not the one that it has started last, which would go on, and might begin its call only now.
+        """
+        for task in self._calls:
+            task.cancel()
+
     def release(self) -> None:
         """Let go of the current turn's batch."""
         turn, self.turn = self.turn, None
@@ -222,14 +259,8 @@ class Runs:
     def end(self, workflow_run: str) -> None:
         run = self._runs.pop(workflow_run, None)
         if run is not None:
+            run.stop()
             run.release()
-
-
-def result_event(ev: ToolCall, index: int, **fields: Any) -> ToolCallResult:
-    """The event that carries a call's result, marked with its slot."""
-    event = ToolCallResult(tool_name=ev.tool_name, tool_kwargs=kwargs_of(ev), tool_id=ev.tool_id, **fields)
-    mark(event, index)
-    return event
 
 
 def kwargs_of(ev: ToolCall) -> dict[str, Any]:
@@ -245,5 +276,7 @@ def _same(a: Any, b: Any) -> bool:
     return (a.tool_id, a.tool_name, a.tool_kwargs) == (b.tool_id, b.tool_name, b.tool_kwargs)
 
 
-def _named_alike(a: Any, b: Any) -> bool:
-    return (a.tool_id, a.tool_name) == (b.tool_id, b.tool_name)
+def _plain(result: Event) -> Event:
+    if place_of(result) is None or not isinstance(result, ToolCallResult):
+        return result
+    return ToolCallResult(**{name: getattr(result, name) for name in ToolCallResult.model_fields})

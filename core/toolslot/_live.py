@@ -301,12 +301,12 @@ class LiveBatch:
         self.maybe_release()
 
     def joining(self, active: Active) -> Steps[None]:
-        """Wait for the entrant that is at work; its error is ours too."""
+        """Wait for the entrant that is at work; its error is ours too, its question is not: we may have been entered with the answer."""
         try:
             error = yield Await(active.done(), self.engine.limits.busy_timeout)
         except TimeoutError:
             raise self.busy() from None
-        if error is not None:
+        if error is not None and not isinstance(error, self.engine.pauses):
             raise error
 
     def attach(self) -> bool:

@@ -285,6 +285,33 @@ def test_a_call_that_shares_a_slot_runs_when_the_other_was_cancelled_before_its_
     asyncio.run(main())
 
 
+def test_a_call_that_shares_a_slot_does_not_share_the_question_of_the_other(world: World) -> None:
+    """The second is entered with the answer; stopping at the question of the first it would lose it, and wait for ever."""
+
+    class Asked(Exception):
+        pass
+
+    async def main() -> None:
+        entered, pauses = asyncio.Event(), asyncio.Event()
+
+        async def asks() -> str:
+            entered.set()
+            await pauses.wait()
+            raise Asked
+
+        async with on(MemoryJournal(world.store), policies=ASK, pauses=(Asked,)).open(batch("t")) as run:
+            first = asyncio.create_task(run.acall(0, asks))
+            await entered.wait()
+            second = asyncio.create_task(run.acall(0, ok))
+            await asyncio.sleep(0)
+            pauses.set()
+            with pytest.raises(Asked):
+                await first
+            assert await second == "ok"
+
+    asyncio.run(main())
+
+
 def test_a_reconciler_can_settle_a_call_whose_loss_is_still_being_written(odd: OddJournal) -> None:
     held = odd.after = Held(lambda operation: writes(operation, Lost))
     policies = {"t": ToolPolicy(reconcile=lambda slot: Done("reconciled"))}

@@ -13,11 +13,17 @@ from llama_index.core.base.response.schema import Response
 from llama_index.core.objects import ObjectRetriever
 from llama_index.core.query_engine import CustomQueryEngine
 from llama_index.core.schema import NodeWithScore, TextNode
-from llama_index.core.tools import FunctionTool, QueryEngineTool
+from llama_index.core.tools import (
+    AsyncBaseTool,
+    FunctionTool,
+    QueryEngineTool,
+    ToolMetadata,
+    ToolOutput,
+)
 from llama_index.core.workflow import Context
 
 from support.harness import Peak
-from toolslot import InvalidSetting, Limits, Retry, ToolPolicy, current_call
+from toolslot import BatchKey, InvalidSetting, Limits, Retry, ToolPolicy, current_call
 from toolslot_llamaindex import durable
 
 
@@ -284,3 +290,31 @@ def test_arguments_that_the_program_injects_are_not_recorded(talk: Any) -> None:
     assert talk.effects == ["0 with secret"]
     assert live["kwargs"] == {"i": 0, "token": "secret"}
     assert replayed["kwargs"] == {"i": 0}
+
+
+class Till(AsyncBaseTool):
+    """A tool of the user's own, which shows everything that it was called with."""
+
+    metadata: Any = ToolMetadata(name="pay", description="Pays.")
+
+    def __call__(self, input: Any) -> ToolOutput:
+        raise NotImplementedError
+
+    def call(self, input: Any) -> ToolOutput:
+        raise NotImplementedError
+
+    async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
+        shown = {"args": ("secret", *args), "kwargs": kwargs, "token": "secret", **kwargs}
+        return ToolOutput(content="paid", tool_name="pay", raw_input=shown, raw_output="paid")
+
+
+def test_what_a_tool_of_ones_own_shows_as_its_input_is_not_recorded_unless_the_model_gave_it(
+    talk: Any,
+) -> None:
+    talk.script([("pay", {"i": 0})], "done")
+    live, replayed = (talk.run(talk.agent([Till()])).tool_calls[0].tool_output.raw_input for _ in range(2))
+    assert live["token"] == "secret"
+    assert replayed == {"i": 0}
+    (found,) = talk.world.executor().journal.load(BatchKey("r-1", "turn-0")).result().slots
+    assert b"secret" not in found.outcome.data
+    assert b"c2VjcmV0" not in found.outcome.data

@@ -6,12 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from llama_index.core.agent.workflow.workflow_events import AgentOutput, ToolCall
 from llama_index.core.llms import ChatMessage
 from llama_index.core.memory import ChatMemoryBuffer, Memory
 
 from support.harness import Killed
 from toolslot import BatchKey, BatchMismatch, Draining, NotDone, SlotState, ToolPolicy, ToolslotError
 from toolslot.journal import open_journal
+from toolslot_llamaindex._places import Place, put
 
 
 def crashing(talk: Any, at: int, first: list[bool]) -> Any:
@@ -193,3 +195,34 @@ def test_a_call_that_may_not_start_stops_the_run_only_after_its_siblings_are_rec
     assert str(talk.run(agent)) == "done"
     assert talk.effects == ["work 1", "work 2", "work 3"]
     assert talk.heard() == ["1", "0", "2", "3"]
+
+
+def test_an_event_of_an_earlier_turn_takes_no_slot_of_the_current_one(talk: Any) -> None:
+    async def pay(i: int) -> str:
+        """Pays."""
+        talk.effects.append(f"paid {i}")
+        return "paid"
+
+    talk.script([("pay", {"i": 0}, "same")], [("pay", {"i": 0}, "same")], "done")
+    agent = talk.agent([pay])
+    repeated: list[Any] = []
+
+    def repeats(handler: Any, event: Any) -> None:
+        """At the second answer of the model the call of the first comes once more, as an event that was late would."""
+        if isinstance(event, AgentOutput) and event.tool_calls and talk.llm.asked == 2:
+            late = ToolCall(tool_name="pay", tool_kwargs={"i": 0}, tool_id="same")
+            put(late, Place(turn=0, index=0))
+            repeated.append(late)
+            handler.ctx.send_event(late)
+
+    async def main() -> Any:
+        handler = agent.run(user_msg="go", run_id="r-1")
+        async for event in handler.stream_events():
+            repeats(handler, event)
+        return await handler
+
+    result = asyncio.run(main())
+    assert len(repeated) == 1
+    assert talk.effects == ["paid 0", "paid 0"]
+    assert len(result.tool_calls) == 2
+    assert talk.llm.asked == 3

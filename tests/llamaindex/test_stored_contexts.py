@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pydantic
 import pytest
 from llama_index.core.workflow import Context
 from llama_index.core.workflow.events import HumanResponseEvent, InputRequiredEvent
+
+from toolslot import BatchMismatch, current_call
 
 pytestmark = pytest.mark.skipif(
     pydantic.VERSION.startswith("2.14"),
@@ -77,3 +80,76 @@ def test_a_run_without_an_id_in_the_context_of_one_that_had_an_id_is_not_taken_f
     asyncio.run(main())
     assert talk.effects == ["paid", "paid"]
     assert talk.heard()[-1] == "the second"
+
+
+def paying(talk: Any) -> Any:
+    async def pay(ctx: Any, i: int) -> str:
+        """Pays, once a person agrees."""
+        said = await ctx.wait_for_event(
+            HumanResponseEvent, waiter_event=InputRequiredEvent(), waiter_id=f"w{i}", requirements={"i": i}
+        )
+        talk.effects.append(f"paid {i} by {current_call().idempotency_key}")
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return f"{i}: {said.response}"
+
+    pay.__annotations__["ctx"] = Context
+    return pay
+
+
+@pytest.mark.parametrize("times", [2, 3])
+@pytest.mark.parametrize("calls", [1, 3])
+def test_an_answer_that_is_sent_again_to_a_stored_context_counts_once_and_runs_nothing_outside_the_journal(
+    talk: Any, times: int, calls: int
+) -> None:
+    talk.script([("pay", {"i": i}, "same") for i in range(calls)], "done")
+
+    async def main() -> Any:
+        stored = await stored_at_the_question(talk.agent([paying(talk)]), run_id="r-1")
+        agent = talk.agent([paying(talk)])
+        handler = agent.run(ctx=Context.from_dict(agent, json.loads(json.dumps(stored))))
+        for i in range(calls):
+            for _ in range(times):
+                handler.ctx.send_event(HumanResponseEvent(i=i, response="yes"))
+        return await asyncio.wait_for(handler, 20)
+
+    result = asyncio.run(main())
+    assert str(result) == "done"
+    assert len(result.tool_calls) == calls
+    assert [effect.split()[1] for effect in sorted(talk.effects)] == [str(i) for i in range(calls)]
+    assert talk.heard() == [f"{i}: yes" for i in range(calls)]
+    assert talk.llm.asked == 2
+
+
+def test_of_calls_that_are_all_the_same_each_keeps_its_slot_in_a_stored_context(talk: Any) -> None:
+    async def pay(ctx: Any) -> str:
+        """Pays, once a person agrees."""
+        said = await ctx.wait_for_event(HumanResponseEvent, waiter_event=InputRequiredEvent())
+        talk.effects.append(current_call().idempotency_key)
+        return str(said.response)
+
+    pay.__annotations__["ctx"] = Context
+    talk.script([("pay", {}, "same"), ("pay", {}, "same")], "done")
+
+    async def main() -> Any:
+        stored = await stored_at_the_question(talk.agent([pay]), run_id="r-1")
+        return await taken_up(talk.agent([pay]), stored, "yes", "no")
+
+    assert str(asyncio.run(main())) == "done"
+    assert len(set(talk.effects)) == len(talk.effects) == 2
+
+
+def test_a_stored_context_is_refused_where_the_journal_holds_other_calls(talk: Any) -> None:
+    talk.script([("pay", {"i": 0})], "done")
+
+    async def main() -> None:
+        stored = await stored_at_the_question(talk.agent([paying(talk)]), run_id="r-1")
+        talk.world, other = type(talk.world)(), talk.world
+        talk.script([("other", {})], "done")
+        await talk.agent([]).run(user_msg="go", run_id="r-1")
+        assert talk.effects == other.effects == []
+        with pytest.raises(BatchMismatch, match="stored context"):
+            await taken_up(talk.agent([paying(talk)]), stored, "yes")
+
+    asyncio.run(main())
+    assert talk.effects == []
