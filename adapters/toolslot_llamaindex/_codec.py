@@ -192,7 +192,7 @@ def plain_json(value: object) -> Any:
 
 def _of_the_model(raw_input: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
     """What of the input the model gave, in the form in which the tool gives it; of all else nothing."""
-    if raw_input.keys() == {"args", "kwargs"} and isinstance(raw_input["kwargs"], dict):
+    if set(raw_input) == {"args", "kwargs"} and isinstance(raw_input["kwargs"], dict):
         given = cast("dict[str, Any]", raw_input["kwargs"])
         # By position agents give nothing.
         return {"args": (), "kwargs": {key: asked[key] for key in given.keys() & asked.keys()}}
