@@ -2,40 +2,50 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from toolslot.cli._ending import Exit
-from toolslot.journal import JournalReport, open_journal
+from toolslot.cli._findings_view import show_repair, show_report, show_salvage
+from toolslot.journal._disk._diagnosis import diagnose
+from toolslot.journal._disk._journal import default_path
+from toolslot.journal._disk._place import resolve
+from toolslot.journal._disk._repair import repair
+from toolslot.journal._disk._salvage import salvage
 
 
 @click.command()
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def doctor(path: Path | None, *, as_json: bool) -> None:
-    """Examine the journal at PATH without disturbing whoever works on it; nothing is changed.
+@click.option("--repair", "repairing", is_flag=True, help="Repair what can be repaired without guessing.")
+@click.option(
+    "--salvage",
+    "target",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Copy every sound batch into a new journal in DIR, and list what was lost.",
+)
+def doctor(path: Path | None, *, as_json: bool, repairing: bool, target: Path | None) -> None:
+    """Examine the journal at PATH without disturbing whoever works on it. Without an option nothing is changed.
 
     PATH defaults to the environment variable TOOLSLOT_HOME, else ./.toolslot.
 
-    Exit code: 0 when the journal is sound, 1 when something is damaged or missing, 3 when it cannot be examined.
+    --repair and --salvage need the journal for themselves: end the processes that have it open. --repair first makes a complete copy
+    next to it, PATH.backup-1, and never makes, changes or deletes a record of a call. --salvage only reads PATH; what it could not
+    bring over is refused in the new journal, never run as if it had not been.
+
+    Exit code: 0 when the journal is sound (now), or all of it was salvaged; 1 when something is damaged or was lost; 3 when it
+    cannot be examined, repaired or salvaged.
     """
-    with open_journal(path, read_only=True) as journal:
-        report = journal.check()
-    if as_json:
-        click.echo(json.dumps(asdict(report), indent=2))
+    if repairing and target is not None:
+        raise click.UsageError("give --repair or --salvage, not both.")
+    place = resolve(default_path(path))
+    if target is not None:
+        good = show_salvage(salvage(place, resolve(target)), as_json=as_json)
+    elif repairing:
+        good = show_repair(repair(place), as_json=as_json)
     else:
-        _print_findings(report)
-    sys.exit(Exit.OK if report.sound else Exit.PROBLEM)
-
-
-def _print_findings(report: JournalReport) -> None:
-    click.echo(f"journal {report.path} ({report.journal_id}): {report.batches} batches, {report.rows} rows")
-    for problem in report.problems:
-        click.echo(f"  DAMAGED  {problem}")
-    for note in report.notes:
-        click.echo(f"  note     {note}")
-    click.echo("sound" if report.sound else f"{len(report.problems)} problems; nothing was changed")
+        good = show_report(diagnose(place), as_json=as_json)
+    sys.exit(Exit.OK if good else Exit.PROBLEM)

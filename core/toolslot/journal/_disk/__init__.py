@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolslot.journal._disk._check import JournalReport
+from toolslot.journal._disk._findings import JournalReport
 from toolslot.journal._disk._journal import DiskJournal, open_journal
 
 __all__ = ["DiskJournal", "JournalReport", "open_journal"]

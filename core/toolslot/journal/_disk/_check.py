@@ -1,39 +1,22 @@
-"""Examining a journal: every seal, every tally, every reference."""
+"""Examining a journal: SQLite's own check, then every seal, every tally, every reference."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from typing import cast
 
 from toolslot._errors import JournalCorrupt
-from toolslot._slot import BatchKey
-from toolslot._text import quoted
 from toolslot.journal._disk import _keys as keys
+from toolslot.journal._disk._cache import settings
 from toolslot.journal._disk._faults import translate
-from toolslot.journal._disk._loading import load
+from toolslot.journal._disk._findings import Finding, FindingKind, JournalReport
 from toolslot.journal._disk._place import Place, check_safe
 from toolslot.journal._disk._read_store import open_for_reading
-from toolslot.journal._disk._reads import key_of_index, runs_being_deleted
-from toolslot.journal._disk._states import Entry
+from toolslot.journal._disk._seal import unseal
+from toolslot.journal._disk._survey import Survey, survey
 from toolslot.journal._disk._table import Reader
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JournalReport:
-    """What an examination found. `problems` are damages; `notes` are worth knowing and no damage."""
-
-    path: str
-    journal_id: str
-    batches: int
-    rows: int
-    problems: tuple[str, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def sound(self) -> bool:
-        return not self.problems
 
 
 def examine(place: Place) -> JournalReport:
@@ -52,74 +35,100 @@ def examine(place: Place) -> JournalReport:
 
 
 def _examine(place: Place, connection: sqlite3.Connection) -> JournalReport:
-    reader = Reader(connection)
-    problems = [f"SQLite: {line}" for (line,) in connection.execute("PRAGMA integrity_check") if line != "ok"]
-    indexed: set[BatchKey] = set()
-    batches = rows = 0
-    for name, body in reader.scan_by_age(keys.under(keys.BATCH_INDEX)):
-        if body is None:
-            problems.append(f"the row {name!r} of the list of batches is damaged.")
+    found = list(engine_findings(connection))
+    surveyed = Survey()
+    # Through a damaged index rows would seem to be missing that are not.
+    if not any(finding.kind is FindingKind.INDEX for finding in found):
         try:
-            key = key_of_index(name, body)
-            indexed.add(key)
-            found = load(reader, key)
-        except JournalCorrupt as error:
-            problems.append(str(error))
-            continue
-        if isinstance(found, Entry):
-            batches += 1
-            rows += found.rows
-        else:
-            problems.append(f"batch {key} is listed, but its rows are gone.")
-    problems += _strays(reader, connection, indexed)
+            surveyed = survey(Reader(connection), connection)
+        except sqlite3.DatabaseError as error:
+            found.append(
+                Finding(kind=FindingKind.ENGINE, text=f"SQLite: the rows cannot be read to the end: {error}.")
+            )
+    stored, differences = _settings(connection)
     return JournalReport(
         path=str(place.root),
-        journal_id=(reader.get(keys.JOURNAL_ID) or b"").decode("ascii", "replace"),
-        batches=batches,
-        rows=rows,
-        problems=tuple(problems),
-        notes=tuple(_notes(reader)),
+        journal_id=_journal_id(connection),
+        batches=surveyed.batches,
+        rows=surveyed.rows,
+        findings=(*found, *surveyed.findings, *differences, *_engine_notes()),
+        settings=stored,
     )
 
 
-def _strays(reader: Reader, connection: sqlite3.Connection, indexed: set[BatchKey]) -> Iterator[str]:
-    """Rows of batches that are not listed, and rows that toolslot does not write."""
-    dropped = tuple(f"{keys.BATCHES}{keys.component(run_id)}/" for run_id in runs_being_deleted(reader))
-    known = {keys.batch_prefix(key) for key in indexed}
-    strays: set[str] = set()
-    for name in _names(connection, keys.under(keys.BATCHES)):
-        prefix, _, last = name.rpartition("/")
-        # Chunks of a batch that was never reserved, and aliases, have no entry in the list.
-        if (
-            prefix + "/" not in known
-            and last != "#a"
-            and not last.startswith("~")
-            and not name.startswith(dropped)
-        ):
-            strays.add(prefix)
-    for prefix in sorted(strays):
-        yield f"the rows {prefix!r} belong to a batch that is not listed."
-    query = "SELECT count(*) FROM Cache WHERE raw <> 1 OR mode <> 1 OR filename IS NOT NULL OR expire_time IS NOT NULL"
-    (foreign,) = connection.execute(query).fetchone()
-    if foreign:
-        yield f"{foreign} rows are of a kind that toolslot never writes. They were not decoded."
+def engine_findings(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """What SQLite's own check says of the file. A damaged index is told from a damaged table by reading the table."""
+    lines: list[str] = []
+    try:
+        lines += [str(line) for (line,) in connection.execute("PRAGMA integrity_check") if line != "ok"]
+    except sqlite3.DatabaseError as error:
+        lines.append(str(error))
+    if lines and rows_are_whole(connection):
+        yield Finding(
+            kind=FindingKind.INDEX,
+            text=f"SQLite: an index or the list of free pages is damaged; every row is there and sound, but the batches were not"
+            f" examined. {len(lines)} complaints, the first: {_one_line(lines[0])}",
+        )
+        return
+    for line in lines:
+        yield Finding(kind=FindingKind.ENGINE, text=f"SQLite: {_one_line(line)}")
 
 
-def _names(connection: sqlite3.Connection, bounds: tuple[str, str]) -> Iterator[str]:
-    for (name,) in connection.execute(
-        "SELECT key FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY key", bounds
-    ):
-        yield name
+def rows_are_whole(connection: sqlite3.Connection) -> bool:
+    """Whether the table, read without any index, holds as many rows as diskcache's triggers counted, each with its seal."""
+    try:
+        (counted,) = connection.execute(
+            "SELECT value FROM Settings NOT INDEXED WHERE key = 'count'"
+        ).fetchone()
+        number = 0
+        for key, value in connection.execute("SELECT key, value FROM Cache NOT INDEXED ORDER BY rowid"):
+            unseal(str(key), value)
+            number += 1
+    except (sqlite3.DatabaseError, JournalCorrupt, TypeError):
+        return False
+    return bool(number == counted)
 
 
-def _notes(reader: Reader) -> Iterator[str]:
-    for run_id in runs_being_deleted(reader):
-        yield f"run {quoted(run_id)} is purged; the next process that opens the journal goes on deleting its rows."
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _journal_id(connection: sqlite3.Connection) -> str:
+    try:
+        return (Reader(connection).get(keys.JOURNAL_ID) or b"").decode("ascii", "replace")
+    except (sqlite3.DatabaseError, JournalCorrupt):
+        return ""
+
+
+_PRAGMAS = ("journal_mode", "page_size", "auto_vacuum", "application_id", "user_version")
+
+
+def _settings(connection: sqlite3.Connection) -> tuple[dict[str, int | str], list[Finding]]:
+    """The settings that lie in the file, and those that are not a journal's: the next writer puts them right, but until then another
+    program that opens it with diskcache would believe them.
+    """
+    try:
+        stored = {str(name): value for name, value in connection.execute("SELECT key, value FROM Settings")}
+        pragmas = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _PRAGMAS}
+    except sqlite3.DatabaseError:
+        return {}, []
+    wrong = {name: stored.get(name) for name, value in settings().items() if stored.get(name) != value}
+    if pragmas["journal_mode"] != "wal":
+        wrong["journal_mode"] = pragmas["journal_mode"]
+    found: list[Finding] = []
+    if wrong:
+        text = f"the database holds settings that are not a journal's: {wrong}. The next process that opens it for writing puts them right."
+        found.append(Finding(kind=FindingKind.SETTINGS, text=text))
+    return cast("dict[str, int | str]", {**pragmas, **stored}), found
+
+
+def _engine_notes() -> Iterator[Finding]:
     if engine_loses_commits(sqlite3.sqlite_version_info):
         # No warning at every start: toolslot's own processes are safe, since they commit and checkpoint one at a time.
-        yield (
-            f"SQLite {sqlite3.sqlite_version} can damage a database when two checkpoints meet a commit (mended in 3.51.3)."
-            " toolslot's own lock prevents that; do not let other programs write or checkpoint this database."
+        yield Finding(
+            kind=FindingKind.ENGINE_DEFECT,
+            text=f"SQLite {sqlite3.sqlite_version} can damage a database when two checkpoints meet a commit (mended in 3.51.3)."
+            " toolslot's own lock prevents that; do not let other programs write or checkpoint this database.",
         )
 
 

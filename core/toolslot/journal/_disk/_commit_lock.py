@@ -142,6 +142,26 @@ class _Process:
 _process = _Process()
 
 
+def noted_id(path: str) -> str:
+    """The journal id in the lock file at `path`, "" when there is none. Harms no lock that this process has on it.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with _process.lock:
+        shared = _process.table.get(path)
+        if shared is not None:
+            return shared.read_id()
+        try:
+            descriptor = os.open(path, os.O_RDONLY | NOFOLLOW)
+        except FileNotFoundError:
+            return ""
+        try:
+            return os.pread(descriptor, _ID_SIZE, 0).decode("ascii", "replace").strip()
+        finally:
+            os.close(descriptor)
+
+
 def forget_after_fork() -> None:
     """In a forked child: the locks are the parent's. Their descriptors stay open, since closing one later would drop
     a lock that the child has taken on the same file by then.

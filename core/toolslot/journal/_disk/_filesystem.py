@@ -44,20 +44,29 @@ def check(path: Path, *, allow_network: bool, durable: bool) -> None:
     kind = type_of(path)
     if kind is None:
         return
-    remote = kind in _NETWORK or (kind.startswith("fuse.") and kind not in _LOCAL_FUSE)
-    if remote and not allow_network:
+    if is_remote(kind) and not allow_network:
         raise JournalUnsafe(
             f"{path} lies on a {kind} file system. SQLite's locks and shared memory do not hold there, and journals were"
             " damaged that way. Use a local directory, or a PostgreSQL journal for several machines. If only this machine"
             " uses it and its locks are known to work: allow_network=True."
         )
-    if kind in _VOLATILE and durable:
+    if is_volatile(kind) and durable:
         warnings.warn(
             f"the journal {path} lies on {kind}, in memory: it survives the death of a process, but no reboot and no power"
             ' cut. Use a directory on a disk, or say durability="process" if that is what you want.',
             JournalWarning,
             stacklevel=2,
         )
+
+
+def is_remote(kind: str) -> bool:
+    """Whether several machines may see a file system of this type, or nobody knows."""
+    return kind in _NETWORK or (kind.startswith("fuse.") and kind not in _LOCAL_FUSE)
+
+
+def is_volatile(kind: str) -> bool:
+    """Whether a file system of this type lies in memory."""
+    return kind in _VOLATILE
 
 
 def locks_are_shared(path: Path) -> bool:

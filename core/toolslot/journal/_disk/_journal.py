@@ -15,8 +15,9 @@ from toolslot._errors import InvalidSetting, JournalBusy
 from toolslot._identity import Owner, ProcessIdentity
 from toolslot._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot.journal._disk import _reads
-from toolslot.journal._disk._check import JournalReport, examine
+from toolslot.journal._disk._check import examine
 from toolslot.journal._disk._filesystem import locks_are_shared
+from toolslot.journal._disk._findings import JournalReport
 from toolslot.journal._disk._items import ReadItem, WriteItem
 from toolslot.journal._disk._options import Durability, Options
 from toolslot.journal._disk._owner_lock import is_dead
@@ -249,5 +250,9 @@ def open_journal(path: str | os.PathLike[str] | None = None, *, read_only: bool 
     """The journal in `path`; None means the directory `TOOLSLOT_HOME` names, or else `.toolslot` in the working
     directory. Errors and `read_only` as for `DiskJournal.open`.
     """
-    where = path if path is not None else os.environ.get("TOOLSLOT_HOME") or ".toolslot"
-    return DiskJournal.open(where, read_only=read_only)
+    return DiskJournal.open(default_path(path), read_only=read_only)
+
+
+def default_path(path: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
+    """`path`, or where a journal is when none is given."""
+    return path if path is not None else os.environ.get("TOOLSLOT_HOME") or ".toolslot"

@@ -62,6 +62,11 @@ def alias(prefix: str) -> str:
     return prefix + "#a"
 
 
+def lost(prefix: str) -> str:
+    """The mark of a batch that a salvage could not bring over."""
+    return prefix + "#l"
+
+
 def tenure(prefix: str, epoch: int) -> str:
     return f"{prefix}#o{epoch:08}"
 

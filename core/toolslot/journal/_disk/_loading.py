@@ -28,6 +28,10 @@ from toolslot.journal._row_codec import (
 from toolslot.journal._state import BatchState
 
 
+class LostBatch(JournalCorrupt):
+    """The mark of a batch that a salvage found damaged: its calls may have been done, and nobody can tell which."""
+
+
 def load(reader: Reader, key: BatchKey) -> Entry | BatchKey | None:
     """What is stored under `key`: a batch, the key of the batch it adopted, or nothing.
 
@@ -40,11 +44,45 @@ def load(reader: Reader, key: BatchKey) -> Entry | BatchKey | None:
         if not sealed:
             return None
         rows = {name[len(prefix) :]: unseal(name, value) for name, value in sealed.items()}
+        if "#l" in rows:
+            raise _lost(key, rows["#l"])
         if set(rows) == {"#a"}:
             return alias_from_body(key, rows["#a"])
         return _entry(reader, key, rows, sealed)
+    except LostBatch:
+        raise
     except JournalCorrupt as error:
         raise JournalCorrupt(f"batch {key} cannot be read from the journal: {error}") from error
+
+
+def lost_to_json(why: str) -> dict[str, object]:
+    return {"lost": why}
+
+
+def _lost(key: BatchKey, body: bytes) -> LostBatch:
+    fields = Fields(parse(body), "mark of a lost batch")
+    why = fields.text("lost")
+    return LostBatch(
+        f"batch {key} was damaged and could not be salvaged: {why} Its calls may have been done, so none of them is run. Find out"
+        " what they did; then purge the run, or go on under another run id."
+    )
+
+
+def key_of_prefix(reader: Reader, prefix: str) -> BatchKey | None:
+    """The batch whose rows begin with `prefix`; None when neither that nor its manifest tells."""
+    match keys.ids(prefix.rstrip("/")):
+        case (run_id, batch_id):
+            return BatchKey(run_id, batch_id)
+        case _:
+            pass
+    name = keys.manifest(prefix)
+    try:
+        body = reader.get(name)
+        if body is None:
+            return None
+        return manifest_from_json(Fields(resolve(reader, name, parse(body)), "batch").take("manifest")).key
+    except JournalCorrupt:
+        return None
 
 
 def head_to_json(manifest: Manifest, tenure: Tenure) -> dict[str, object]:

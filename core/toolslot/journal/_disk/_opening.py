@@ -56,7 +56,7 @@ def create_if_missing(place: Place, lock: CommitLock) -> None:
         )
     if place.unfinished.exists():
         shutil.rmtree(place.unfinished)
-    _create(place.unfinished, journal_id := str(uuid.uuid4()))
+    create_database(place.unfinished, journal_id := str(uuid.uuid4()))
     reach(CrashPoint.IN_CREATION)
     os.replace(place.unfinished, place.directory)
     sync_directory(place.root)
@@ -66,7 +66,7 @@ def create_if_missing(place: Place, lock: CommitLock) -> None:
     log.info("created the journal %s", place.root)
 
 
-def _create(directory: Path, journal_id: str) -> None:
+def create_database(directory: Path, journal_id: str) -> None:
     directory.mkdir(mode=0o700)
     # -wal and -shm get the mode of the database.
     path = directory / DATABASE

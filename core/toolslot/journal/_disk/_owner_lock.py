@@ -8,6 +8,7 @@ import os
 import re
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from toolslot._errors import JournalUnavailable
@@ -89,14 +90,29 @@ def _probe(path: str) -> bool | None:
         os.close(descriptor)
 
 
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """The lock files of a journal: of processes that have ended, and of those that live or cannot be told."""
+
+    dead: tuple[Path, ...]
+    living: tuple[Path, ...]
+
+
+def look(owners: Path) -> Owners:
+    """Who has left a lock file. Outside the commit lock one that is just being made can seem dead."""
+    free = {path: _is_free(str(path)) for path in sorted(owners.glob("*.lock"))}
+    return Owners(
+        dead=tuple(path for path, is_free in free.items() if is_free),
+        living=tuple(path for path, is_free in free.items() if not is_free),
+    )
+
+
 def sweep(owners: Path) -> int:
     """Remove the lock files of processes that have ended; how many. Only under the commit lock, where none is half made."""
-    swept = 0
-    for path in owners.glob("*.lock"):
-        if _is_free(str(path)):
-            path.unlink(missing_ok=True)
-            swept += 1
-    return swept
+    dead = look(owners).dead
+    for path in dead:
+        path.unlink(missing_ok=True)
+    return len(dead)
 
 
 def forget_after_fork() -> None:
