@@ -66,7 +66,9 @@ def show_salvage(report: SalvageReport, *, as_json: bool) -> bool:
             "  LOST     records that nothing names any more: before you resume a run that the new journal does not know, find out what"
             " it has done."
         )
-    click.echo("nothing was lost" if report.complete else "what was lost is refused in the new journal, not run")
+    click.echo(
+        "nothing was lost" if report.complete else "what was lost is refused in the new journal, not run"
+    )
     return report.complete
 
 

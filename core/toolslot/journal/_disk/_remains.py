@@ -1,30 +1,27 @@
-"""Reading what is left of a damaged database: from a copy, row by row, around the pages that cannot be read.
+"""Reading what is left of a damaged database, from a copy of it.
 
-What SQLite hands out here is not believed: each row is only taken with its seal, and each batch only with its tally.
+What is found is not believed: each row is only taken with its seal, and each batch only with its tally.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolslot._errors import JournalCorrupt
+from toolslot.journal._disk._pages import found_rows
 from toolslot.journal._disk._place import DATABASE, Place
 from toolslot.journal._disk._seal import unseal
 
 _BLOCK = 4096
-#: rows asked for at once while nothing is damaged
-_PIECE = 512
-#: how many rowids are looked at when nothing tells which is the last
-_MOST_ROWIDS = 2**20
+_MAGIC = b"SQLite format 3\0"
 #: the index from either end
 _NAMES = (
-    "SELECT rowid, key FROM Cache INDEXED BY Cache_key_raw WHERE raw = 1 ORDER BY key ASC",
-    "SELECT rowid, key FROM Cache INDEXED BY Cache_key_raw WHERE raw = 1 ORDER BY key DESC",
+    "SELECT key FROM Cache INDEXED BY Cache_key_raw WHERE raw = 1 ORDER BY key ASC",
+    "SELECT key FROM Cache INDEXED BY Cache_key_raw WHERE raw = 1 ORDER BY key DESC",
 )
 
 
@@ -46,32 +43,21 @@ def read_remains(place: Place, scratch: Path, fresh: Path) -> Remains:
     when that of the copy is damaged.
 
     Raises:
-        JournalCorrupt: not even a table is left.
+        JournalCorrupt: no row is left.
         OSError: the copy could not be made.
     """
     remains = Remains()
     copied = scratch / DATABASE
     for name in (place.database, place.wal):
-        if os.path.exists(name):
-            unreadable = _copy(Path(name), scratch / Path(name).name)
-            if unreadable:
-                remains.notes.append(f"{unreadable} blocks of {name} could not be read from the disk.")
-                remains.nameless = True
-    try:
-        connection = _open(copied)
-    except sqlite3.DatabaseError as error:
-        remains.notes.append(
-            f"the first page of {place.database} is damaged ({error}), so a new one was put in its place."
+        if os.path.exists(name) and (unreadable := _copy(Path(name), scratch / Path(name).name)):
+            remains.notes.append(f"{unreadable} blocks of {name} could not be read from the disk.")
+            remains.nameless = True
+    names, count = _ask_sqlite(copied, fresh, place, remains)
+    _take_rows(copied, names, count, remains)
+    if not remains.rows:
+        raise JournalCorrupt(
+            f"no row of {place.database} can be read. The files were left as they are: restore a backup."
         )
-        _exchange_first_page(copied, fresh)
-        try:
-            connection = _open(copied)
-        except sqlite3.DatabaseError as again:
-            raise JournalCorrupt(
-                f"nothing of {place.database} can be read: {again}. The files were left as they are: restore a backup."
-            ) from again
-    with closing(connection):
-        _read(connection, remains)
     return remains
 
 
@@ -93,105 +79,86 @@ def _copy(source: Path, target: Path) -> int:
     return unreadable
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _ask_sqlite(copied: Path, fresh: Path, place: Place, remains: Remains) -> tuple[set[str], int | None]:
+    """Let SQLite bring its log into the copy, and tell the keys and the number of rows that there should be, as far as it can."""
+    try:
+        return _names_and_count(copied)
+    except sqlite3.DatabaseError as error:
+        remains.notes.append(
+            f"SQLite cannot open {place.database} ({error}): its first page was taken from a new journal."
+        )
+    _exchange_first_page(copied, fresh)
+    try:
+        return _names_and_count(copied)
+    except sqlite3.DatabaseError as error:
+        remains.notes.append(f"SQLite cannot open it with that page either ({error}); its log was not read.")
+        remains.nameless = True
+        return set(), None
+
+
+def _names_and_count(path: Path) -> tuple[set[str], int | None]:
     if not path.exists():
         raise sqlite3.DatabaseError("it is missing")
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
-        for setting in ("trusted_schema=0", "cell_size_check=1", "mmap_size=0", "query_only=1"):
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for setting in ("trusted_schema=0", "cell_size_check=1", "mmap_size=0"):
             connection.execute(f"PRAGMA {setting}")
+        (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise sqlite3.DatabaseError("its log cannot be read")
         connection.execute("SELECT key FROM Cache NOT INDEXED WHERE rowid = 0").fetchall()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        return _names(connection), _count(connection)
+
+
+def _names(connection: sqlite3.Connection) -> set[str]:
+    """The keys that the index knows, read from both ends up to where it is damaged."""
+    names: set[str] = set()
+    for query in _NAMES:
+        try:
+            names.update(str(key) for (key,) in connection.execute(query))
+            break
+        except sqlite3.DatabaseError:
+            continue
+    return names
+
+
+def _count(connection: sqlite3.Connection) -> int | None:
+    """How many rows diskcache's triggers counted."""
+    try:
+        (count,) = connection.execute("SELECT value FROM Settings WHERE key = 'count'").fetchone()
+    except (sqlite3.DatabaseError, TypeError):
+        return None
+    return count if type(count) is int else None
 
 
 def _exchange_first_page(path: Path, fresh: Path) -> None:
     """The first page holds the file's header and the names of its tables, which all journals have alike."""
-    page = bytearray(fresh.read_bytes()[:_BLOCK])
     with path.open("r+b" if path.exists() else "w+b") as file:
-        size = max(file.seek(0, os.SEEK_END), _BLOCK)
-        page[28:32] = (-(-size // _BLOCK)).to_bytes(4, "big")  # the number of pages
+        page_size = _page_size(fresh.read_bytes())
+        page = bytearray(fresh.read_bytes()[:page_size])
+        size = max(file.seek(0, os.SEEK_END), page_size)
+        page[28:32] = (-(-size // page_size)).to_bytes(4, "big")  # the number of pages
         file.seek(0)
         file.write(page)
 
 
-def _read(connection: sqlite3.Connection, remains: Remains) -> None:
-    named, complete = _named(connection)
-    gaps = False
-    found: dict[str, bytes] = {}
-    for rowid, row in _rows(connection, _last(connection, named)):
-        if row is None:
-            gaps = True
-            continue
-        key, value = row
-        if key is None or not isinstance(value, bytes) or not _is_sealed(key, value):
-            remains.lost.add(key or named.get(rowid, ""))
-        elif found.setdefault(key, value) != value:
-            remains.lost.add(key)  # two rows claim to be this one
-    remains.lost |= set(named.values()) - found.keys()
-    remains.lost.discard("")
-    remains.nameless |= gaps and not complete
-    remains.rows = [(key, value) for key, value in found.items() if key not in remains.lost]
+def _page_size(file: bytes) -> int:
+    size = int.from_bytes(file[16:18], "big")
+    return 65536 if size == 1 else size if file.startswith(_MAGIC) and size >= 512 else _BLOCK
 
 
-def _named(connection: sqlite3.Connection) -> tuple[dict[int, str], bool]:
-    """The keys that the index knows, by rowid, and whether these are all: read from both ends, up to where it is damaged."""
-    named: dict[int, str] = {}
-    complete = False
-    for query in _NAMES:
-        try:
-            for rowid, key in connection.execute(query):
-                named[rowid] = str(key)
-            complete = True
-            break
-        except sqlite3.DatabaseError:
-            continue
-    return named, complete and _index_is_sound(connection, len(named))
-
-
-def _index_is_sound(connection: sqlite3.Connection, number: int) -> bool:
-    try:
-        (counted,) = connection.execute("SELECT value FROM Settings WHERE key = 'count'").fetchone()
-    except (sqlite3.DatabaseError, TypeError):
-        return False
-    return bool(counted == number)
-
-
-def _last(connection: sqlite3.Connection, named: dict[int, str]) -> int:
-    try:
-        (last,) = connection.execute("SELECT max(rowid) FROM Cache NOT INDEXED").fetchone()
-    except sqlite3.DatabaseError:
-        last = None
-    if type(last) is int and 0 < last < 2**40:
-        return max(last, *named, 0) if named else last
-    return max(named) + _PIECE if named else _MOST_ROWIDS
-
-
-def _rows(
-    connection: sqlite3.Connection, last: int
-) -> Iterator[tuple[int, tuple[str | None, object] | None]]:
-    """Rowids and rows in order; None for a place that cannot be read, where a row may be or none."""
-    pieces = [(low, min(low + _PIECE, last + 1)) for low in range(1, last + 1, _PIECE)]
-    pieces.reverse()
-    while pieces:
-        low, high = pieces.pop()
-        try:
-            rows = connection.execute(
-                "SELECT rowid, key, value, raw, mode FROM Cache NOT INDEXED WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
-                (low, high),
-            ).fetchall()
-        except sqlite3.DatabaseError:
-            if high - low == 1:
-                yield low, None
-            else:
-                middle = (low + high) // 2
-                pieces += [(middle, high), (low, middle)]
-            continue
-        for rowid, key, value, raw, mode in rows:
-            known = type(key) is str and raw == 1 and mode == 1
-            yield rowid, (key if known else None, value)
+def _take_rows(copied: Path, names: set[str], count: int | None, remains: Remains) -> None:
+    file = copied.read_bytes()
+    found: dict[str, tuple[int, bytes]] = {}
+    for row in found_rows(file, _page_size(file)):
+        if not _is_sealed(row.key, row.value):
+            remains.lost.add(row.key)
+        elif found.setdefault(row.key, (row.rowid, row.value))[1] != row.value:
+            remains.lost.add(row.key)  # two rows claim to be this one
+    remains.lost |= names - found.keys()
+    whole = sorted((rowid, key, value) for key, (rowid, value) in found.items() if key not in remains.lost)
+    remains.rows = [(key, value) for _, key, value in whole]
+    if len(names) != count and len(whole) != count:
+        remains.nameless = True
 
 
 def _is_sealed(key: str, value: bytes) -> bool:

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from toolslot._errors import JournalCorrupt, JournalError
+from toolslot._errors import JournalError
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._alone import alone, back_up
 from toolslot.journal._disk._cache import Cache, open_cache
-from toolslot.journal._disk._check import rows_are_whole
 from toolslot.journal._disk._chunks import dumps
 from toolslot.journal._disk._diagnosis import diagnose
 from toolslot.journal._disk._faults import translate
@@ -21,6 +20,7 @@ from toolslot.journal._disk._loading import key_of_prefix
 from toolslot.journal._disk._opening import uri
 from toolslot.journal._disk._owner_lock import sweep
 from toolslot.journal._disk._place import Place
+from toolslot.journal._disk._reindexing import rebuild
 from toolslot.journal._disk._survey import Survey, survey
 from toolslot.journal._disk._table import Table
 from toolslot.journal._row_codec import key_to_json
@@ -102,7 +102,7 @@ def _in_database(place: Place, before: JournalReport) -> list[str]:
     done: list[str] = []
     if before.of(FindingKind.INDEX):
         with closing(_connect(place)) as connection:
-            done.append(rebuild(connection))
+            done.append(rebuild(place, connection))
     cache, connection = open_cache(str(place.directory), timeout=10, synchronous=2)
     with closing(cache):
         if before.of(FindingKind.SETTINGS):
@@ -131,34 +131,6 @@ def _delete_run(cache: Cache, table: Table, run_id: str) -> None:
         while left:
             with cache.transact(retry=False):
                 left = table.delete(bounds, _PIECE_ROWS, _PIECE_BYTES)[0] > 0
-
-
-def rebuild(connection: sqlite3.Connection) -> str:
-    """Make the indexes anew from the rows, or the whole file when the old index cannot even be cleared away.
-
-    Raises:
-        JournalCorrupt: that did not help. The database is as it was, or holds the same rows as before.
-    """
-    if not rows_are_whole(connection):
-        raise JournalCorrupt("the rows are not all there, so the index was not made anew from them.")
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        connection.execute("REINDEX")
-        if _is_sound(connection):
-            connection.execute("COMMIT")
-            return "made the indexes of the database anew from its rows"
-    except sqlite3.DatabaseError:
-        pass
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
-    connection.execute("VACUUM")
-    if not (_is_sound(connection) and rows_are_whole(connection)):
-        raise JournalCorrupt("the database is still damaged after its rows were written anew.")
-    return "wrote the database anew from its rows, with new indexes"
-
-
-def _is_sound(connection: sqlite3.Connection) -> bool:
-    return connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 def _list(table: Table, connection: sqlite3.Connection, found: Survey) -> Iterator[str]:

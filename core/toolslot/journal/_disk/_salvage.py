@@ -57,7 +57,11 @@ def salvage(place: Place, target: Place, *, lock_timeout: float = 30.0) -> Salva
             raise NotAJournal(f"{target.root} is not empty. It was left alone; name a new directory.")
         check_safe(place, read_only=True)
         with _undisturbed(place, lock_timeout):
-            return _salvage(place, target)
+            try:
+                return _salvage(place, target)
+            except BaseException:
+                shutil.rmtree(target.root, ignore_errors=True)  # there was nothing in it
+                raise
     except (sqlite3.Error, OSError) as error:
         raise translate(error, str(target.root)) from error
 
