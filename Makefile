@@ -24,7 +24,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 PARALLEL := -n auto --dist worksteal
 LOWEST_CRASHES := tests/crash/langgraph/test_kill_matrix.py -k by_default_only
 
-.PHONY: help setup demo test test-fast test-lowest check lint format types coverage bench clean
+.PHONY: help setup demo test test-fast test-lowest check lint format types coverage bench pictures clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -74,6 +74,9 @@ bench: $(READY) ## Measure: the journal against bare SQLite, the node against To
 	@$(BIN)/python benchmarks/bench_journal.py
 	@$(BIN)/python benchmarks/bench_toolnode.py
 	@$(BIN)/python benchmarks/bench_agent.py
+
+pictures: $(READY) ## Play the crash story and draw docs/images/before-after.svg from it
+	@$(BIN)/python docs/pictures.py
 
 clean: ## Remove .venv and everything that was generated
 	rm -rf $(VENV) $(LOWEST) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -198,7 +198,7 @@ def eight_batches() -> RunView:
                 )
             )
         end = max(one.ended_at or 0 for one in calls) - T0
-        batches.append(batch(calls, [owner(since=begin, last_seen=end)], name=f"turn-{number + 1}"))
+        batches.append(batch(calls, [owner(since=begin, last_seen=end, limit=8)], name=f"turn-{number + 1}"))
         begin = end + (0.9, 2.0, 40.0, 1.2, 3.0, 600.0, 86_400.0, 0.0)[number]
     return run(*batches, run_id="chat-with-eight-turns")
 

@@ -40,6 +40,7 @@ class Bank:
         self.ledger = Ledger(path)
         self._held, self._slow = held, dict(slow or {})
         self._released = Event()
+        self._leaving = Event()
         self._waiting: set[Point] = set()
         self._changed = Condition()
         self._server = _Server(self)
@@ -57,6 +58,7 @@ class Bank:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+        self._leaving.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -83,7 +85,7 @@ class Bank:
     def keep_waiting(self, point: Point) -> None:
         """Called by a request that is worked on and about to be answered."""
         if point in self._slow:
-            self._released.wait(self._slow[point])
+            self._leaving.wait(self._slow[point])
         if point in self._held and not self._released.is_set():
             with self._changed:
                 self._waiting.add(point)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -11,18 +13,20 @@ from threading import Lock
 from toolslot._demo._story import RequestKind
 
 _SCHEMA = """
-CREATE TABLE payments (
+CREATE TABLE IF NOT EXISTS payments (
     id INTEGER PRIMARY KEY,
     invoice TEXT NOT NULL,
     payee TEXT NOT NULL,
     cents INTEGER NOT NULL,
     key TEXT UNIQUE
 );
-CREATE TABLE requests (
+CREATE TABLE IF NOT EXISTS requests (
     id INTEGER PRIMARY KEY,
     ref TEXT NOT NULL,
     kind TEXT NOT NULL,
-    status INTEGER
+    status INTEGER,
+    at REAL NOT NULL,
+    answered_at REAL
 );
 """
 
@@ -44,11 +48,13 @@ class Payment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One request as it arrived. `status` is the answer's HTTP status, None before the bank answers."""
+    """One request as it arrived. `status` is the answer's HTTP status, None before the bank answers. Times are wall-clock seconds."""
 
     ref: str
     kind: RequestKind
     status: int | None
+    at: float = 0.0
+    answered_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,20 +102,26 @@ class KeyReused(ValueError):
 class Ledger:
     """Each method is one transaction, safe to call from any thread. Close it before its folder is deleted."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         self._lock = Lock()
+        self._clock = clock
         self._db = sqlite3.connect(path, check_same_thread=False)
         self._db.executescript(_SCHEMA)
 
     def note(self, ref: str, kind: RequestKind) -> int:
         """Write a request down as it arrives; returns its number."""
         with self._lock, self._db as db:
-            cursor = db.execute("INSERT INTO requests (ref, kind) VALUES (?, ?)", (ref, kind.value))
+            cursor = db.execute(
+                "INSERT INTO requests (ref, kind, at) VALUES (?, ?, ?)", (ref, kind.value, self._clock())
+            )
             return cursor.lastrowid or 0
 
     def answered(self, request: int, status: int) -> None:
         with self._lock, self._db as db:
-            db.execute("UPDATE requests SET status = ? WHERE id = ?", (status, request))
+            db.execute(
+                "UPDATE requests SET status = ?, answered_at = ? WHERE id = ?",
+                (status, self._clock(), request),
+            )
 
     def book(self, *, invoice: str, payee: str, cents: int, key: str | None) -> Payment:
         """Move the money, or return the first payment of a key that is used again.
@@ -145,11 +157,14 @@ class Ledger:
     def copy(self) -> LedgerCopy:
         with self._lock:
             payments = self._db.execute("SELECT * FROM payments ORDER BY id").fetchall()
-            requests = self._db.execute("SELECT ref, kind, status FROM requests ORDER BY id").fetchall()
+            requests = self._db.execute(
+                "SELECT ref, kind, status, at, answered_at FROM requests ORDER BY id"
+            ).fetchall()
         return LedgerCopy(
             payments=tuple(_payment(row) for row in payments),
             requests=tuple(
-                Request(ref=ref, kind=RequestKind(kind), status=status) for ref, kind, status in requests
+                Request(ref=ref, kind=RequestKind(kind), status=status, at=at, answered_at=answered_at)
+                for ref, kind, status, at, answered_at in requests
             ),
         )
 

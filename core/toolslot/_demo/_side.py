@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolslot._demo._bank import Bank
+from toolslot._demo._bank import Bank, Point
 from toolslot._demo._frameworks import Framework
 from toolslot._demo._journal import journal_states
 from toolslot._demo._judge import Answer, JournalStates, SideReport, report
@@ -31,7 +31,7 @@ class SideRun:
 
 
 class Side:
-    """`name` is "plain" or "durable"; `folder` holds all its files and must exist."""
+    """`name` is "plain" or "durable"; `folder` holds all its files and must exist. `slow` is how long the bank takes, as in `Bank`."""
 
     def __init__(
         self,
@@ -41,6 +41,8 @@ class Side:
         agents: Agents,
         deadline: Deadline,
         on_step: OnStep,
+        *,
+        slow: Mapping[Point, float] = SLOW,
     ) -> None:
         self.name = name
         self._folder = folder
@@ -48,10 +50,11 @@ class Side:
         self._agents = agents
         self._deadline = deadline
         self._on_step = on_step
+        self._slow = slow
 
     def run(self) -> SideRun:
         """Raises `DemoFailed` when an agent ends early or the deadline passes."""
-        with Bank(self._folder / "ledger.db", held=HELD, slow=SLOW) as bank:
+        with Bank(self._folder / "ledger.db", held=HELD, slow=self._slow) as bank:
             self._step("starts its agent")
             first = self._start(bank, "start")
             if not bank.wait_until_held(seconds=self._deadline.left, watch=first.check_alive):

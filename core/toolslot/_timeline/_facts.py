@@ -1,13 +1,23 @@
-"""What is said of a call or an owner when somebody looks closer: pairs of a label and a text, ready to be escaped. Pure."""
+"""What is said of a run, a batch, a call or an owner: lines of text, and pairs of a label and a text. Pure; not yet escaped."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
-from toolslot._insights import Attempt, BatchView, CallView, OwnerView, span_text, time_text
+from toolslot._insights import (
+    Attempt,
+    BatchView,
+    CallView,
+    OwnerView,
+    RunView,
+    date_text,
+    span_text,
+    time_text,
+)
 from toolslot._slot import Handover, SlotState
 from toolslot._text import shown
+from toolslot._timeline._shapes import Lane
 
 Fact: TypeAlias = tuple[str, str]
 
@@ -20,6 +30,52 @@ _HOW = {
     Handover.DIED: "the one before was dead",
     Handover.FORCED: "by force: the one before may have been alive",
 }
+
+
+def run_summary(run: RunView) -> str:
+    """What happened, in one line."""
+    calls, batches = run.calls, run.batches
+    parts = [run.state.value, _counted(len(calls), "call"), _counted(len(batches), "batch", "batches")]
+    if replayed := sum(call.replayed for call in calls):
+        parts.append(f"{replayed} replayed")
+    if run.pending:
+        parts.append(f"{len(run.pending)} unknown")
+    if batches:
+        begin, end = min(batch.created for batch in batches), max(batch.ended_at for batch in batches)
+        parts.append(f"{date_text(begin)} {time_text(begin)} UTC, over {span_text(end - begin)}")
+    return " · ".join(parts)
+
+
+def batch_summary(lane: Lane) -> str:
+    """The same of a batch."""
+    batch = lane.batch
+    parts = [_counted(len(batch.calls), "call")]
+    if replayed := sum(call.replayed for call in batch.calls):
+        parts.append(f"{replayed} replayed")
+    if lane.strip.peak:
+        parts.append(f"at most {lane.strip.peak} at once")
+    if batch.adapter != "core":
+        parts.append(f"from {shown(batch.adapter, 40)}")
+    return " · ".join(parts)
+
+
+def spoken(call: CallView) -> str:
+    """A call in one line, for those who hear it."""
+    parts = [f"Call {call.index + 1}", shown(call.tool, 120), state_text(call)]
+    if call.latency is not None and call.state in (SlotState.SUCCEEDED, SlotState.FAILED):
+        parts.append(f"took {span_text(call.latency)}")
+    if call.attempt > 1:
+        parts.append(f"{call.attempt} attempts")
+    if call.replayed:
+        parts.append("replayed")
+    return ", ".join(parts)
+
+
+def took_text(call: CallView) -> str:
+    """How long its newest attempt took, or what there is to say instead."""
+    if call.state in (SlotState.SUCCEEDED, SlotState.FAILED) and call.latency is not None:
+        return span_text(call.latency)
+    return call.state.value
 
 
 def call_facts(batch: BatchView, call: CallView) -> tuple[Fact, ...]:
@@ -44,6 +100,10 @@ def state_text(call: CallView) -> str:
 def owner_facts(owner: OwnerView) -> tuple[Fact, ...]:
     """Everything about one owner of a batch."""
     return tuple(_owner(owner))
+
+
+def _counted(count: int, one: str, many: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def _identity(call: CallView) -> Iterator[Fact]:
@@ -77,7 +137,7 @@ def _attempts(batch: BatchView, call: CallView) -> Iterator[Fact]:
 
 
 def _attempt(attempt: Attempt) -> str:
-    words = "withdrawn, never ran" if attempt.state is SlotState.RESERVED else attempt.state.value
+    words = "taken back: certainly not done" if attempt.state is SlotState.RESERVED else attempt.state.value
     if attempt.reason is not None:
         words += f" ({attempt.reason.value})"
     if attempt.error_type is not None:

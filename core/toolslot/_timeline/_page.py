@@ -14,7 +14,7 @@ from itertools import accumulate
 from toolslot._insights import CallView, RunView, date_text, span_text, time_text
 from toolslot._slot import SlotState
 from toolslot._text import shown
-from toolslot._timeline._facts import call_facts, owner_facts, state_text
+from toolslot._timeline._facts import call_facts, owner_facts, run_summary, state_text
 from toolslot._timeline._html import element, percent, text
 from toolslot._timeline._layout import timeline
 from toolslot._timeline._rows import chip, lane_html
@@ -95,28 +95,10 @@ def _header(run: RunView) -> str:
             "div",
             element("div", "toolslot · run", class_="eyebrow"),
             element("h1", text(shown(run.run_id))),
-            element("p", text(summary_text(run)), class_="sum"),
+            element("p", text(run_summary(run)), class_="sum"),
         ),
         button,
     )
-
-
-def summary_text(run: RunView) -> str:
-    """What happened, in one line."""
-    calls, batches = run.calls, run.batches
-    parts = [f"{run.state.value}", _counted(len(calls), "call"), _counted(len(batches), "batch", "batches")]
-    if replayed := sum(call.replayed for call in calls):
-        parts.append(f"{replayed} replayed")
-    if run.pending:
-        parts.append(f"{len(run.pending)} unknown")
-    if batches:
-        begin, end = min(b.created for b in batches), max(b.ended_at for b in batches)
-        parts.append(f"{date_text(begin)} {time_text(begin)} UTC, over {span_text(end - begin)}")
-    return " · ".join(parts)
-
-
-def _counted(count: int, one: str, many: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def _notes(run: RunView) -> Iterator[str]:

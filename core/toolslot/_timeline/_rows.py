@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from toolslot._insights import LETTERS, CallView, span_text
+from toolslot._insights import LETTERS, CallView
 from toolslot._slot import SlotState
 from toolslot._text import shown
-from toolslot._timeline._facts import state_text
+from toolslot._timeline._facts import batch_summary, spoken, took_text
 from toolslot._timeline._html import element, percent, text
 from toolslot._timeline._shapes import Bar, BarKind, Boundary, BoundaryKind, Lane, Mark, MarkKind, Row
 from toolslot._timeline._strip import strip_html
@@ -47,20 +47,13 @@ def chip(state: SlotState) -> str:
 
 def _heading(lane: Lane, number: int) -> str:
     batch = lane.batch
-    parts = [f"{len(batch.calls)} call{'s' if len(batch.calls) != 1 else ''}"]
-    if replayed := sum(call.replayed for call in batch.calls):
-        parts.append(f"{replayed} replayed")
-    if lane.strip.peak:
-        parts.append(f"at most {lane.strip.peak} at once")
-    if batch.adapter != "core":
-        parts.append(f"from {shown(batch.adapter, 40)}")
     return element(
         "h2",
         f"Batch {number}",
         element("span", text(shown(batch.batch_id, 90)), class_="id"),
         element("span", text(batch.state.value), class_="pill"),
         id=f"batch-{number}",
-    ) + element("p", text(" · ".join(parts)), class_="sum")
+    ) + element("p", text(batch_summary(lane)), class_="sum")
 
 
 # --- owners -------------------------------------------------------------------------------------------------------------
@@ -121,7 +114,7 @@ def _call(row: Row, number: int) -> str:
         type="button",
         data_n=str(number),
         aria_expanded="false",
-        aria_label=_spoken(call),
+        aria_label=spoken(call),
     )
 
 
@@ -131,24 +124,6 @@ def _who(call: CallView) -> Iterator[str]:
     yield element("span", text(shown(call.tool, 120)), class_="tool")
     if call.attempt > 1:
         yield element("span", f"attempt {call.attempt}", class_="again")
-
-
-def took_text(call: CallView) -> str:
-    """How long its newest attempt took, or what there is to say instead."""
-    if call.state in (SlotState.SUCCEEDED, SlotState.FAILED) and call.latency is not None:
-        return span_text(call.latency)
-    return call.state.value
-
-
-def _spoken(call: CallView) -> str:
-    parts = [f"Call {call.index + 1}", shown(call.tool, 120), state_text(call)]
-    if call.latency is not None and call.state in (SlotState.SUCCEEDED, SlotState.FAILED):
-        parts.append(f"took {span_text(call.latency)}")
-    if call.attempt > 1:
-        parts.append(f"{call.attempt} attempts")
-    if call.replayed:
-        parts.append("replayed")
-    return ", ".join(parts)
 
 
 def _bar(bar: Bar) -> str:

@@ -25,8 +25,12 @@ def strip_html(strip: Strip) -> str:
 
 
 def limit_text(strip: Strip) -> str:
-    """The peak against the limit that held last: "3 of 4"."""
-    return f"{strip.peak} of {strip.limits[-1].count}" if strip.limits else f"peak {strip.peak}"
+    """The peak against the highest limit that held: "3 of 4"."""
+    return (
+        f"{strip.peak} of {max(limit.count for limit in strip.limits)}"
+        if strip.limits
+        else f"peak {strip.peak}"
+    )
 
 
 def ceiling(strip: Strip) -> int:
