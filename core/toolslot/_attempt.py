@@ -17,8 +17,9 @@ from toolslot._active import Active
 from toolslot._codec import ErrorRecord, Payload, as_text, encode_error
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._engine import log
-from toolslot._errors import BatchTimedOut, CallTimedOut, Draining, Fenced, NotStorable, ToolslotError
+from toolslot._errors import BatchTimedOut, Draining, Fenced, NotStorable, ToolslotError
 from toolslot._events import EventKind
+from toolslot._overdue import not_returned, not_started
 from toolslot._pool import Permit, enter_permit
 from toolslot._slot import Finished, Lost, Paused, Reason, Row, SlotRecord, Started, Withdrawn
 from toolslot._steps import Acquire, Invoke, Steps
@@ -67,7 +68,9 @@ class Attempt:
         permit = yield from self._permit()
         try:
             yield from self._start()
-            return (yield from self._run(permit))
+            queued = self._started_at - self._queued_at
+            with self._engine.running(self._live.key, self._entry.slot, self._number, queued):
+                return (yield from self._run(permit))
         finally:
             if not self._active.detached:
                 self._engine.pool.release(permit)
@@ -93,10 +96,8 @@ class Attempt:
         return permit
 
     def _too_late(self) -> BatchTimedOut:
-        return BatchTimedOut(
-            f"call {self._index} ({shown(self._entry.spec.tool)}) of batch {self._live.key} was not started: the batch's deadline"
-            f" ({self._engine.limits.batch_timeout:g} s) has passed. It certainly did not run, and runs on resume."
-        )
+        timeout = self._engine.limits.batch_timeout
+        return not_started(self._live.key, self._index, self._entry.spec.tool, timeout)
 
     def _start(self) -> Steps[None]:
         self._started_at = self._engine.clock()
@@ -148,7 +149,8 @@ class Attempt:
                 raise
             if invoke.expired:
                 yield from self._expire(invoke, permit)
-                raise self._timed_out() from None
+                timeout = self._entry.policy.timeout
+                raise not_returned(self._live.key, self._index, self._entry.spec.tool, timeout) from None
             yield from self._record_failure(error)
             raise Escaped(error) from error
         except BaseException:
@@ -261,16 +263,6 @@ class Attempt:
         finally:
             self._outlive(invoke, permit)
         self._engine.emit(EventKind.TIMED_OUT, self._live.key, self._entry.slot)
-
-    def _timed_out(self) -> CallTimedOut:
-        return CallTimedOut(
-            f"call {self._index} ({shown(self._entry.spec.tool)}) of batch {self._live.key} did not return within {self._timeout_text()}."
-            " It may still have its effect, so its outcome is unknown; the tool's policy is applied on resume."
-        )
-
-    def _timeout_text(self) -> str:
-        timeout = self._entry.policy.timeout
-        return f"{timeout:g} s" if timeout is not None else "the batch's deadline"
 
     def _abandon(self, invoke: Invoke, permit: Permit) -> None:
         if invoke.withdraw():

@@ -8,11 +8,13 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 
 from toolslot._codec import Codec, ErrorRecord, JsonCodec, Payload, decode, encode
 from toolslot._errors import ToolslotError, UnreadablePayload
-from toolslot._events import CallEvent, Event, EventKind, Hooks
+from toolslot._events import CallEvent, Event, EventKind
+from toolslot._hooks import Hooks
 from toolslot._identity import Owner, args_digest, idempotency_key
 from toolslot._policy import Limits, ToolPolicy
 from toolslot._pool import Demand, Pool
@@ -137,9 +139,35 @@ class Engine:
         error: ErrorRecord | None = None,
         detail: str = "",
     ) -> None:
-        if not self.hooks.wants(kind):
-            return
-        event = CallEvent(
+        if self.hooks.wants(kind):
+            error_type = error.type_name if error is not None else None
+            self.hooks.emit(
+                self._event(
+                    kind, key, slot, queued=queued, latency=latency, error_type=error_type, detail=detail
+                )
+            )
+
+    def running(
+        self, key: BatchKey, slot: SlotRecord, attempt: int, queued: float
+    ) -> AbstractContextManager[None]:
+        """To be entered around an attempt, from its start to its record, in the thread or task that its code's context is copied from."""
+        if not self.hooks.attending:
+            return nullcontext()
+        started = self._event(EventKind.STARTED, key, replace(slot, attempt=attempt), queued=queued)
+        return self.hooks.running(started)
+
+    def _event(
+        self,
+        kind: EventKind,
+        key: BatchKey,
+        slot: SlotRecord,
+        *,
+        queued: float | None,
+        latency: float | None = None,
+        error_type: str | None = None,
+        detail: str = "",
+    ) -> CallEvent:
+        return CallEvent(
             kind=kind,
             run_id=key.run_id,
             batch_id=key.batch_id,
@@ -152,11 +180,10 @@ class Engine:
             queued=queued,
             latency=latency,
             reason=slot.reason,
-            error_type=error.type_name if error is not None else None,
+            error_type=error_type,
             detail=detail,
             args=self._args(slot) if self.with_args else None,
         )
-        self.hooks.emit(event)
 
     def tell(self, event: Event) -> None:
         self.hooks.emit(event)

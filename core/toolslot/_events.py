@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -96,7 +95,10 @@ class CallMetrics:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchEvent:
-    """A batch run came to its end: every call's status, attempt and times, in call order."""
+    """A batch run came to its end: every call's status, attempt and times, in call order.
+
+    `traces`: what hooks of the batch's other owners, in this process or before, gave at its opening, oldest first.
+    """
 
     run_id: str
     batch_id: str
@@ -105,6 +107,7 @@ class BatchEvent:
     ended_at: float
     closed: bool
     calls: tuple[CallMetrics, ...]
+    traces: tuple[str, ...] = ()
 
 
 def batch_event(
@@ -115,6 +118,7 @@ def batch_event(
     epoch: int,
     span: tuple[float, float],
     closed: bool,
+    traces: Sequence[str] = (),
 ) -> BatchEvent:
     """The event of a batch run that opened and ended at `span`, in wall-clock seconds; `replayed` are indexes."""
     calls = tuple(
@@ -139,42 +143,9 @@ def batch_event(
         ended_at=ended_at,
         closed=closed,
         calls=calls,
+        traces=tuple(traces),
     )
 
 
 Event: TypeAlias = CallEvent | BatchEvent
 Hook: TypeAlias = Callable[[Event], None]
-
-_log = logging.getLogger("toolslot")
-
-
-class Hooks:
-    """Calls every hook with every event. A hook that raises is logged and ignored: it must not touch the calls.
-
-    A hook may have a method `wants(kind)`: an event of a kind that no hook wants is not even made.
-    """
-
-    __slots__ = ("_hooks", "_wants")
-
-    def __init__(self, hooks: Sequence[Hook]) -> None:
-        self._hooks = tuple(hooks)
-        self._wants = tuple(getattr(hook, "wants", _everything) for hook in self._hooks)
-
-    def wants(self, kind: EventKind | None) -> bool:
-        """Whether any hook wants call events of this kind; None stands for batch events."""
-        try:
-            return any(wants(kind) for wants in self._wants)
-        except Exception:
-            _log.exception("toolslot.hook_failed")
-            return True
-
-    def emit(self, event: Event) -> None:
-        for hook in self._hooks:
-            try:
-                hook(event)
-            except Exception:
-                _log.exception("toolslot.hook_failed", extra={"hook": repr(hook)})
-
-
-def _everything(_: EventKind | None) -> bool:
-    return True

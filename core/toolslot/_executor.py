@@ -15,8 +15,9 @@ from toolslot._batch import BatchRun
 from toolslot._codec import Codec, JsonCodec
 from toolslot._engine import Engine
 from toolslot._errors import InvalidSetting
-from toolslot._events import Hook, Hooks
+from toolslot._events import Hook
 from toolslot._fanout import Tools, afan_out, bind_all, fan_out, settle
+from toolslot._hooks import Hooks
 from toolslot._policy import Limits, ToolPolicy, check_count
 from toolslot._pool import process_pool
 from toolslot._registry import Registry, registry_of

@@ -15,6 +15,7 @@ from toolslot._crashpoints import CrashPoint, reach
 from toolslot._engine import Engine, log
 from toolslot._errors import BatchBusy, Fenced, ToolslotError
 from toolslot._events import EventKind, batch_event
+from toolslot._overdue import held
 from toolslot._plan import Standing
 from toolslot._pool import Demand
 from toolslot._row_points import after_write, before_write, if_written
@@ -75,6 +76,7 @@ class LiveBatch:
         self._batch = batch
         self._specs = specs
         self._partial = partial
+        self._trace: str | None = None
         self._demands: dict[str, Demand] = {}
         self._claiming: Future[None] | None = None
         self._released = False
@@ -84,31 +86,27 @@ class LiveBatch:
     def opening(self, adopt: Adopt) -> Steps[None]:
         """Reserve the slots, or find them. Who owns them is settled when somebody has to run one."""
         engine, batch = self.engine, self._batch
-        manifest = Manifest(
-            key=batch.key,
-            specs=self._specs,
-            created=self.opened_at,
-            adapter=batch.adapter,
-            lineage=batch.lineage,
-            payload=batch.payload,
-        )
         engine.journal.enlist(self.owner)
+        self._trace = engine.hooks.opening(batch.key, batch.adapter, self.opened_at)
         try:
             reach(CrashPoint.BEFORE_RESERVE)
             operation = Reserve(
-                manifest=manifest,
+                manifest=Manifest.of(batch, self._specs, self.opened_at),
                 owner=self.owner,
                 at=self.opened_at,
                 adopt=adopt,
                 run_payload=batch.run_payload,
                 limit=self.limit,
+                trace=self._trace,
             )
             reservation = yield Await(engine.journal.submit(operation))
             reach(CrashPoint.AFTER_RESERVE)
         except BaseException:
             # Died or cancelled in between: the reservation may exist with an owner that never works. Retiring makes it free.
+            engine.hooks.opened(batch.key, None, self.opened_at)
             engine.journal.retire(self.owner)
             raise
+        engine.hooks.opened(batch.key, reservation.key, self.opened_at)
         self.key = reservation.key
         self.see(reservation.record)
         for slot in self.slots if reservation.fresh else ():
@@ -205,6 +203,7 @@ class LiveBatch:
             why=why,
             force=force,
             limit=self.limit,
+            trace=self._trace,
         )
 
     def waiting(self, until: float) -> Steps[None]:
@@ -226,12 +225,7 @@ class LiveBatch:
                 return
 
     def busy(self) -> BatchBusy:
-        owner = self.fence.owner if self.fence is not None else None
-        return BatchBusy(
-            f"batch {self.key} is worked on by {owner} (epoch {self.epoch}), which is alive, and did not finish"
-            f" within {self.engine.limits.busy_timeout:g} s. Nothing ran here. Try again later;"
-            " if that owner is stuck, take the batch over by force."
-        )
+        return held(self.key, self.fence, self.engine.limits.busy_timeout)
 
     # --- the journal ----------------------------------------------------------------------------------------------------
 
@@ -359,9 +353,14 @@ class LiveBatch:
         fence = self.fence
         assert fence is not None, "only a batch that was opened is let go"
         if self.engine.hooks.wants(None):
-            span = (self.opened_at, self.engine.clock())
             told = batch_event(
-                self.key, self.slots, self.replayed, epoch=self.epoch, span=span, closed=closed
+                self.key,
+                self.slots,
+                self.replayed,
+                epoch=self.epoch,
+                span=(self.opened_at, self.engine.clock()),
+                closed=closed,
+                traces=[t.trace for t in self.tenures if t.trace is not None and t.owner != self.owner],
             )
             self.engine.tell(told)
         # Not waited for: dying before it commits leaves a dead owner, which is as good as none.

@@ -121,6 +121,17 @@ class Manifest:
     lineage: str | None = None
     payload: bytes | None = None
 
+    @classmethod
+    def of(cls, batch: Batch, specs: tuple[SlotSpec, ...], created: float) -> Manifest:
+        return cls(
+            key=batch.key,
+            specs=specs,
+            created=created,
+            adapter=batch.adapter,
+            lineage=batch.lineage,
+            payload=batch.payload,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fence:
@@ -152,7 +163,8 @@ class Handover(str, Enum):
 class Tenure:
     """One ownership of a batch, kept for ever: who held which epoch, since when, and why it was taken.
 
-    `limit`: calls of the batch that this owner lets run at once. Both are None where nobody recorded them.
+    `limit`: calls of the batch that this owner lets run at once. `trace`: where a hook of this owner told of the batch (a W3C
+    `traceparent`). All three are None where nobody recorded them.
     """
 
     epoch: int
@@ -161,6 +173,7 @@ class Tenure:
     why: str = ""
     how: Handover | None = None
     limit: int | None = None
+    trace: str | None = None
 
 
 # --- rows: write-once facts about one attempt of one slot ---------------------------------------------------

@@ -17,13 +17,19 @@ from toolslot._events import Event
 from toolslot.journal import MemoryStore
 
 
-def batch(*tools: str, run: str = "run-1", key: str = "b-1", args: dict[str, Any] | None = None) -> Batch:
+def batch(
+    *tools: str,
+    run: str = "run-1",
+    key: str = "b-1",
+    args: dict[str, Any] | None = None,
+    lineage: str | None = None,
+) -> Batch:
     """Calls to these tools, each with its index as argument."""
     calls = tuple(
         Call(tool=tool, args=args if args is not None else {"i": i}, call_id=f"c{i}")
         for i, tool in enumerate(tools)
     )
-    return Batch(run_id=run, batch_id=key, calls=calls)
+    return Batch(run_id=run, batch_id=key, calls=calls, lineage=lineage)
 
 
 @dataclass

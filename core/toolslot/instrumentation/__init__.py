@@ -1,7 +1,27 @@
-"""Hooks that turn events into something people look at."""
+"""Hooks that turn events into something people look at. `OpenTelemetryHook` needs the extra `otel`; nothing else here does."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from toolslot.instrumentation._data import as_data
 from toolslot.instrumentation._logging import LoggingHook
 
-__all__ = ["LoggingHook"]
+if TYPE_CHECKING:
+    from toolslot.instrumentation._otel import OpenTelemetryHook
+
+__all__ = ["LoggingHook", "OpenTelemetryHook", "as_data"]
+
+
+def __getattr__(name: str) -> object:
+    if name != "OpenTelemetryHook":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from toolslot.instrumentation._otel import OpenTelemetryHook
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "opentelemetry":
+            raise
+        raise ImportError(
+            "OpenTelemetryHook needs opentelemetry-api, which is not installed: pip install 'toolslot[otel]'"
+        ) from error
+    return OpenTelemetryHook

@@ -86,8 +86,9 @@ class Reserve:
     at: float
     adopt: Adopt = Adopt.UNFINISHED
     run_payload: bytes | None = None
-    #: kept with the ownership, for views
+    #: both are kept with the ownership, for views
     limit: int | None = None
+    trace: str | None = None
 
     def change(self, view: JournalView) -> Change[Reservation]:
         key = self.manifest.key
@@ -116,6 +117,7 @@ class Reserve:
             why="reserved",
             how=Handover.RESERVED,
             limit=self.limit,
+            trace=self.trace,
         )
         record = BatchState(self.manifest, fence, (tenure,)).record()
         write = NewBatch(manifest=self.manifest, fence=fence, tenure=tenure, run_payload=self.run_payload)
@@ -151,8 +153,9 @@ class TakeOver:
     at: float
     why: str
     force: bool = False
-    #: kept with the ownership, for views
+    #: both are kept with the ownership, for views
     limit: int | None = None
+    trace: str | None = None
 
     def change(self, view: JournalView) -> Change[BatchRecord]:
         state = existing(view, self.key)
@@ -161,7 +164,13 @@ class TakeOver:
         epoch = self.expected_epoch + 1
         fence = Fence(epoch=epoch, owner=self.owner, closed=state.fence.closed)
         tenure = Tenure(
-            epoch=epoch, owner=self.owner, at=self.at, why=self.why, how=self._how(state), limit=self.limit
+            epoch=epoch,
+            owner=self.owner,
+            at=self.at,
+            why=self.why,
+            how=self._how(state),
+            limit=self.limit,
+            trace=self.trace,
         )
         slots = state.record().slots
         lost = tuple(self._lose(state, slot, epoch) for slot in slots if slot.state is SlotState.RUNNING)

@@ -141,6 +141,8 @@ def tenure_to_json(tenure: Tenure) -> dict[str, object]:
         data["how"] = tenure.how.value
     if tenure.limit is not None:
         data["limit"] = tenure.limit
+    if tenure.trace is not None:
+        data["trace"] = tenure.trace
     return data
 
 
@@ -153,6 +155,7 @@ def tenure_from_json(data: object) -> Tenure:
         why=fields.text("why"),
         how=fields.member("how", Handover) if fields.has("how") else None,
         limit=fields.integer("limit") if fields.has("limit") else None,
+        trace=fields.text("trace") if fields.has("trace") else None,
     )
     fields.done()
     return tenure

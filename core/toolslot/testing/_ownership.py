@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from toolslot._errors import Fenced
 from toolslot._slot import Handover, Reason, SlotState
-from toolslot.journal import OwnerState, Release, TakeOver
+from toolslot.journal import OwnerState, Release, Reserve, TakeOver
 from toolslot.testing._checks import cases, raises, same
 from toolslot.testing._kit import JournalKit
 from toolslot.testing._worker import PATIENCE, Worker, do
@@ -68,6 +68,23 @@ class TakeOverContract(JournalKit):
         record = fourth.through(self.reopen(worker.journal)).record()
         how = [Handover.RESERVED, Handover.DIED, Handover.LET_GO, Handover.FORCED]
         same([tenure.how for tenure in record.tenures], how, "how")
+
+    def test_every_tenure_keeps_its_trace(self) -> None:
+        journal, owner = self.open(), self.owner
+        manifest = self.manifest(1)
+        do(journal, Reserve(manifest=manifest, owner=owner(journal), at=self.clock(), trace="first"))
+        for epoch, trace in ((1, "second"), (2, None)):
+            taken = TakeOver(
+                key=manifest.key,
+                owner=owner(journal),
+                expected_epoch=epoch,
+                at=self.clock(),
+                why="took it over",
+                trace=trace,
+            )
+            do(journal, taken)
+        record = self.worker(journal=self.reopen(journal)).record()
+        same([tenure.trace for tenure in record.tenures], ["first", "second", None], "traces")
 
     def test_a_taker_who_saw_an_old_epoch_changes_nothing_and_sees_the_new_owner(self) -> None:
         worker = self.worker(1)

@@ -1,0 +1,30 @@
+"""What to say when waiting has come to nothing: for a permit, for a call's code, for another owner."""
+
+from __future__ import annotations
+
+from toolslot._errors import BatchBusy, BatchTimedOut, CallTimedOut
+from toolslot._slot import BatchKey, Fence
+from toolslot._text import shown
+
+
+def not_started(key: BatchKey, index: int, tool: str, batch_timeout: float | None) -> BatchTimedOut:
+    return BatchTimedOut(
+        f"call {index} ({shown(tool)}) of batch {key} was not started: the batch's deadline ({batch_timeout:g} s) has passed. It"
+        " certainly did not run, and runs on resume."
+    )
+
+
+def not_returned(key: BatchKey, index: int, tool: str, timeout: float | None) -> CallTimedOut:
+    within = f"{timeout:g} s" if timeout is not None else "the batch's deadline"
+    return CallTimedOut(
+        f"call {index} ({shown(tool)}) of batch {key} did not return within {within}. It may still have its effect, so its outcome is"
+        " unknown; the tool's policy is applied on resume."
+    )
+
+
+def held(key: BatchKey, fence: Fence | None, busy_timeout: float) -> BatchBusy:
+    owner, epoch = (fence.owner, fence.epoch) if fence is not None else (None, 0)
+    return BatchBusy(
+        f"batch {key} is worked on by {owner} (epoch {epoch}), which is alive, and did not finish within {busy_timeout:g} s. Nothing ran"
+        " here. Try again later; if that owner is stuck, take the batch over by force."
+    )
