@@ -18,7 +18,12 @@ CORE = ROOT / "core" / "toolslot"
 FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "psycopg", "workflows"}
 OPTIONAL = {"click", "cryptography", "opentelemetry", "pytest", "rich"}
 # Modules for which an extra has to be there.
-NEED_MORE = ("toolslot._demo", "toolslot._render", "toolslot.cli")
+NEED_MORE = (
+    "toolslot._demo",
+    "toolslot._render",
+    "toolslot.cli",
+    "toolslot.instrumentation._opentelemetry",
+)
 # Decide without I/O: these compute from what they are given.
 PURE = ("_errors", "_fold", "_plan", "_policy", "_slot", "_view")
 IMPURE = {"asyncio", "concurrent", "diskcache", "io", "logging", "multiprocessing", "os", "pathlib", "random"}

@@ -76,7 +76,6 @@ class LiveBatch:
         self._batch = batch
         self._specs = specs
         self._partial = partial
-        self._trace: str | None = None
         self._demands: dict[str, Demand] = {}
         self._claiming: Future[None] | None = None
         self._released = False
@@ -87,7 +86,7 @@ class LiveBatch:
         """Reserve the slots, or find them. Who owns them is settled when somebody has to run one."""
         engine, batch = self.engine, self._batch
         engine.journal.enlist(self.owner)
-        self._trace = engine.hooks.opening(batch.key, batch.adapter, self.opened_at)
+        self._trace: str | None = engine.hooks.opening(batch.key, batch.adapter, self.opened_at)
         try:
             reach(CrashPoint.BEFORE_RESERVE)
             operation = Reserve(

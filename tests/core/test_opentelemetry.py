@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from support.harness import World, batch, both, die_inside
 from support.telemetry import Telemetry, of
 from toolslot import CallTimedOut, Done, InvalidSetting, Limits, NotDone, RunPurged, ToolPolicy
-from toolslot.instrumentation import _otel_names as names
+from toolslot.instrumentation._opentelemetry import _names as names
 from toolslot.journal import Purge
 
 
@@ -386,7 +386,9 @@ def test_calls_of_unknown_outcome_are_counted_with_their_reason(world: World, se
 def test_without_opentelemetry_the_hook_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     import toolslot.instrumentation
 
-    for module in [name for name in sys.modules if name.startswith("toolslot.instrumentation._otel")]:
+    for module in [
+        name for name in sys.modules if name.startswith("toolslot.instrumentation._opentelemetry")
+    ]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(ImportError, match=r"pip install 'toolslot\[otel\]'"):

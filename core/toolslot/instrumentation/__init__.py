@@ -8,7 +8,7 @@ from toolslot.instrumentation._data import as_data
 from toolslot.instrumentation._logging import LoggingHook
 
 if TYPE_CHECKING:
-    from toolslot.instrumentation._otel import OpenTelemetryHook
+    from toolslot.instrumentation._opentelemetry import OpenTelemetryHook
 
 __all__ = ["LoggingHook", "OpenTelemetryHook", "as_data"]
 
@@ -17,7 +17,7 @@ def __getattr__(name: str) -> object:
     if name != "OpenTelemetryHook":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from toolslot.instrumentation._otel import OpenTelemetryHook
+        from toolslot.instrumentation._opentelemetry import OpenTelemetryHook
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "opentelemetry":
             raise

@@ -8,7 +8,7 @@ from opentelemetry.metrics import Meter
 from opentelemetry.util.types import AttributeValue
 
 from toolslot._events import CallEvent, EventKind
-from toolslot.instrumentation import _otel_names as names
+from toolslot.instrumentation._opentelemetry import _names as names
 
 #: seconds; what the GenAI conventions advise for operations
 _BUCKETS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)

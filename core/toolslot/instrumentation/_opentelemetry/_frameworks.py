@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from opentelemetry.trace import Span
 
-from toolslot.instrumentation import _otel_names as names
+from toolslot.instrumentation._opentelemetry import _names as names
 
 
 def is_tool_span(span: Span) -> bool:

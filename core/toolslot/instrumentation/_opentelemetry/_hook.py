@@ -16,10 +16,10 @@ from opentelemetry.util.types import AttributeValue
 from toolslot._errors import InvalidSetting
 from toolslot._events import BatchEvent, CallEvent, Event, EventKind
 from toolslot._slot import BatchKey
-from toolslot.instrumentation import _otel_names as names
-from toolslot.instrumentation._otel_frameworks import is_instrumented, is_tool_span
-from toolslot.instrumentation._otel_metrics import Metrics
-from toolslot.instrumentation._otel_trace import as_span_context, as_traceparent, nanoseconds
+from toolslot.instrumentation._opentelemetry import _names as names
+from toolslot.instrumentation._opentelemetry._frameworks import is_instrumented, is_tool_span
+from toolslot.instrumentation._opentelemetry._metrics import Metrics
+from toolslot.instrumentation._opentelemetry._traceparent import as_span_context, as_traceparent, nanoseconds
 
 Spans: TypeAlias = Literal["auto", "always", "never"]
 
