@@ -100,17 +100,18 @@ class Entry(Generic[T]):
         tries = 0
         again: _plan.Rerun | None = None
         if self.index in self.live.unrecorded:
+            epoch = self.live.unrecorded[self.index][0].epoch
             try:
                 return cast("T", (yield from Attempt(self, active).record_again()))
             except Fenced:
-                yield from self._after_fenced(tries)
+                yield from self._after_fenced(epoch, tries)
         if self.slot.state is SlotState.UNKNOWN:
             yield from self.live.refreshing()  # somebody may have decided it from outside
         while True:
-            standing = self.live.standing()
+            standing, epoch = self.live.standing(), self.live.own_epoch
             action = _plan.plan(self.slot, self.spec, self.policy, standing, closed=self.live.closed)
             if self.slot.state is SlotState.RUNNING and isinstance(action, _UNSETTLED):
-                yield from self._end_of_nobody(tries)
+                yield from self._end_of_nobody(epoch, tries)
                 continue
             if again is not None and standing is _plan.Standing.MINE:
                 action = again
@@ -125,7 +126,7 @@ class Entry(Generic[T]):
                     except Escaped as escaped:
                         again = yield from self._before_retry(escaped.error, tries, began)
                     except Fenced:
-                        yield from self._after_fenced(tries)
+                        yield from self._after_fenced(epoch, tries)
                 case _:
                     yield from self._towards(action, standing, busy_until)
 
@@ -164,12 +165,12 @@ class Entry(Generic[T]):
             " answers were handed over. Start a new run."
         )
 
-    def _end_of_nobody(self, tries: int) -> Steps[None]:
+    def _end_of_nobody(self, epoch: int, tries: int) -> Steps[None]:
         """The call began under our epoch and nobody runs it any more: its end was not recorded, or is on its way. Make that clear first."""
         try:
             yield from self.live.losing(self.index, Reason.OWNER_DIED)
         except Fenced:
-            yield from self._after_fenced(tries)
+            yield from self._after_fenced(epoch, tries)
 
     def _run(self, active: Active, action: _plan.Run | _plan.Rerun) -> Steps[T]:
         if isinstance(action, _plan.Rerun):
@@ -319,11 +320,12 @@ class Entry(Generic[T]):
             yield Pause(delay)
         return _plan.Rerun(self.slot.attempt + 1, undeclared=False) if harmless else None
 
-    def _after_fenced(self, tries: int) -> Steps[None]:
-        """Somebody wrote to our batch. If we still own it (an operator decided, a withdrawal was late), plan anew; else stop."""
-        before = self.live.epoch
+    def _after_fenced(self, epoch: int, tries: int) -> Steps[None]:
+        """Somebody wrote to our batch. If it still is ours under the epoch we wrote with (an operator decided, a withdrawal was late), plan
+        anew; else stop: another entrant of this process may have seen the takeover before us, so what we see now tells nothing.
+        """
         yield from self.live.refreshing()
-        if self.live.epoch != before or tries > _MAX_REPLANS:
+        if self.live.own_epoch != epoch or not epoch or tries > _MAX_REPLANS:
             raise Fenced(
                 f"batch {self.live.key} was taken over by {self.live.fence.owner if self.live.fence else 'another owner'} (epoch"
                 f" {self.live.epoch}). Nothing was changed by this owner; stop working on it."

@@ -268,3 +268,30 @@ def test_case_35_replays_are_marked_in_events(world: World, enter: Any) -> None:
     assert world.events.kinds() == [EventKind.REPLAYED]
     batch_event = world.events.all[-1]
     assert batch_event.calls[0].replayed  # type: ignore[union-attr]
+
+
+def test_every_call_of_an_owner_that_was_taken_over_learns_it_and_none_takes_the_batch_back(
+    world: World,
+) -> None:
+    entered, release = threading.Semaphore(0), threading.Event()
+
+    def slow(i: int) -> str:
+        world.effects.append("pay")
+        entered.release()
+        assert release.wait(10)
+        return "too late"
+
+    outcomes: list[Any] = []
+    first = world.executor(policies={"pay": ToolPolicy(on_unknown="rerun")})
+    b = batch("pay", "pay", "pay")
+    with running(lambda: outcomes.extend(first.run_all(b, {"pay": slow}, return_exceptions=True))):
+        for _ in range(3):
+            assert entered.acquire(timeout=10)
+        with world.executor().open(b) as run:
+            run.takeover(force=True, why="it hangs")
+        release.set()
+    assert [type(outcome) for outcome in outcomes] == [Fenced] * 3
+    assert world.effects == ["pay"] * 3, "nothing ran again"
+    record = world.journals[-1].load(b.key).result()
+    assert record is not None
+    assert len(record.tenures) == 2
