@@ -8,7 +8,7 @@ import re
 import shutil
 import sqlite3
 import uuid
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -59,10 +59,8 @@ def create_if_missing(place: Place, lock: CommitLock) -> None:
     create_database(place.unfinished, journal_id := str(uuid.uuid4()))
     reach(CrashPoint.IN_CREATION)
     os.replace(place.unfinished, place.directory)
-    sync_directory(place.root)
     reach(CrashPoint.AFTER_CREATION)
-    lock.write_id(journal_id)
-    sync_directory(place.root.parent)
+    note_id(place, lock, journal_id)
     log.info("created the journal %s", place.root)
 
 
@@ -150,6 +148,15 @@ def _is_diskcaches(kind: object, name: object, text: object) -> bool:
             return False
 
 
+def note_id(place: Place, lock: CommitLock, journal_id: str) -> None:
+    """Note the id in the lock file, once every name that leads to the database is durable. Without it the next opener does so."""
+    sync_directory(place.root)
+    for directory in place.root.parents:
+        with suppress(PermissionError):  # of one that may not be read nothing was made by us, as a rule
+            sync_directory(directory)
+    lock.write_id(journal_id)
+
+
 def check_id(place: Place, lock: CommitLock, reader: Reader) -> str:
     """The journal's id, which must be the one in the lock file.
 
@@ -159,7 +166,7 @@ def check_id(place: Place, lock: CommitLock, reader: Reader) -> str:
     stored = (reader.get(keys.JOURNAL_ID) or b"").decode("ascii", "replace")
     earlier = lock.read_id()
     if not earlier:
-        lock.write_id(stored)  # its creator died after the last step but one
+        note_id(place, lock, stored)  # its creator died after the last step but one
     elif earlier != stored:
         raise JournalReplaced(
             f"{place.directory} holds journal {stored}, but {place.commit_lock} belongs to journal {earlier}: one was put in the"

@@ -19,7 +19,7 @@ from toolslot._errors import JournalError, JournalReadOnly, JournalUnavailable, 
 from toolslot.journal._disk._alone import alone
 from toolslot.journal._disk._commit_lock import CommitLock
 from toolslot.journal._disk._faults import translate
-from toolslot.journal._disk._opening import create_database
+from toolslot.journal._disk._opening import create_database, note_id
 from toolslot.journal._disk._place import DATABASE, Place, check_safe, prepare, sync_directory
 from toolslot.journal._disk._rebuilding import Rebuilt, rebuild_from
 from toolslot.journal._disk._remains import Remains, read_remains
@@ -118,8 +118,6 @@ def _finish(target: Place, journal_id: str) -> None:
     lock = CommitLock.shared(target.commit_lock, target.commit_holder)
     try:
         os.replace(target.unfinished, target.directory)
-        sync_directory(target.root)
-        lock.write_id(journal_id)
-        sync_directory(target.root.parent)
+        note_id(target, lock, journal_id)
     finally:
         lock.drop()
