@@ -246,6 +246,14 @@ def test_what_is_streamed_again_on_replay_and_what_is_not(page: Page) -> None:
     assert asyncio.run(streamed()) == {**again, "Progress": 0, "AgentStream": False}
 
 
+def test_the_block_that_shows_events_of_calls(page: Page, capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(page.run("Streams"))
+    shown = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    for tool, times in (("pay", 2), ("balance", 1)):
+        assert [kind for kind, name in shown if name == tool].count("finished") == times
+    assert {kind for kind, _ in shown} == {"reserved", "started", "finished"}
+
+
 def test_upstream_enters_a_tool_of_one_argument_twice_when_it_raises() -> None:
     """Why tools alone cannot be durable. If this fails, the guide can say something better."""
     effects: list[object] = []

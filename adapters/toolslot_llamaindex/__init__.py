@@ -5,5 +5,6 @@ from __future__ import annotations
 from toolslot_llamaindex._codec import LlamaIndexCodec
 from toolslot_llamaindex._durable import durable
 from toolslot_llamaindex._questions import ToolOutcomeAnswer, ToolOutcomeQuestion
+from toolslot_llamaindex._streaming import ToolslotEvent
 
-__all__ = ["LlamaIndexCodec", "ToolOutcomeAnswer", "ToolOutcomeQuestion", "durable"]
+__all__ = ["LlamaIndexCodec", "ToolOutcomeAnswer", "ToolOutcomeQuestion", "ToolslotEvent", "durable"]

@@ -20,10 +20,11 @@ from llama_index.core.agent.workflow.workflow_events import (
 from llama_index.core.workflow import Context, StopEvent
 from workflows.decorators import step
 
-from toolslot import DurableExecutor, Hook, InvalidSetting, Journal, Limits, ToolPolicy
+from toolslot import DurableExecutor, Hook, InvalidSetting, Journal, Limits, LoggingHook, ToolPolicy
 from toolslot_llamaindex._codec import LlamaIndexCodec
 from toolslot_llamaindex._compat import PAUSES, copy_as, num_workers
 from toolslot_llamaindex._mixin import Durable, DurableSteps
+from toolslot_llamaindex._streaming import StreamHook, streaming
 from toolslot_llamaindex._values import AllowedType
 
 AgentT = TypeVar("AgentT", BaseWorkflowAgent, AgentWorkflow)
@@ -43,6 +44,7 @@ def durable(
     hooks: Sequence[Hook] | None = None,
     codec: LlamaIndexCodec | None = None,
     allowed_types: Iterable[AllowedType] = (),
+    stream_events: bool = False,
 ) -> AgentT:
     """A copy of the agent, of the same kind, whose parallel tool calls survive the process. The agent given stays as it is.
 
@@ -60,6 +62,7 @@ def durable(
         hooks: Called with every event. Default: one `LoggingHook`.
         codec: How answers are stored. Default: `LlamaIndexCodec(allowed_types)`.
         allowed_types: Classes of `raw_output` and of the state that may be made again from stored data.
+        stream_events: Write what happens to calls to the run's stream too, as `ToolslotEvent`s.
 
     Raises:
         InvalidSetting: an argument that means nothing.
@@ -80,7 +83,10 @@ def durable(
         policies={name: _with_codec(policy, values) for name, policy in given.items()},
         default_policy=_with_codec(default_policy, values) if default_policy is not None else None,
         limits=limits,
-        hooks=hooks,
+        hooks=[
+            *(hooks if hooks is not None else [LoggingHook()]),
+            *([StreamHook()] if stream_events else []),
+        ],
         codec=values,
         pauses=PAUSES,
         lossy_replay=True,
@@ -147,7 +153,8 @@ async def init_run(self: Any, ctx: Context, ev: AgentWorkflowStartEvent) -> Agen
 
 async def run_agent_step(self: Any, ctx: Context, ev: AgentSetup) -> AgentOutput:
     """The step of that name."""
-    return cast("AgentOutput", await self._toolslot_run_agent_step(ctx, ev))
+    with streaming(ctx):
+        return cast("AgentOutput", await self._toolslot_run_agent_step(ctx, ev))
 
 
 async def parse_agent_output(
@@ -159,11 +166,13 @@ async def parse_agent_output(
 
 async def call_tool(self: Any, ctx: Context, ev: ToolCall) -> ToolCallResult:
     """The step of that name."""
-    return cast("ToolCallResult", await self._toolslot_call_tool(ctx, ev))
+    with streaming(ctx):
+        return cast("ToolCallResult", await self._toolslot_call_tool(ctx, ev))
 
 
 async def aggregate_tool_results(
     self: Any, ctx: Context, ev: ToolCallResult
 ) -> AgentInput | StopEvent | None:
     """The step of that name."""
-    return cast("AgentInput | StopEvent | None", await self._toolslot_aggregate_tool_results(ctx, ev))
+    with streaming(ctx):
+        return cast("AgentInput | StopEvent | None", await self._toolslot_aggregate_tool_results(ctx, ev))

@@ -40,6 +40,7 @@ class LoggingHook:
     def _call(self, event: CallEvent) -> None:
         level = _LEVELS.get(event.kind, logging.DEBUG)
         extra: dict[str, object] = {
+            "event": f"toolslot.{event.kind.value}",
             "run_id": event.run_id,
             "batch_id": event.batch_id,
             "slot_index": event.index,
@@ -76,6 +77,7 @@ class LoggingHook:
             event.closed,
             event.ended_at - event.opened_at,
             extra={
+                "event": "toolslot.batch",
                 "run_id": event.run_id,
                 "batch_id": event.batch_id,
                 "epoch": event.epoch,
