@@ -42,6 +42,7 @@ from toolslot._events import BatchEvent, CallEvent, CallMetrics, EventKind, Hook
 from toolslot._executor import DurableExecutor
 from toolslot._policy import CannotTell, Done, Failed, Limits, NotDone, Rate, StillRunning, ToolPolicy
 from toolslot._retry import Retry
+from toolslot._show import show
 from toolslot._slot import Batch, BatchKey, BatchRecord, Call, Reason, SlotRecord, SlotState
 from toolslot._view import EvidenceView, Slot
 from toolslot.instrumentation import LoggingHook
@@ -120,4 +121,5 @@ __all__ = [
     "dataclass_type",
     "enum_type",
     "pydantic_type",
+    "show",
 ]

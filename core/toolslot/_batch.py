@@ -22,7 +22,7 @@ from toolslot._registry import Registry
 from toolslot._slot import Batch, BatchKey, BatchRecord, SlotRecord, SlotSpec, SlotState
 from toolslot._steps import Await, Steps, adrive, drive
 from toolslot._view import Slot
-from toolslot.journal import Adopt
+from toolslot.journal import Adopt, Journal
 
 T = TypeVar("T")
 
@@ -237,6 +237,16 @@ class BatchRun:
                 yield Await(active.settled())
 
     # --- looking and deciding -------------------------------------------------------------------------------------------
+
+    @property
+    def run_id(self) -> str:
+        """The run it belongs to."""
+        return self._batch.run_id
+
+    @property
+    def journal(self) -> Journal:
+        """Where it is recorded."""
+        return self._engine.journal
 
     @property
     def key(self) -> BatchKey:

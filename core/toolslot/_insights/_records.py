@@ -140,6 +140,9 @@ class BatchView:
     calls: tuple[CallView, ...]
     owners: tuple[OwnerView, ...]
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return _bundle(self)
+
     @property
     def key(self) -> BatchKey:
         return BatchKey(self.run_id, self.batch_id)
@@ -158,6 +161,9 @@ class RunView:
     batches: tuple[BatchView, ...]
     damaged: tuple[str, ...] = ()
     read_at: float | None = None
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return _bundle(self)
 
     @property
     def calls(self) -> tuple[CallView, ...]:
@@ -206,6 +212,13 @@ class PendingCall:
     batch_state: BatchState
     owner_state: OwnerState
     adapter: str
+
+
+def _bundle(view: RunView | BatchView) -> dict[str, str]:
+    """What a notebook shows of it."""
+    from toolslot._timeline import bundle
+
+    return bundle(view)
 
 
 def _span(start: float | None, end: float | None) -> float | None:
