@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 CORE = ROOT / "core" / "toolslot"
 
 FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "psycopg", "workflows"}
-OPTIONAL = {"click", "cryptography", "opentelemetry", "pytest", "rich"}
+OPTIONAL = {"click", "cryptography", "opentelemetry", "pytest", "rich", "tqdm"}
 # Modules for which an extra has to be there.
 NEED_MORE = (
     "toolslot._demo",

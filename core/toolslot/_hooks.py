@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from toolslot._events import CallEvent, Event, EventKind, Hook
-from toolslot._slot import BatchKey
+from toolslot._slot import BatchKey, SlotRecord
 
 _log = logging.getLogger("toolslot")
 
@@ -22,17 +22,19 @@ class Hooks:
     - `opening(key, adapter, at)`, in the context of whoever opens a batch, before anything is written. The text it returns is kept with
       the ownership, and comes back in `BatchEvent.traces` of later owners.
     - `opened(asked, found, at)`: where the slots are, elsewhere after adoption; None when the batch could not be opened.
+    - `standing(key, states)`: the batch is open, and how its calls stand, in order.
     - `running(started)`: a context manager around an attempt, from its start to its record. The tool's code gets a copy of the context
       as it is inside.
     """
 
-    __slots__ = ("_hooks", "_opened", "_opening", "_running", "_wants")
+    __slots__ = ("_hooks", "_opened", "_opening", "_running", "_standing", "_wants")
 
     def __init__(self, hooks: Sequence[Hook]) -> None:
         self._hooks = tuple(hooks)
         self._wants = tuple(getattr(hook, "wants", _everything) for hook in self._hooks)
         self._opening = self._having("opening")
         self._opened = self._having("opened")
+        self._standing = self._having("standing")
         self._running = self._having("running")
 
     def _having(self, method: str) -> tuple[Callable[..., Any], ...]:
@@ -71,6 +73,11 @@ class Hooks:
         for opened in self._opened:
             with _harmless(opened):
                 opened(asked, found, at)
+
+    def standing(self, key: BatchKey, slots: Sequence[SlotRecord]) -> None:
+        for standing in self._standing:
+            with _harmless(standing):
+                standing(key, tuple(slot.state for slot in slots))
 
     @contextmanager
     def running(self, started: CallEvent) -> Generator[None]:

@@ -108,6 +108,7 @@ class LiveBatch:
         engine.hooks.opened(batch.key, reservation.key, self.opened_at)
         self.key = reservation.key
         self.see(reservation.record)
+        engine.hooks.standing(self.key, self.slots)
         for slot in self.slots if reservation.fresh else ():
             engine.emit(EventKind.RESERVED, self.key, slot)
 

@@ -1,4 +1,7 @@
-"""Hooks that turn events into something people look at. `OpenTelemetryHook` needs the extra `otel`; nothing else here does."""
+"""Hooks that turn events into something people look at.
+
+`OpenTelemetryHook` needs the extra `otel`, and `ProgressHook` the extra `progress` unless it is given a bar.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from toolslot.instrumentation._data import as_data
 from toolslot.instrumentation._logging import LoggingHook
+from toolslot.instrumentation._progress import ProgressHook
 
 if TYPE_CHECKING:
     from toolslot.instrumentation._opentelemetry import OpenTelemetryHook
 
-__all__ = ["LoggingHook", "OpenTelemetryHook", "as_data"]
+__all__ = ["LoggingHook", "OpenTelemetryHook", "ProgressHook", "as_data"]
 
 
 def __getattr__(name: str) -> object:
