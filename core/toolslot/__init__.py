@@ -5,6 +5,7 @@ from __future__ import annotations
 from toolslot._batch import BatchRun
 from toolslot._codec import Codec, JsonCodec, TypeCodec, dataclass_type, enum_type, pydantic_type
 from toolslot._context import CallContext, current_call
+from toolslot._encryption import Encryption
 from toolslot._errors import (
     BatchBusy,
     BatchClosed,
@@ -22,6 +23,7 @@ from toolslot._errors import (
     JournalError,
     JournalFull,
     JournalIOError,
+    JournalLocked,
     JournalReadOnly,
     JournalReplaced,
     JournalTooNew,
@@ -73,6 +75,7 @@ __all__ = [
     "Done",
     "Draining",
     "DurableExecutor",
+    "Encryption",
     "EventKind",
     "EvidenceView",
     "Failed",
@@ -87,6 +90,7 @@ __all__ = [
     "JournalError",
     "JournalFull",
     "JournalIOError",
+    "JournalLocked",
     "JournalReadOnly",
     "JournalReplaced",
     "JournalTooNew",

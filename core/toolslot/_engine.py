@@ -63,11 +63,14 @@ class Engine:
 
     def spec(self, index: int, call: Call) -> SlotSpec:
         """What the manifest says of a call: the guard, and the arguments as the model issued them."""
+        key = self.journal.digest_key
+        plain = args_digest(call.tool, call.args)
         return SlotSpec(
             index=index,
             tool=call.tool,
             call_id=call.call_id,
-            digest=args_digest(call.tool, call.args),
+            digest=plain if key is None else args_digest(call.tool, call.args, key=key),
+            unkeyed=None if key is None else plain,
             args=encode(dict(call.args), _ARGS),
             idempotent=self.policy(call.tool).idempotent,
         )

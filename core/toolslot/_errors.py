@@ -154,6 +154,10 @@ class JournalCorrupt(JournalError):
     """A record is damaged, or rows are missing. Nothing is repaired, guessed or deleted by itself."""
 
 
+class JournalLocked(JournalError):
+    """What the journal holds is encrypted, and the key for it was not given. Nothing was changed and nothing ran."""
+
+
 class JournalReplaced(JournalError):
     """The journal's file was deleted, emptied or exchanged while it was open."""
 

@@ -117,17 +117,17 @@ def plan(
 def mismatch(recorded: SlotSpec, presented: SlotSpec) -> tuple[str, ...]:
     """Which parts of the guard differ: the tool, the arguments' digest, the framework's call id."""
     if (
-        recorded.digest == presented.digest
+        presented.same_arguments(recorded)
         and recorded.tool == presented.tool
         and recorded.call_id == presented.call_id
     ):
         return ()
-    pairs = {
-        "tool": (recorded.tool, presented.tool),
-        "arguments": (recorded.digest, presented.digest),
-        "call id": (recorded.call_id, presented.call_id),
+    same = {
+        "tool": recorded.tool == presented.tool,
+        "arguments": presented.same_arguments(recorded),
+        "call id": recorded.call_id == presented.call_id,
     }
-    return tuple(name for name, (a, b) in pairs.items() if a != b)
+    return tuple(name for name, equal in same.items() if not equal)
 
 
 def settle_unknown(slot: SlotRecord, policy: ToolPolicy, *, doubt: bool = False) -> Rerun | Ask | Fail:

@@ -108,6 +108,14 @@ class SlotSpec:
     args: Payload
     #: no start mark is written: views say "reserved or running"
     idempotent: bool = False
+    #: of a call that is presented to an encrypted journal: its digest by the rule of what was recorded there before. Never stored
+    unkeyed: str | None = field(default=None, compare=False, repr=False)
+
+    def same_arguments(self, recorded: SlotSpec) -> bool:
+        """Whether this call, presented now, has the arguments of the recorded one."""
+        return recorded.digest == self.digest or (
+            self.unkeyed is not None and recorded.digest == self.unkeyed
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

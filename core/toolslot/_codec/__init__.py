@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from toolslot._codec._error import ErrorRecord, encode_error
 from toolslot._codec._json import JsonCodec
-from toolslot._codec._payload import Codec, Payload
+from toolslot._codec._payload import HIDDEN, Codec, Payload
 from toolslot._codec._store import as_text, decode, encode
 from toolslot._codec._types import TypeCodec, dataclass_type, enum_type, pydantic_type
 
 __all__ = [
+    "HIDDEN",
     "Codec",
     "ErrorRecord",
     "JsonCodec",

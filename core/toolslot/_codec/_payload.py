@@ -8,6 +8,9 @@ from typing import Protocol
 #: of lossy payloads: the `repr` of the value; no codec of this name can be given
 REPR = "repr/1"
 
+#: of payloads whose key is not at hand; no codec of this name can be given
+HIDDEN = "encrypted/1"
+
 
 class Codec(Protocol):
     """Turns a value into bytes and the bytes into the same value. Called from any thread."""

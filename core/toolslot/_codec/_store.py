@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from toolslot._codec._json import JsonCodec
-from toolslot._codec._payload import REPR, Codec, Payload
+from toolslot._codec._payload import HIDDEN, REPR, Codec, Payload
 from toolslot._codec._text import bounded_repr, lines, one_line, qualified_name
 from toolslot._errors import NotStorable, UnreadablePayload
 
@@ -58,6 +58,10 @@ def decode(payload: Payload, codecs: Mapping[str, Codec]) -> object:
     """
     if payload.codec in (TEXT, REPR):
         return _text(payload.data)
+    if payload.codec == HIDDEN:
+        raise UnreadablePayload(
+            "a stored value is encrypted, and the journal was opened without its key. Open it with encryption=, or set TOOLSLOT_KEY."
+        )
     codec = codecs.get(payload.codec) or (_PLAIN if payload.codec == _PLAIN.name else None)
     if codec is None:
         known = ", ".join(sorted({*codecs, TEXT, REPR, _PLAIN.name}))

@@ -10,7 +10,7 @@ import click
 from toolslot.cli._ending import Exit
 from toolslot.cli._findings_view import show_repair, show_report, show_salvage
 from toolslot.journal._disk._diagnosis import diagnose
-from toolslot.journal._disk._journal import default_path
+from toolslot.journal._disk._journal import default_encryption, default_path
 from toolslot.journal._disk._place import resolve
 from toolslot.journal._disk._repair import repair
 from toolslot.journal._disk._salvage import salvage
@@ -30,7 +30,8 @@ from toolslot.journal._disk._salvage import salvage
 def doctor(path: Path | None, *, as_json: bool, repairing: bool, target: Path | None) -> None:
     """Examine the journal at PATH without disturbing whoever works on it. Without an option nothing is changed.
 
-    PATH defaults to the environment variable TOOLSLOT_HOME, else ./.toolslot.
+    PATH defaults to the environment variable TOOLSLOT_HOME, else ./.toolslot. With the keys of an encrypted journal in TOOLSLOT_KEY,
+    what is encrypted is examined as well; without, it is left out and counted.
 
     --repair and --salvage need the journal for themselves: end the processes that have it open. --repair first makes a complete copy
     next to it, PATH.backup-1, and never makes, changes or deletes a record of a call. --salvage only reads PATH; what it could not
@@ -47,5 +48,5 @@ def doctor(path: Path | None, *, as_json: bool, repairing: bool, target: Path | 
     elif repairing:
         good = show_repair(repair(place), as_json=as_json)
     else:
-        good = show_report(diagnose(place), as_json=as_json)
+        good = show_report(diagnose(place, default_encryption()), as_json=as_json)
     sys.exit(Exit.OK if good else Exit.PROBLEM)

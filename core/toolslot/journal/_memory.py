@@ -115,6 +115,10 @@ class MemoryJournal:
     def process(self) -> ProcessIdentity:
         return self._process
 
+    @property
+    def digest_key(self) -> bytes | None:
+        return None
+
     def submit(self, operation: Operation[T]) -> Future[T]:
         self._check_open()
         future: Future[T] = Future()

@@ -132,7 +132,7 @@ class Reserve:
         if earlier is None or (earlier.fence.closed and self.adopt is not Adopt.ALWAYS):
             return None
         same = len(earlier.manifest.specs) == len(manifest.specs) and all(
-            (a.tool, a.digest, a.call_id) == (b.tool, b.digest, b.call_id)
+            (a.tool, a.call_id) == (b.tool, b.call_id) and b.same_arguments(a)
             for a, b in zip(earlier.manifest.specs, manifest.specs, strict=True)
         )
         return earlier if same else None

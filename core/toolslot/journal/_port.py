@@ -50,6 +50,11 @@ class Journal(Protocol):
         """The identity under which this process works on the journal."""
         ...
 
+    @property
+    def digest_key(self) -> bytes | None:
+        """What digests of arguments are keyed with, the same for as long as the journal exists; None where it hides no payloads."""
+        ...
+
     def submit(self, operation: Operation[T]) -> Future[T]:
         """Queue a verb. The future answers after the commit with its result, or raises what refused it."""
         ...

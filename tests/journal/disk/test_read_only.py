@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.batches import manifest, reserve, reserving
+from support.nobody import as_nobody, common_ground, needs_root
 from toolslot._errors import JournalReadOnly, JournalUnavailable, JournalUnsafe
 from toolslot._slot import SlotState
 from toolslot.journal import DiskJournal, OwnerState
@@ -104,43 +105,31 @@ def test_a_journal_that_was_killed_can_be_looked_at(root: Path) -> None:
         assert view.owner_state(record.fence.owner) is OwnerState.DEAD
 
 
-AS_NOBODY = """
-import os, sys
-sys.path[:0] = {path!r}
-from toolslot.journal import DiskJournal
-os.setgid(65534)
-os.setuid(65534)
+LOOK = """
 with DiskJournal.open(sys.argv[1], read_only=True) as view:
     (key,) = view.keys().result(30)
     print(view.load(key).result(30).slots[0].state.value)
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@needs_root
 @pytest.mark.parametrize("open_elsewhere", [False, True])
-def test_no_write_permission_is_needed(root: Path, open_elsewhere: bool) -> None:
-    journal = DiskJournal.open(root)
-    reserve(journal).run(0)
-    if not open_elsewhere:
-        journal.close()
-    try:
-        for path in (root, root / "db", root / "owners"):
-            path.chmod(0o755)
-        for path in (root / "db").iterdir():
-            path.chmod(0o644)
-        for above in root.parents:
-            if not (mode := above.stat().st_mode) & 0o001:
-                above.chmod(mode | 0o011)
-        done = subprocess.run(
-            [sys.executable, "-c", AS_NOBODY.format(path=sys.path), str(root)],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd="/",
-        )
-    finally:
-        journal.close()
-    assert (done.stdout, done.returncode) == ("succeeded\n", 0), done.stderr
+def test_no_write_permission_is_needed(open_elsewhere: bool) -> None:
+    with common_ground() as folder:
+        root = folder / "journal"
+        journal = DiskJournal.open(root)
+        reserve(journal).run(0)
+        if not open_elsewhere:
+            journal.close()
+        try:
+            for path in (root, root / "db", root / "owners"):
+                path.chmod(0o755)
+            for path in (root / "db").iterdir():
+                path.chmod(0o644)
+            said = as_nobody(LOOK, str(root), imports="from toolslot.journal import DiskJournal")
+        finally:
+            journal.close()
+    assert said == "succeeded\n"
 
 
 def test_a_reader_without_write_permission_sees_what_comes_after_it(

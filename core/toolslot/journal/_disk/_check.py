@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import cast
 
+from toolslot._encryption import Encryption
 from toolslot._errors import JournalCorrupt
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._cache import settings
@@ -17,9 +18,10 @@ from toolslot.journal._disk._read_store import open_for_reading
 from toolslot.journal._disk._seal import unseal
 from toolslot.journal._disk._survey import Survey, survey
 from toolslot.journal._disk._table import Reader
+from toolslot.journal._disk._unlocking import look_in, notes_on_keys
 
 
-def examine(place: Place) -> JournalReport:
+def examine(place: Place, encryption: Encryption | None = None) -> JournalReport:
     """Read the whole journal through a connection of its own, from one snapshot.
 
     Raises:
@@ -29,18 +31,23 @@ def examine(place: Place) -> JournalReport:
     try:
         with closing(open_for_reading(place)) as connection:
             connection.execute("BEGIN")
-            return _examine(place, connection)
+            return _examine(place, connection, encryption)
     except sqlite3.Error as error:
         raise translate(error, str(place.root)) from error
 
 
-def _examine(place: Place, connection: sqlite3.Connection) -> JournalReport:
+def _examine(place: Place, connection: sqlite3.Connection, encryption: Encryption | None) -> JournalReport:
     found = list(engine_findings(connection))
     surveyed = Survey()
     # Through a damaged index rows would seem to be missing that are not.
     if not any(finding.kind is FindingKind.INDEX for finding in found):
         try:
-            surveyed = survey(Reader(connection), connection)
+            reader = Reader(connection)
+            reader.secrecy = look_in(reader, encryption, place=str(place.root))
+            surveyed = survey(reader, connection)
+            surveyed.findings += [
+                Finding(kind=FindingKind.ENCRYPTION, text=text) for text in notes_on_keys(reader)
+            ]
         except sqlite3.DatabaseError as error:
             found.append(
                 Finding(kind=FindingKind.ENGINE, text=f"SQLite: the rows cannot be read to the end: {error}.")

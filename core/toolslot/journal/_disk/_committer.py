@@ -142,7 +142,7 @@ def _run(view: Transaction, item: WriteItem) -> _Outcome | None:
     """Decide and apply one operation. None: its chunks must be written first, and nothing was applied."""
     try:
         change = item.operation.change(view)
-        prepared = view.prepare(change.writes)
+        prepared = view.prepare(change.writes, item.hidden)
     except (sqlite3.Error, OSError):
         raise  # the journal could not be read, which is no answer to the operation
     except BaseException as error:

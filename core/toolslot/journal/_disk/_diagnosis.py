@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from toolslot._encryption import Encryption
 from toolslot._errors import (
     JournalCorrupt,
     JournalError,
@@ -31,7 +32,7 @@ _KINDS: tuple[tuple[type[JournalError], FindingKind], ...] = (
 )
 
 
-def diagnose(place: Place) -> JournalReport:
+def diagnose(place: Place, encryption: Encryption | None = None) -> JournalReport:
     """Look at the journal and where it lies. Changes nothing and hinders nobody.
 
     Raises:
@@ -44,7 +45,7 @@ def diagnose(place: Place) -> JournalReport:
         around = tuple(surroundings(place))
     except OSError as error:
         raise translate(error, str(place.root)) from error
-    report = _content(place, noted, around)
+    report = _content(place, noted, around, encryption)
     texts = {finding.text for finding in report.findings}
     return replace(
         report,
@@ -52,10 +53,12 @@ def diagnose(place: Place) -> JournalReport:
     )
 
 
-def _content(place: Place, noted: str, around: tuple[Finding, ...]) -> JournalReport:
+def _content(
+    place: Place, noted: str, around: tuple[Finding, ...], encryption: Encryption | None
+) -> JournalReport:
     try:
         _refuse_missing(place, noted, around)
-        report = examine(place)
+        report = examine(place, encryption)
     except JournalError as error:
         kind = _kind(error, noted)
         if kind is None:

@@ -64,6 +64,8 @@ class FindingKind(str, Enum):
     LITTLE_ROOM = "little_room"
     #: it lies in memory
     VOLATILE = "volatile"
+    #: with which keys the payloads are encrypted
+    ENCRYPTION = "encryption"
     #: SQLite has the defect of write-ahead logs
     ENGINE_DEFECT = "engine_defect"
 
@@ -93,6 +95,7 @@ _NOTES = frozenset(
         FindingKind.READABLE,
         FindingKind.LITTLE_ROOM,
         FindingKind.VOLATILE,
+        FindingKind.ENCRYPTION,
         FindingKind.ENGINE_DEFECT,
     }
 )
@@ -134,7 +137,7 @@ def remedy(kind: FindingKind) -> Remedy:
             | FindingKind.VOLATILE
         ):
             return Remedy.BY_HAND
-        case FindingKind.OLD_FORMAT | FindingKind.LOST | FindingKind.ENGINE_DEFECT:
+        case FindingKind.OLD_FORMAT | FindingKind.LOST | FindingKind.ENCRYPTION | FindingKind.ENGINE_DEFECT:
             return Remedy.NONE
         case _:
             assert_never(kind)

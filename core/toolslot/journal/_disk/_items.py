@@ -12,6 +12,7 @@ from toolslot._slot import Started
 from toolslot.journal._append import Append
 from toolslot.journal._disk._view import Snapshot
 from toolslot.journal._operations import Operation, Reserve, TakeOver
+from toolslot.journal._secrecy import Memo
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ log = logging.getLogger("toolslot")
 class WriteItem:
     """An operation and who waits for it."""
 
-    __slots__ = ("chunks", "future", "missing", "operation", "tries")
+    __slots__ = ("chunks", "future", "hidden", "missing", "operation", "tries")
 
     def __init__(self, operation: Operation[object]) -> None:
         self.operation = operation
@@ -30,6 +31,8 @@ class WriteItem:
         self.chunks: frozenset[str] = frozenset()
         #: chunk rows that must be written before it can be
         self.missing: tuple[tuple[str, bytes], ...] = ()
+        #: what was encrypted for it already
+        self.hidden: Memo = {}
         #: how often it met a full disk
         self.tries = 0
 

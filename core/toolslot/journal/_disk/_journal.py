@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 
 from typing_extensions import Self
 
+from toolslot._encryption import VARIABLE, Encryption, key_ids
 from toolslot._errors import InvalidSetting, JournalBusy
 from toolslot._identity import Owner, ProcessIdentity
 from toolslot._slot import BatchHistory, BatchKey, BatchRecord
@@ -62,6 +63,7 @@ class DiskJournal:
         max_result_bytes: int = 64 * 2**20,
         allow_network: bool = False,
         read_only: bool = False,
+        encryption: Encryption | None = None,
     ) -> DiskJournal:
         """Open the journal in the directory `path`, or begin a new one there.
 
@@ -76,20 +78,28 @@ class DiskJournal:
                 use the journal.
             read_only: Look at an existing journal without taking its locks, while others work on it; write
                 permission is not needed. Whatever would write is refused with `JournalReadOnly`.
+            encryption: Encrypt arguments, results, errors and other payloads from now on. What was recorded before is read as it is.
+                With `read_only` also without it, or with other keys: then payloads stay hidden, and states are shown.
 
         When the process has it open already, that journal is returned, with the settings it has.
 
         Raises:
+            JournalLocked: it is encrypted, and not with the keys given.
             JournalError: there is no journal to be had here; the subclass and the message say why and what to do.
-            InvalidSetting: a setting means nothing, or the journal is open with another durability.
+            InvalidSetting: a setting means nothing, or the journal is open with another durability or other keys.
         """
         place = resolve(path)
-        options = Options(durability=durability, lock_timeout=lock_timeout, max_bytes=max_result_bytes)
+        options = Options(
+            durability=durability,
+            lock_timeout=lock_timeout,
+            max_bytes=max_result_bytes,
+            encryption=encryption,
+        )
         terms = Terms(options=options, allow_network=allow_network, read_only=read_only)
         journal = cls._join(place, terms)
         try:
             journal._session.live()
-            journal._check_durability(options)
+            journal._check_same(options)
         except BaseException:
             journal.close()
             raise
@@ -109,19 +119,30 @@ class DiskJournal:
                     return journal
             journal._ended.wait()
 
-    def _check_durability(self, options: Options) -> None:
+    def _check_same(self, options: Options) -> None:
         if self.durability != options.durability:
             raise InvalidSetting(
                 f"the journal {self.location} is open in this process with durability={self.durability!r}, and now"
                 f" {options.durability!r} is asked for. Use one setting for all, or close it first."
             )
+        here = self._session.terms.options.encryption
+        if key_ids(here) != key_ids(options.encryption):
+            raise InvalidSetting(
+                f"the journal {self.location} is open in this process {'without keys' if here is None else 'with other keys'} than"
+                " encryption= gives now. Use the same for all, or close it first."
+            )
 
     @classmethod
-    def _open_apart(cls, path: str | os.PathLike[str], *, lock_timeout: float = 30.0) -> DiskJournal:
+    def _open_apart(
+        cls, path: str | os.PathLike[str], *, lock_timeout: float = 30.0, encryption: Encryption | None = None
+    ) -> DiskJournal:
         """A journal that is shared with nobody in this process, under an identity of its own: what another process
         would have. For tests.
         """
-        journal = cls(resolve(path), Terms(options=Options(lock_timeout=lock_timeout), own_identity=True))
+        journal = cls(
+            resolve(path),
+            Terms(options=Options(lock_timeout=lock_timeout, encryption=encryption), own_identity=True),
+        )
         with members.lock:
             journal._users = 1
             members.add(journal._session)
@@ -145,6 +166,10 @@ class DiskJournal:
     @property
     def process(self) -> ProcessIdentity:
         return self._session.live().process
+
+    @property
+    def digest_key(self) -> bytes | None:
+        return self._session.live().writer.digest_key
 
     def submit(self, operation: Operation[T]) -> Future[T]:
         writer = self._session.live().writer
@@ -220,7 +245,7 @@ class DiskJournal:
 
     def check(self) -> JournalReport:
         """Read everything there is and tell what is wrong with it. Changes nothing, and hinders nobody."""
-        return examine(self._session.place)
+        return examine(self._session.place, self._session.terms.options.encryption)
 
     def __enter__(self) -> Self:
         return self
@@ -248,11 +273,16 @@ _open: dict[tuple[Place, bool], DiskJournal] = {}
 
 def open_journal(path: str | os.PathLike[str] | None = None, *, read_only: bool = False) -> DiskJournal:
     """The journal in `path`; None means the directory `TOOLSLOT_HOME` names, or else `.toolslot` in the working
-    directory. Errors and `read_only` as for `DiskJournal.open`.
+    directory. It is encrypted with the keys in `TOOLSLOT_KEY`, if that is set. Errors and `read_only` as for `DiskJournal.open`.
     """
-    return DiskJournal.open(default_path(path), read_only=read_only)
+    return DiskJournal.open(default_path(path), read_only=read_only, encryption=default_encryption())
 
 
 def default_path(path: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
     """`path`, or where a journal is when none is given."""
     return path if path is not None else os.environ.get("TOOLSLOT_HOME") or ".toolslot"
+
+
+def default_encryption() -> Encryption | None:
+    """What the environment says."""
+    return Encryption.from_environment() if os.environ.get(VARIABLE) else None

@@ -17,6 +17,7 @@ from toolslot._slot import BatchKey
 
 JOURNAL_ID = "meta/id"
 SCHEMA = "meta/schema"
+ENCRYPTION = "meta/encryption"
 
 TOMBSTONES = "t/"
 BATCH_INDEX = "i/"

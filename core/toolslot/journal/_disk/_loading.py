@@ -80,7 +80,8 @@ def key_of_prefix(reader: Reader, prefix: str) -> BatchKey | None:
         body = reader.get(name)
         if body is None:
             return None
-        return manifest_from_json(Fields(resolve(reader, name, parse(body)), "batch").take("manifest")).key
+        manifest = Fields(Fields(resolve(reader, name, parse(body)), "batch").take("manifest"), "manifest")
+        return BatchKey(manifest.text("run_id"), manifest.text("batch_id"))
     except JournalCorrupt:
         return None
 
@@ -109,12 +110,12 @@ def _entry(reader: Reader, key: BatchKey, rows: Mapping[str, bytes], sealed: Map
     numbers = [name for name in rows if not name.startswith("#")]
     if numbers != [f"{number:08}" for number in range(1, segments + 1)]:
         raise JournalCorrupt(f"{segments} commits were written, and the rows of {len(numbers)} are there.")
-    facts = [row for name in numbers for row in _segment(reader, prefix + name, rows[name])]
+    facts = [row for name in numbers for row in _segment(reader, key, prefix + name, rows[name])]
     if len(facts) != count:
         raise JournalCorrupt(f"{count} rows were written, and {len(facts)} are there.")
     if any(not 0 <= row.index < len(manifest.specs) for row in facts):
         raise JournalCorrupt("a row belongs to a call that the batch does not have.")
-    tenures = (first, *_tenures(rows))
+    tenures = (first, *_tenures(reader, key, rows))
     if [tenure.epoch for tenure in tenures] != list(range(1, fence.epoch + 1)):
         raise JournalCorrupt(
             f"the batch is at epoch {fence.epoch}, and {len(tenures)} ownerships are recorded."
@@ -147,7 +148,8 @@ def _head(reader: Reader, key: BatchKey, prefix: str, rows: Mapping[str, bytes])
     body = rows.get("#m")
     if body is None:
         raise JournalCorrupt("its manifest is missing.")
-    fields = Fields(resolve(reader, keys.manifest(prefix), parse(body)), "batch")
+    data = resolve(reader, keys.manifest(prefix), parse(body))
+    fields = Fields(reader.secrecy.reveal_head(key, data), "batch")
     manifest, tenure = manifest_from_json(fields.take("manifest")), tenure_from_json(fields.take("tenure"))
     fields.done()
     _same_key(key, manifest.key)
@@ -164,7 +166,7 @@ def _tally(rows: Mapping[str, bytes]) -> tuple[Fence, int, int]:
     return found
 
 
-def _tenures(rows: Mapping[str, bytes]) -> list[Tenure]:
+def _tenures(reader: Reader, key: BatchKey, rows: Mapping[str, bytes]) -> list[Tenure]:
     unknown = [
         name
         for name in rows
@@ -172,14 +174,19 @@ def _tenures(rows: Mapping[str, bytes]) -> list[Tenure]:
     ]
     if unknown:
         raise JournalCorrupt(f"it has rows that this version of toolslot does not know: {unknown}.")
-    return [tenure_from_json(parse(rows[name])) for name in sorted(rows) if name.startswith("#o")]
+    return [
+        tenure_from_json(reader.secrecy.reveal_tenure(key, parse(rows[name])))
+        for name in sorted(rows)
+        if name.startswith("#o")
+    ]
 
 
-def _segment(reader: Reader, name: str, body: bytes) -> list[Row]:
+def _segment(reader: Reader, key: BatchKey, name: str, body: bytes) -> list[Row]:
     items = parse(body)
     if type(items) is not list:
         raise JournalCorrupt(f"the row {name!r} is not a list of facts.")
-    return [row_from_json(resolve(reader, name, item)) for item in cast("list[object]", items)]
+    found = (resolve(reader, name, item) for item in cast("list[object]", items))
+    return [row_from_json(reader.secrecy.reveal_row(key, item)) for item in found]
 
 
 def _same_key(asked: BatchKey, stored: BatchKey) -> None:

@@ -20,6 +20,7 @@ from toolslot.journal._disk._owner_lock import OwnerLock, sweep
 from toolslot.journal._disk._place import Place, check_safe
 from toolslot.journal._disk._read_store import ReadStore
 from toolslot.journal._disk._table import Table
+from toolslot.journal._disk._unlocking import unlock
 
 _SQLITE_TIMEOUT = 10.0
 
@@ -49,7 +50,7 @@ class LockedStore(ReadStore):
             if not self.lock.in_place():
                 raise self._replaced()
             check_safe(self.place)
-            _opening.create_if_missing(self.place, self.lock)
+            _opening.create_if_missing(self.place, self.lock, self._options.encryption)
             self._connect()
             try:
                 sweep(self.place.owners)
@@ -69,6 +70,12 @@ class LockedStore(ReadStore):
         try:
             self.table = self.reader = Table(self._cache, self.connection)
             _opening.check_id(self.place, self.lock, self.table)
+            self.table.secrecy = unlock(
+                self.table,
+                self._options.encryption,
+                transact=self._transact,
+                place=str(self.place.root),
+            )
             check_safe(self.place)
             self._identity = self.place.identity()
             self._next_look = 0.0

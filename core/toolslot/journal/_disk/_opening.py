@@ -8,17 +8,21 @@ import re
 import shutil
 import sqlite3
 import uuid
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import quote
 
 from toolslot._crashpoints import CrashPoint, reach
+from toolslot._encryption import Encryption
 from toolslot._errors import JournalReplaced, JournalTooNew, JournalUnsafe, NotAJournal
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._cache import known_setting, made, open_cache
 from toolslot.journal._disk._commit_lock import CommitLock
 from toolslot.journal._disk._place import DATABASE, Place, sync_directory
 from toolslot.journal._disk._table import Reader, Table
+from toolslot.journal._disk._unlocking import first_row
 
 SCHEMA = 1
 #: SQLite's application_id of a journal: "tslt"
@@ -40,7 +44,7 @@ _TRIGGER = re.compile(
 )
 
 
-def create_if_missing(place: Place, lock: CommitLock) -> None:
+def create_if_missing(place: Place, lock: CommitLock, encryption: Encryption | None = None) -> None:
     """Make the database of a new journal. It comes into being in one step: killed before, the next opener begins anew.
 
     Raises:
@@ -56,7 +60,8 @@ def create_if_missing(place: Place, lock: CommitLock) -> None:
         )
     if place.unfinished.exists():
         shutil.rmtree(place.unfinished)
-    create_database(place.unfinished, journal_id := str(uuid.uuid4()))
+    journal_id = str(uuid.uuid4())
+    create_database(place.unfinished, journal_id, {} if encryption is None else first_row(encryption))
     reach(CrashPoint.IN_CREATION)
     os.replace(place.unfinished, place.directory)
     reach(CrashPoint.AFTER_CREATION)
@@ -64,7 +69,9 @@ def create_if_missing(place: Place, lock: CommitLock) -> None:
     log.info("created the journal %s", place.root)
 
 
-def create_database(directory: Path, journal_id: str) -> None:
+def create_database(
+    directory: Path, journal_id: str, rows: Mapping[str, bytes] = MappingProxyType({})
+) -> None:
     directory.mkdir(mode=0o700)
     # -wal and -shm get the mode of the database.
     path = directory / DATABASE
@@ -80,6 +87,8 @@ def create_database(directory: Path, journal_id: str) -> None:
         with cache.transact(retry=False):
             table.add(keys.JOURNAL_ID, journal_id.encode())
             table.add(keys.SCHEMA, str(SCHEMA).encode())
+            for key, body in rows.items():
+                table.add(key, body)
         made(connection)  # so closing it, which empties the write-ahead log, is durable
     sync_directory(directory)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from toolslot._encryption import Encryption
 from toolslot._errors import InvalidSetting
 
 Durability = Literal["power", "process"]
@@ -23,6 +24,7 @@ class Options:
     durability: Durability = "power"
     lock_timeout: float = 30.0
     max_bytes: int = 64 * 2**20
+    encryption: Encryption | None = None
 
     def __post_init__(self) -> None:
         if self.durability not in _SYNCHRONOUS:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
+from toolslot._encryption import Encryption
 from toolslot._errors import JournalReadOnly, JournalUnavailable
 from toolslot.journal._disk._faults import translate
 from toolslot.journal._disk._opening import uri, verify_connection
@@ -14,6 +15,7 @@ from toolslot.journal._disk._place import Place, check_safe
 from toolslot.journal._disk._states import States
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._disk._transaction import Transaction
+from toolslot.journal._disk._unlocking import look_in
 from toolslot.journal._disk._view import Snapshot
 
 _SQLITE_TIMEOUT = 5.0
@@ -22,8 +24,9 @@ _SQLITE_TIMEOUT = 5.0
 class ReadStore:
     """Reads from snapshots and refuses everything else. Made and used by one thread only, the writer's."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, encryption: Encryption | None = None) -> None:
         self.place = place
+        self._encryption = encryption
         self.states = States()
         with self._translated():
             self._open()
@@ -33,6 +36,7 @@ class ReadStore:
         self._still = _stillness(self.place)
         self.connection = open_for_reading(self.place)
         self.reader = Reader(self.connection)
+        self.reader.secrecy = look_in(self.reader, self._encryption, place=str(self.place.root))
 
     @contextmanager
     def snapshot(self) -> Generator[Snapshot]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolslot._errors import JournalCorrupt
+from toolslot._errors import JournalCorrupt, JournalLocked
 from toolslot._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot._text import quoted
 from toolslot.journal._disk import _keys as keys
@@ -13,6 +13,7 @@ from toolslot.journal._disk._view import Snapshot
 from toolslot.journal._fields import Fields
 from toolslot.journal._port import OldRuns
 from toolslot.journal._row_codec import key_from_json
+from toolslot.journal._secrecy import RUN_PAYLOAD
 
 #: runs that one look for old ones passes: some milliseconds
 _RUNS_AT_ONCE = 50
@@ -94,12 +95,21 @@ def run_payload(view: Snapshot, run_id: str) -> bytes | None:
     body = view.reader.get(name)
     if body is None:
         return None
-    fields = Fields(resolve(view.reader, name, parse(body)), "run payload")
-    stored, payload = fields.text("run_id"), fields.data("payload")
+    data = view.reader.secrecy.reveal_in_run(run_id, RUN_PAYLOAD, resolve(view.reader, name, parse(body)))
+    fields = Fields(data, "run payload")
+    stored, payload = fields.text("run_id"), fields.data_or_none("payload")
     fields.done()
     if stored != run_id:
         raise JournalCorrupt(f"the payload of run {quoted(run_id)} belongs to run {quoted(stored)}.")
+    if payload is None:
+        raise JournalLocked(f"the payload of run {quoted(run_id)} is encrypted, and its key was not given.")
     return payload
+
+
+def check_run_payload(reader: Reader, data: object) -> None:
+    """Raises `JournalCorrupt` when a run's payload, as it is stored, was changed or moved."""
+    fields = Fields(data, "run payload")
+    reader.secrecy.reveal_in_run(fields.text("run_id"), RUN_PAYLOAD, data)
 
 
 def _run_of_deletion(name: str, body: bytes | None) -> str:

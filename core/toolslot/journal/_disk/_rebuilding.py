@@ -16,13 +16,14 @@ from toolslot.journal._disk._seal import seal
 from toolslot.journal._disk._states import Entry
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._row_codec import key_to_json
+from toolslot.journal._secrecy import Secrecy
 
 _INSERT = (
     "INSERT INTO Cache(key, raw, store_time, expire_time, access_time, access_count, tag, size, mode, filename, value)"
     " VALUES (?, 1, ?, NULL, ?, 0, NULL, 0, 1, NULL, ?)"
 )
 #: what is brought over; the rest a journal has is made anew
-_KINDS = ("b/", "i/", "l/", "p/", "t/")
+_KINDS = ("b/", "i/", "l/", "p/", "t/", keys.ENCRYPTION)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -45,6 +46,7 @@ class _Rebuilding:
     def __init__(self, connection: sqlite3.Connection, remains: Remains, source: str, at: float) -> None:
         self._connection = connection
         self._reader = Reader(connection)
+        self._reader.secrecy = Secrecy(lenient=True)  # whole or not can be seen without any key
         self._remains = remains
         self._at = at
         self._why = f"it was damaged in the journal {source}."

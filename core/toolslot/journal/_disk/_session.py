@@ -87,7 +87,11 @@ class Session:
             process = replace(process, token=secrets.token_hex(8))
 
         def open_store() -> ReadStore:
-            return ReadStore(place) if terms.read_only else Store(place, terms.options, process.token)
+            return (
+                ReadStore(place, terms.options.encryption)
+                if terms.read_only
+                else Store(place, terms.options, process.token)
+            )
 
         writer = Writer(str(place.root), open_store)
         with suppress(ImportError) if terms.read_only else nullcontext():

@@ -15,9 +15,10 @@ from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import parse, resolve
 from toolslot.journal._disk._findings import Finding, FindingKind
 from toolslot.journal._disk._loading import LostBatch, key_of_prefix, load
-from toolslot.journal._disk._reads import key_of_index, runs_being_deleted
+from toolslot.journal._disk._reads import check_run_payload, key_of_index, runs_being_deleted
 from toolslot.journal._disk._states import Entry
 from toolslot.journal._disk._table import Reader
+from toolslot.journal._secrecy import Secrecy
 
 
 @dataclass(kw_only=True, slots=True)
@@ -38,8 +39,9 @@ def survey(reader: Reader, connection: sqlite3.Connection) -> Survey:
 class _Following(Reader):
     """Remembers which rows were read one by one, as parts of large values are."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, secrecy: Secrecy) -> None:
         super().__init__(connection)
+        self.secrecy = secrecy
         self.followed: set[str] = set()
 
     @override
@@ -111,7 +113,7 @@ class _Surveyor:
 
     def _read(self, key: BatchKey, prefix: str) -> Entry | BatchKey | bool | None:
         """What is stored under the key; False when it is damaged, which is then told."""
-        following = _Following(self._connection)
+        following = _Following(self._connection, self._reader.secrecy)
         try:
             found = load(following, key)
         except LostBatch as error:
@@ -167,7 +169,7 @@ class _Surveyor:
             for name, body in self._reader.scan_by_age(bounds):
                 if body is None:
                     self._find(FindingKind.ROW, f"the row {name!r} is damaged.", name)
-        following = _Following(self._connection)
+        following = _Following(self._connection, self._reader.secrecy)
         for name, body in self._reader.scan_by_age(("p/", "p0")):
             if name.endswith("/#p"):
                 self._payload(following, name, body)
@@ -183,7 +185,7 @@ class _Surveyor:
         try:
             if body is None:
                 raise JournalCorrupt("its checksum does not match.")
-            resolve(following, name, parse(body))
+            check_run_payload(following, resolve(following, name, parse(body)))
         except JournalCorrupt as error:
             self._find(FindingKind.ROW, f"the run's payload {name!r} is damaged: {error}", name)
 

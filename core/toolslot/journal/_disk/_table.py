@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from toolslot._errors import JournalCorrupt
 from toolslot.journal._disk._cache import Cache
 from toolslot.journal._disk._seal import seal, unseal
+from toolslot.journal._secrecy import Secrecy
 
 # raw = 1 and mode = 1 are diskcache's words for "as it is": the only kind of row that toolslot writes. Expiry and access
 # columns are not looked at, so nothing can hide a row.
@@ -31,6 +32,7 @@ class Reader:
         connection.text_factory = _decode
         self._execute = connection.execute
         self._executemany = connection.executemany
+        self.secrecy = Secrecy()
 
     def raw(self, key: str) -> bytes | None:
         """The value as it is stored, unchecked; for comparing with what was stored before."""

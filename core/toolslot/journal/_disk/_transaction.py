@@ -15,6 +15,7 @@ from toolslot.journal._disk._states import Entry, States, payload_size, weight_o
 from toolslot.journal._disk._table import Table
 from toolslot.journal._disk._view import Snapshot
 from toolslot.journal._row_codec import bytes_to_json, key_to_json, row_to_json, tenure_to_json
+from toolslot.journal._secrecy import RUN_PAYLOAD, TOMBSTONE, Memo
 from toolslot.journal._state import AppendRow, BatchState, DropRun, NewBatch, PutAlias, PutFence, Write
 
 #: bytes that one commit may write before the next operation waits for the next commit
@@ -44,6 +45,7 @@ class Transaction(Snapshot):
     def __init__(self, table: Table, states: States, max_bytes: int) -> None:
         super().__init__(table, states)
         self._table = table
+        self._secrecy = table.secrecy
         self._max_bytes = max_bytes
         self._dirty: dict[BatchKey, Entry] = {}
         #: bytes to write so far, roughly
@@ -53,38 +55,41 @@ class Transaction(Snapshot):
 
     # --- encode ---------------------------------------------------------------------------------------------------------
 
-    def prepare(self, writes: tuple[Write, ...]) -> Prepared:
-        """Encode; changes nothing yet.
+    def prepare(self, writes: tuple[Write, ...], hidden: Memo) -> Prepared:
+        """Encode; changes nothing yet. `hidden` is what the operation had encrypted when it was tried before.
 
         Raises:
             NotStorable: a value is larger than the journal takes.
         """
-        return Prepared(tuple((write, self._encode(write)) for write in writes))
+        return Prepared(tuple((write, self._encode(write, hidden)) for write in writes))
 
-    def _encode(self, write: Write) -> tuple[Encoded, ...]:
+    def _encode(self, write: Write, hidden: Memo) -> tuple[Encoded, ...]:
         match write:
             case AppendRow():
                 self._check_size(write.key, payload_size(write.row), f"the result of call {write.row.index}")
-                return (encode(keys.fence(keys.batch_prefix(write.key)), row_to_json(write.row)),)
+                row = self._secrecy.hide_row(write.key, row_to_json(write.row), hidden)
+                return (encode(keys.fence(keys.batch_prefix(write.key)), row),)
             case NewBatch():
-                return self._encode_batch(write)
+                return self._encode_batch(write, hidden)
             case PutFence() | PutAlias() | DropRun():
                 return ()
             case _:
                 assert_never(write)
 
-    def _encode_batch(self, write: NewBatch) -> tuple[Encoded, ...]:
+    def _encode_batch(self, write: NewBatch, hidden: Memo) -> tuple[Encoded, ...]:
         manifest = write.manifest
         for spec in manifest.specs:
             self._check_size(manifest.key, len(spec.args.data), f"the arguments of call {spec.index}")
         self._check_size(manifest.key, len(manifest.payload or b""), "the payload")
         self._check_size(manifest.key, len(write.run_payload or b""), "the run's payload")
         near = keys.manifest(keys.batch_prefix(manifest.key))
-        head = encode(near, head_to_json(manifest, write.tenure), in_place=_HEAD_IN_PLACE)
+        data = self._secrecy.hide_head(manifest.key, head_to_json(manifest, write.tenure), hidden)
+        head = encode(near, data, in_place=_HEAD_IN_PLACE)
         if write.run_payload is None:
             return (head,)
         run_id = manifest.key.run_id
-        data = {"run_id": run_id, "payload": bytes_to_json(write.run_payload)}
+        payload: dict[str, object] = {"run_id": run_id, "payload": bytes_to_json(write.run_payload)}
+        data = self._secrecy.hide_in_run(run_id, RUN_PAYLOAD, payload, hidden)
         return (head, encode(keys.run_payload(run_id), data))
 
     def _check_size(self, key: BatchKey, size: int, what: str) -> None:
@@ -146,13 +151,17 @@ class Transaction(Snapshot):
         entry.state.fence = write.fence
         if write.tenure is not None:
             entry.state.tenures = (*entry.state.tenures, write.tenure)
-            self._add(keys.tenure(entry.prefix, write.tenure.epoch), tenure_to_json(write.tenure))
+            self._add(
+                keys.tenure(entry.prefix, write.tenure.epoch),
+                self._secrecy.hide_tenure(write.key, tenure_to_json(write.tenure)),
+            )
 
     def _drop(self, write: DropRun) -> None:
         run_id = write.run_id
         self._purged[run_id] = True
         self.dropped.append(run_id)
-        self._add(keys.tombstone(run_id), {"run_id": run_id, "at": write.at, "why": write.why})
+        tombstone: dict[str, object] = {"run_id": run_id, "at": write.at, "why": write.why}
+        self._add(keys.tombstone(run_id), self._secrecy.hide_in_run(run_id, TOMBSTONE, tombstone, {}))
         self._add(keys.deletion(run_id), {"run_id": run_id})
         for key in [key for key in self._entries if key.run_id == run_id]:
             del self._entries[key]

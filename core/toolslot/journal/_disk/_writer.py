@@ -74,6 +74,11 @@ class Writer:
         return self._commits
 
     @property
+    def digest_key(self) -> bytes | None:
+        """What digests of arguments are keyed with."""
+        return self._store.reader.secrecy.digest_key
+
+    @property
     def alive(self) -> bool:
         return self._thread.is_alive()
 
