@@ -42,6 +42,7 @@ from toolslot._errors import (
 )
 from toolslot._events import BatchEvent, CallEvent, CallMetrics, EventKind, Hook
 from toolslot._executor import DurableExecutor
+from toolslot._operator import abandon, resolve, takeover
 from toolslot._policy import CannotTell, Done, Failed, Limits, NotDone, Rate, StillRunning, ToolPolicy
 from toolslot._retry import Retry
 from toolslot._show import show
@@ -121,9 +122,12 @@ __all__ = [
     "TypeCodec",
     "UnknownOutcome",
     "UnreadablePayload",
+    "abandon",
     "current_call",
     "dataclass_type",
     "enum_type",
     "pydantic_type",
+    "resolve",
     "show",
+    "takeover",
 ]

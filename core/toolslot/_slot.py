@@ -172,7 +172,8 @@ class Tenure:
     """One ownership of a batch, kept for ever: who held which epoch, since when, and why it was taken.
 
     `limit`: calls of the batch that this owner lets run at once. `trace`: where a hook of this owner told of the batch (a W3C
-    `traceparent`). All three are None where nobody recorded them.
+    `traceparent`). All three are None where nobody recorded them. `by`: the person who took the batch to move it on or to end it, None
+    for an agent.
     """
 
     epoch: int
@@ -182,6 +183,7 @@ class Tenure:
     how: Handover | None = None
     limit: int | None = None
     trace: str | None = None
+    by: str | None = None
 
 
 # --- rows: write-once facts about one attempt of one slot ---------------------------------------------------

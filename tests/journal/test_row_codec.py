@@ -125,6 +125,7 @@ def test_every_fence_comes_back_as_it_was(fence: Fence) -> None:
         how=st.none() | st.sampled_from(Handover),
         limit=st.none() | COUNT,
         trace=st.none() | TEXT,
+        by=st.none() | TEXT,
     )
 )
 def test_every_tenure_comes_back_as_it_was(tenure: Tenure) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -65,6 +64,8 @@ def _results(running: Sequence[Future[SideRun]]) -> list[SideRun]:
 
 
 def _installed(name: str) -> bool:
+    import importlib.metadata  # takes longer to load than the rest of the command
+
     try:
         importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

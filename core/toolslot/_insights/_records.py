@@ -59,7 +59,7 @@ class CallView:
     """One call. `state` is as recovery will find it: a call that a dead owner left running is UNKNOWN.
 
     `queued` and `latency` are seconds of the newest attempt. `replayed`: a later owner found its result in the journal. `args`, `result`
-    and `error` are None unless they were asked for: they may hold secrets.
+    and `error` are None unless they were asked for: they may hold secrets. `version` is what a decision quotes.
     """
 
     run_id: str
@@ -99,15 +99,17 @@ class CallView:
 
     @property
     def latency(self) -> float | None:
-        """Seconds from entering the tool's code to its end."""
-        return _span(self.started_at, self.ended_at)
+        """Seconds from entering the tool's code to its end; None where nobody saw the end."""
+        unseen = self.decision is not None or self.reason not in (None, Reason.ESCAPED)
+        return None if unseen else _span(self.started_at, self.ended_at)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OwnerView:
     """One ownership of a batch. It wrote from `since` to `last_seen`; `until` is when the next owner took over, None for the last one.
 
-    `died`: it was dead when the next one came, or is dead now; it died between `last_seen` and `until`. `limit`: calls at once.
+    `died`: it was dead when the next one came, or is dead now; it died between `last_seen` and `until`. `limit`: calls at once. `by`: the
+    person who took the batch, to move it on or to end it; None for an agent.
     """
 
     epoch: int
@@ -121,6 +123,7 @@ class OwnerView:
     why: str
     died: bool
     limit: int | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

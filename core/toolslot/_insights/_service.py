@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from toolslot._errors import JournalCorrupt
 from toolslot._insights._records import BatchView, PendingCall, RunSummary, RunView
@@ -32,12 +33,21 @@ class Insights:
         """Every run, the one with the newest batch first."""
         return tuple(dict.fromkeys(key.run_id for key in reversed(self._journal.keys().result())))
 
+    def keys(self, run_id: str | None = None) -> tuple[BatchKey, ...]:
+        """The batches of a run, or of all runs, oldest first."""
+        return self._journal.keys(run_id).result()
+
     def runs(self, limit: int | None = 20) -> tuple[RunSummary, ...]:
         """The newest runs, newest first; None is all of them."""
+        return tuple(islice(self.each_run(), limit))
+
+    def each_run(self) -> Iterator[RunSummary]:
+        """Every run, newest first; each is read when it is asked for."""
         keys: dict[str, list[BatchKey]] = {}
-        for key in reversed(self._journal.keys().result()):
-            keys.setdefault(key.run_id, []).insert(0, key)
-        return tuple(_summary(self._run(run_id, keys[run_id])) for run_id in list(keys)[:limit])
+        for key in reversed(self.keys()):
+            keys.setdefault(key.run_id, []).append(key)
+        for run_id, found in keys.items():
+            yield _summary(self._run(run_id, reversed(found)))
 
     def run(self, run_id: str, *, reveal: bool = False) -> RunView | None:
         """The run, None when the journal does not hold it. `reveal`: with arguments, results and messages of errors."""
@@ -52,12 +62,15 @@ class Insights:
         state = self._journal.owner_state(history.record.fence.owner)
         return batch_view(history, state, reveal=reveal)
 
-    def pending(self, run_id: str | None = None) -> tuple[PendingCall, ...]:
-        """The calls of unknown outcome of one run or all, oldest batch first. Policies may still settle some of them on resume."""
+    def pending(self, run_id: str | None = None, *, reveal: bool = False) -> tuple[PendingCall, ...]:
+        """The calls of unknown outcome of one run or all, oldest batch first. Policies may still settle some of them on resume.
+
+        `reveal` as for `run`.
+        """
         found: list[PendingCall] = []
         for key in self._journal.keys(run_id).result():
             try:
-                batch = self.batch(key)
+                batch = self.batch(key, reveal=reveal)
             except JournalCorrupt:
                 continue  # `toolslot doctor` tells of it
             if batch is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
@@ -106,6 +107,7 @@ def _owner(tenure: Tenure, after: Tenure | None, last_seen: float, *, dead: bool
         why=tenure.why,
         died=dead if after is None else after.how is Handover.DIED,
         limit=tenure.limit,
+        by=tenure.by,
     )
 
 
@@ -123,6 +125,7 @@ def _call(
 ) -> CallView:
     lost = dead and slot.state is SlotState.RUNNING
     key, spec = record.key, slot.spec
+    agents = max((owner.epoch for owner in owners if owner.by is None), default=0)
     view = CallView(
         run_id=key.run_id,
         batch_id=key.batch_id,
@@ -130,7 +133,7 @@ def _call(
         tool=spec.tool,
         call_id=spec.call_id,
         state=SlotState.UNKNOWN if lost else slot.state,
-        version=slot.version,
+        version=slot.version + lost,  # recovery will record the loss, and perhaps has before anybody decides
         attempt=slot.attempt,
         generation=slot.generation,
         idempotency_key=idempotency_key(key.run_id, key.batch_id, slot.index, slot.generation),
@@ -139,7 +142,7 @@ def _call(
         queued_at=slot.queued_at,
         started_at=slot.started_at,
         ended_at=slot.ended_at,
-        replayed=slot.final and 0 < slot.epoch < record.fence.epoch,
+        replayed=slot.final and 0 < slot.epoch < agents,
         escaped=slot.escaped,
         lossy=slot.outcome is not None and slot.outcome.lossy,
         result_bytes=len(slot.outcome.data) if slot.outcome is not None else None,
@@ -186,5 +189,19 @@ def _args(payload: Payload) -> Mapping[str, object]:
 
 
 def _text(payload: Payload) -> str:
-    """As it is stored: a view knows no adapter's codec, and every codec here writes text."""
+    """A value of the core's codec as JSON, or as itself if it is a text; another as it is stored: a view knows no adapter's codec."""
+    if payload.codec == _ARGS.name:
+        try:
+            value = _ARGS.decode(payload.data)
+        except ToolslotError:
+            pass  # damaged, or of a class that is registered elsewhere
+        else:
+            return value if isinstance(value, str) else _json_or_repr(value)
     return payload.data.decode("utf-8", "replace")
+
+
+def _json_or_repr(value: object) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return repr(value)

@@ -8,6 +8,15 @@ from typing_extensions import override
 from toolslot.cli._demo import demo
 from toolslot.cli._doctor import doctor
 from toolslot.cli._ending import ending
+from toolslot.cli._export import export
+from toolslot.cli._html import html
+from toolslot.cli._pending import pending
+from toolslot.cli._purge import purge
+from toolslot.cli._resolve import resolve
+from toolslot.cli._runs import runs
+from toolslot.cli._show import show
+from toolslot.cli._steer import abandon, takeover
+from toolslot.cli._watch import watch
 
 
 class _Commands(click.Group):
@@ -38,5 +47,5 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (demo, doctor):
+for _command in (runs, show, pending, resolve, takeover, abandon, watch, html, export, purge, doctor, demo):
     cli.add_command(_command)

@@ -153,9 +153,10 @@ class TakeOver:
     at: float
     why: str
     force: bool = False
-    #: both are kept with the ownership, for views
+    #: all three are kept with the ownership, for views
     limit: int | None = None
     trace: str | None = None
+    by: str | None = None
 
     def change(self, view: JournalView) -> Change[BatchRecord]:
         state = existing(view, self.key)
@@ -171,6 +172,7 @@ class TakeOver:
             how=self._how(state),
             limit=self.limit,
             trace=self.trace,
+            by=self.by,
         )
         slots = state.record().slots
         lost = tuple(self._lose(state, slot, epoch) for slot in slots if slot.state is SlotState.RUNNING)

@@ -143,6 +143,8 @@ def tenure_to_json(tenure: Tenure) -> dict[str, object]:
         data["limit"] = tenure.limit
     if tenure.trace is not None:
         data["trace"] = tenure.trace
+    if tenure.by is not None:
+        data["by"] = tenure.by
     return data
 
 
@@ -156,6 +158,7 @@ def tenure_from_json(data: object) -> Tenure:
         how=fields.member("how", Handover) if fields.has("how") else None,
         limit=fields.integer("limit") if fields.has("limit") else None,
         trace=fields.text("trace") if fields.has("trace") else None,
+        by=fields.text("by") if fields.has("by") else None,
     )
     fields.done()
     return tenure

@@ -1,0 +1,190 @@
+"""A run on the terminal: its batches, their owners and calls, and when everything happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from rich.console import Console
+from rich.text import Text
+from typing_extensions import assert_never
+
+from toolslot._insights import BatchView, CallView, OwnerView, RunView, span_text, time_text
+from toolslot._slot import Handover, SlotState
+from toolslot._text import shown
+from toolslot.cli._bars import drawn
+from toolslot.cli._console import (
+    BATCH_STYLES,
+    STATE_STYLES,
+    drawing_width,
+    letter,
+    make_console,
+    moment_text,
+    name,
+    say,
+    table,
+)
+from toolslot.cli._json import line
+
+#: shown of an argument list, a result or a message, in characters
+_VALUE = 2_000
+
+
+def print_run(run: RunView) -> None:
+    """The whole run, oldest batch first."""
+    console = make_console()
+    pending = len(run.pending)
+    state = (f", {pending} to decide: toolslot pending", "bold magenta") if pending else ""
+    say(
+        console,
+        ("run ", "dim"),
+        (shown(run.run_id), "bold"),
+        f": {run.state.value}, {_count(len(run.batches), 'batch', 'batches')}, {_count(len(run.calls), 'call', 'calls')}",
+        state,
+    )
+    for problem in run.damaged:
+        say(console, ("DAMAGED ", "bold red"), shown(problem, 1000))
+    for batch in run.batches:
+        console.print()
+        _print_batch(console, batch, run)
+    if run.calls:
+        console.print()
+        console.print(_legend({call.state for call in run.calls}))
+
+
+def _print_batch(console: Console, batch: BatchView, run: RunView) -> None:
+    say(
+        console,
+        ("batch ", "dim"),
+        (shown(batch.batch_id), "bold"),
+        f" ({shown(batch.adapter)}): ",
+        (batch.state.value, BATCH_STYLES[batch.state]),
+        (f", reserved {moment_text(batch.created)} UTC", "dim"),
+    )
+    for owner in batch.owners:
+        say(console, *_owner(owner, batch))
+    console.print(_calls(batch))
+    for call in batch.calls:
+        for text in _revealed(call):
+            console.print(text, soft_wrap=True)
+    console.print()
+    for text in drawn(
+        replace(run, batches=(batch,)), drawing_width(console), ascii_only=console.options.ascii_only
+    ):
+        console.print(text, no_wrap=True, crop=False)
+
+
+# --- owners -------------------------------------------------------------------------------------------------------------
+
+
+def _owner(owner: OwnerView, batch: BatchView) -> Iterator[tuple[str, str]]:
+    newest = owner.epoch == batch.epoch
+    yield f"  owner {owner.epoch}  ", "dim"
+    yield (
+        f"pid {owner.pid} on {shown(owner.host, 60)}, {time_text(owner.since)} to {time_text(owner.last_seen)}, ",
+        "",
+    )
+    yield (f"{shown(owner.by, 60)} " if owner.by is not None else ""), ""
+    yield _how(owner), ""
+    if owner.limit is not None:
+        yield f", {owner.limit} at once", ""
+    if owner.died:
+        yield ", died after that", "bold red"
+    elif newest and batch.held:
+        yield f", holds the batch ({batch.owner_state.value})", "blue"
+
+
+def _how(owner: OwnerView) -> str:
+    why = f" ({shown(owner.why, 200)})" if owner.why else ""
+    match owner.how:
+        case None:
+            return f"took the batch{why}"
+        case Handover.RESERVED:
+            return "reserved the batch"
+        case Handover.LET_GO:
+            return f"took it up: the one before had let go{why}"
+        case Handover.DIED:
+            return f"took it over: the one before was dead{why}"
+        case Handover.FORCED:
+            return f"took it over by force: the one before may have been alive{why}"
+        case _:
+            assert_never(owner.how)
+
+
+# --- calls --------------------------------------------------------------------------------------------------------------
+
+_FIGURES = ("#", "att", "queued", "started", "ended", "took")
+
+
+def _calls(batch: BatchView) -> object:
+    rows = table(
+        "#", "", "tool", "call id", "att", "queued", "started", "ended", "took", "note", right=_FIGURES
+    )
+    for call in batch.calls:
+        rows.add_row(
+            str(call.index),
+            letter(call.state),
+            name(call.tool, limit=60),
+            name(call.call_id, "dim", limit=60),
+            str(call.attempt or ""),
+            _offset(batch, call.queued_at),
+            _offset(batch, call.started_at),
+            _offset(batch, None if call.latency is None else call.ended_at),
+            "" if call.latency is None else span_text(call.latency),
+            _note(call),
+        )
+    return rows
+
+
+def _offset(batch: BatchView, at: float | None) -> str:
+    """Since the batch was reserved."""
+    return "" if at is None else "+" + span_text(max(at - batch.created, 0.0))
+
+
+def _note(call: CallView) -> Text:
+    parts: list[str] = []
+    if call.replayed:
+        parts.append("replayed")
+    if call.state is SlotState.UNKNOWN and call.reason is not None:
+        parts.append(call.reason.value)
+    if call.state is SlotState.RESERVED and call.idempotent:
+        parts.append("or running: idempotent")
+    if call.escaped:
+        parts.append("crashed the run")
+    if call.lossy:
+        parts.append("kept as text")
+    if call.evidence:
+        parts.append(_count(call.evidence, "late result", "late results"))
+    if call.generation > 1:
+        parts.append(f"generation {call.generation}")
+    if call.decision is not None:
+        decision = call.decision
+        why = f": {shown(decision.why, 200)}" if decision.why else ""
+        parts.append(f"{decision.verdict.value}, says {shown(decision.by, 60)}{why}")
+    if call.error_type is not None:
+        parts.append(shown(call.error_type.rpartition(".")[2], 60))
+    return Text(", ".join(parts), overflow="fold")
+
+
+def _revealed(call: CallView) -> Iterator[Text]:
+    """What was asked for; the call itself carries no more."""
+    for label, value in (
+        ("arguments", None if call.args is None else line(call.args)),
+        ("result", call.result),
+        ("error", call.error),
+    ):
+        if value is not None:
+            yield Text.assemble((f"  #{call.index} {label}: ", "dim"), shown(value, _VALUE))
+
+
+def _legend(states: set[SlotState]) -> Text:
+    words = [
+        Text.assemble(letter(state), " ", (state.value, STATE_STYLES[state]))
+        for state in SlotState
+        if state in states
+    ]
+    return Text("   ").join(words)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
