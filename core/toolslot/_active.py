@@ -26,6 +26,10 @@ class Active:
         """Whether the attempt's code runs on in a thread of its own after its entrant has gone."""
         return self._detached
 
+    def after_fork(self, lock: threading.Lock) -> None:
+        """In a forked child, where nobody gives the old lock back."""
+        self._lock = lock
+
     def detach(self) -> None:
         """The entrant goes, the code runs on."""
         with self._lock:

@@ -51,7 +51,7 @@ class Attempt:
         self._active = active
         self._idempotent = entry.spec.idempotent and entry.slot.spec.idempotent
         self._generation = entry.slot.generation
-        self._epoch = self._live.own_epoch
+        self._owner, self._own_epoch = self._live.owner, self._live.own_epoch
         self._number = 0
         self._queued_at = self._engine.clock()
         self._started_at = 0.0
@@ -360,6 +360,11 @@ class Attempt:
             queued_at=self._queued_at,
             started_at=self._started_at,
         )
+
+    @property
+    def _epoch(self) -> int:
+        """0, which fences what it writes, in a forked child: there the batch is somebody else's."""
+        return self._own_epoch if self._live.owner == self._owner else 0
 
     def _row(self, make: Callable[..., _RowT], **fields: object) -> _RowT:
         return make(

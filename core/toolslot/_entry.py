@@ -326,9 +326,10 @@ class Entry(Generic[T]):
         """
         yield from self.live.refreshing()
         if self.live.own_epoch != epoch or not epoch or tries > _MAX_REPLANS:
+            holder = self.live.fence.owner if self.live.fence else "another owner"
             raise Fenced(
-                f"batch {self.live.key} was taken over by {self.live.fence.owner if self.live.fence else 'another owner'} (epoch"
-                f" {self.live.epoch}). Nothing was changed by this owner; stop working on it."
+                f"batch {self.live.key} is held by {holder} (epoch {self.live.epoch}): it was taken over, or this is a forked copy"
+                " of the process that works on it. Nothing was changed here; stop working on it."
             )
 
     def _mismatch(self, action: _plan.Mismatch, standing: _plan.Standing, busy_until: float) -> Steps[None]:

@@ -145,7 +145,7 @@ class Pool:
     def release(self, permit: Permit) -> None:
         """Give the permit back, once."""
         with self._lock:
-            if permit.released:
+            if permit.released or permit not in self._held:  # one that was held before a fork
                 return
             permit.released = True
             demand = permit.demand

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import wait
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 from toolslot._live import LiveBatch
@@ -44,8 +45,16 @@ class Registry:
         return not wait(waiting, timeout).not_done
 
     def forget(self) -> None:
-        """Start anew: in a forked child, the batches are worked on by the parent."""
+        """Start anew: in a forked child, the batches are worked on by the parent.
+
+        Code that forked inside a call goes on in the child, too. It must change nothing there: what it writes is fenced.
+        """
         self._lock = threading.Lock()
+        for live in self._live.values():
+            live.owner = replace(live.owner, token=f"{live.owner.token}-forked")
+            live.lock = threading.Lock()  # a thread that is not here may have held it
+            for active in live.active.values():
+                active.after_fork(live.lock)
         self._live = {}
 
     def __len__(self) -> int:
