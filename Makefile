@@ -24,7 +24,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 PARALLEL := -n auto --dist worksteal
 LOWEST_CRASHES := tests/crash/langgraph/test_kill_matrix.py -k by_default_only
 
-.PHONY: help setup demo test test-fast test-lowest check lint format types coverage bench pictures clean
+.PHONY: help setup demo test test-fast test-lowest check lint format types coverage bench pictures soak scale nightly clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -77,6 +77,15 @@ bench: $(READY) ## Measure: the journal against bare SQLite, the node against To
 
 pictures: $(READY) ## Play the crash story and draw docs/images/before-after.svg from it
 	@$(BIN)/python docs/pictures.py
+
+soak: $(READY) ## 100,000 batches in one process, purged as it goes: what it takes must not grow (an hour)
+	@$(BIN)/python tests/soak/soak.py
+
+scale: $(READY) ## A journal of 1,000,000 slots: opening, reading, purging beside a writer (minutes)
+	@$(BIN)/python tests/soak/scale.py
+
+nightly: $(READY) ## What searches longer than the tests do, one line for each
+	@TOOLSLOT_NIGHTLY=1 $(BIN)/python -m pytest -q -o timeout=3600 tests/journal/test_owners_model.py tests/crash/core
 
 clean: ## Remove .venv and everything that was generated
 	rm -rf $(VENV) $(LOWEST) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
