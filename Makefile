@@ -46,6 +46,13 @@ test-lowest: $(READY_LOWEST) ## The tests of both adapters with the oldest relea
 	@$(LOWEST)/bin/python -m pytest -q $(PARALLEL) -o cache_dir=$(LOWEST)/.pytest_cache -m "not slow and not crash" tests/langgraph tests/llamaindex
 	@$(LOWEST)/bin/python -m pytest -q $(PARALLEL) -o cache_dir=$(LOWEST)/.pytest_cache $(LOWEST_CRASHES)
 
+.PHONY: chaos
+chaos: $(READY) ## Kill agents at every named point until 5,000 have died, and see that every broken build is caught (ARGS=--help)
+ifeq ($(ARGS),)
+	@PYTHONPATH=tests $(BIN)/python -m crash.chaos --controls
+endif
+	@PYTHONPATH=tests $(BIN)/python -m crash.chaos $(ARGS)
+
 check: lint types
 
 lint: $(READY) ## Style, spelling, package metadata and import boundaries

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import timeit
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -70,6 +71,16 @@ def test_a_child_with_a_senseless_setting_says_so(text: str) -> None:
 def test_without_a_trap_nothing_happens() -> None:
     for point in CrashPoint:
         reach(point)
+
+
+def test_without_a_trap_a_point_costs_about_as_much_as_calling_a_function_that_does_nothing() -> None:
+    def nothing(point: CrashPoint) -> None:
+        pass
+
+    point = CrashPoint.AFTER_START
+    empty = min(timeit.repeat(lambda: nothing(point), number=20_000, repeat=9))
+    reached = min(timeit.repeat(lambda: reach(point), number=20_000, repeat=9))
+    assert reached < 3 * empty
 
 
 @pytest.mark.parametrize("point", CrashPoint)

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,18 +34,21 @@ class Zygote:
             env={**os.environ, "PYTHONPATH": path},
         )
         theirs.close()
+        self._one_at_a_time = threading.Lock()
         atexit.register(self.close)
 
     def fork(self, args: Sequence[str], env: Mapping[str, str], fds: Sequence[int]) -> int:
         """The process id of a new child; `fds`: where its output, its errors and its exit code go."""
         request = json.dumps({"fork": list(args), "env": dict(env)}).encode()
-        socket.send_fds(self._control, [request], list(fds))
-        return int(self._answer()["pid"])
+        with self._one_at_a_time:
+            socket.send_fds(self._control, [request], list(fds))
+            return int(self._answer()["pid"])
 
     def signal(self, pid: int, number: int) -> bool:
         """Whether the child lived to be signalled."""
-        self._control.sendall(json.dumps({"signal": pid, "number": int(number)}).encode())
-        return bool(self._answer()["sent"])
+        with self._one_at_a_time:
+            self._control.sendall(json.dumps({"signal": pid, "number": int(number)}).encode())
+            return bool(self._answer()["sent"])
 
     def close(self) -> None:
         self._control.close()
@@ -56,8 +60,17 @@ class Zygote:
         return json.loads(data)
 
 
-@functools.cache
+_starting = threading.Lock()
+
+
 def zygote(script: Path) -> Zygote:
+    """The one of this script; any thread may ask."""
+    with _starting:
+        return _started(script)
+
+
+@functools.cache
+def _started(script: Path) -> Zygote:
     return Zygote(script)
 
 
@@ -81,7 +94,7 @@ class Child:
         deadline = time.monotonic() + timeout
         while word not in self._seen:
             if not self._read(deadline):
-                raise AssertionError(f"the child ended without {word!r}: {self._seen}\n{self._errors()}")
+                raise AssertionError(f"the child ended without {word!r}: {self._seen}\n{self.errors()}")
 
     def kill(self) -> None:
         """SIGKILL, and wait for the end."""
@@ -104,8 +117,19 @@ class Child:
         deadline = time.monotonic() + timeout
         while self._read(deadline):
             pass
-        assert self.wait() == 0, self._errors()
+        assert self.wait() == 0, self.errors()
         return json.loads(self._seen[-1])
+
+    def ended(self, timeout: float = 60.0) -> tuple[int, Any]:
+        """The exit code, and the JSON on the child's last line; None when it printed none."""
+        deadline = time.monotonic() + timeout
+        while self._read(deadline):
+            pass
+        code = self.wait(max(deadline - time.monotonic(), 1.0))
+        try:
+            return code, json.loads(self._seen[-1]) if self._seen else None
+        except ValueError:
+            return code, None
 
     def _read(self, deadline: float) -> bool:
         """Take in what the child has printed; False once it has closed its output."""
@@ -119,9 +143,10 @@ class Child:
         with selectors.DefaultSelector() as selector:
             selector.register(fd, selectors.EVENT_READ)
             if not selector.select(max(deadline - time.monotonic(), 0)):
-                raise AssertionError(f"nothing more in time; so far: {self._seen}\n{self._errors()}")
+                raise AssertionError(f"nothing more in time; so far: {self._seen}\n{self.errors()}")
 
-    def _errors(self) -> str:
+    def errors(self) -> str:
+        """What it has written to its standard error."""
         self._err.seek(0)
         return self._err.read().decode()
 

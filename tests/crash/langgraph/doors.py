@@ -46,7 +46,7 @@ def build(door: str, model: Any, tool: StructuredTool, saver: Any, **options: An
     who, _, how = door.partition("+")
     if who.removeprefix("plain-") == "node":
         node = ToolNode([tool]) if who == "plain-node" or how else DurableParallelToolNode([tool], **options)
-        graph = _by_hand(model, node, saver)
+        graph = by_hand(model, node, saver)
     elif who.removeprefix("plain-") == "agent":
         middleware = [DurableToolMiddleware(**options)] if how == "middleware" else []
         graph = create_agent(model, [tool], middleware=middleware, checkpointer=saver)
@@ -59,7 +59,7 @@ def build(door: str, model: Any, tool: StructuredTool, saver: Any, **options: An
     return make_durable(graph, **options) if how == "make_durable" else graph
 
 
-def _by_hand(model: Any, node: ToolNode, saver: Any) -> Any:
+def by_hand(model: Any, node: ToolNode, saver: Any) -> Any:
     graph = StateGraph(MessagesState)
     graph.add_node("model", lambda state: {"messages": [model.invoke(state["messages"])]})
     graph.add_node("tools", node)

@@ -1,0 +1,60 @@
+"""What processes beside the run do with its journal: an operator who resolves, and a purge."""
+
+from __future__ import annotations
+
+from crash.chaos.body import Body, effect_of
+from crash.chaos.facts import Verb
+from toolslot import Batch, Call, Codec, DiskJournal, Done, DurableExecutor, NotDone, RunPurged, SlotState
+from toolslot._identity import idempotency_key
+from toolslot._resolving import resolve
+from toolslot.journal import purge_run
+
+
+def resolve_all(body: Body, codec: Codec) -> None:
+    """Settle every call of unknown outcome by what the ledger knows of it."""
+    journal = DiskJournal.open(body.journal)
+    for key in journal.keys().result():
+        record = journal.load(key).result()
+        assert record is not None
+        for slot in record.slots:
+            if slot.state is not SlotState.UNKNOWN:
+                continue
+            own = idempotency_key(key.run_id, key.batch_id, slot.index, slot.generation)
+            value = effect_of(body.facts(), own)
+            body.note(Verb.ASKED, index=slot.index, key=own)
+            # Noted before it is done: killed in between, it is decided again.
+            body.note(Verb.DECIDED, index=slot.index, key=own, word="rerun" if value is None else "done")
+            resolve(
+                journal,
+                key,
+                slot.index,
+                NotDone() if value is None else Done(value),
+                by="operator",
+                why="looked into the ledger",
+                version=slot.version,
+                codec=codec,
+            )
+    body.tell({"status": "resolved"})
+
+
+def purge_all(body: Body) -> None:
+    """Forget every run, and see that none of them can be taken for a new one."""
+    journal = DiskJournal.open(body.journal)
+    known = body.folder / "runs"
+    if not known.exists():
+        (body.folder / "runs.new").write_text("\0".join({key.run_id for key in journal.keys().result()}))
+        (body.folder / "runs.new").rename(known)
+    status = "purged"
+    for run_id in known.read_text().split("\0"):
+        purge_run(journal, run_id, why="the trial is over")
+        body.note(Verb.PURGED)
+        try:
+            with DurableExecutor(journal).open(
+                Batch(run_id=run_id, batch_id="new", calls=[Call(tool="pay")])
+            ):
+                status = "a purged run looks new"
+        except RunPurged:
+            pass
+        if journal.keys(run_id).result():
+            status = "a purged run is still listed"
+    body.tell({"status": status})

@@ -1,0 +1,126 @@
+"""Builds that are broken on purpose: the chaos run must catch every one of them, or it proves nothing.
+
+Each is a small patch, made in the processes of a trial that asks for it by name. None of this is in the product.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from toolslot import BatchRun, DiskJournal, Fenced
+from toolslot._engine import Engine
+from toolslot._slot import Finished
+from toolslot.journal import Append, Change, _append, _operations
+from toolslot.journal._disk._committer import Committer, _run
+from toolslot.journal._operations import existing
+
+
+def acks_before_commit() -> None:
+    """Answers as soon as a write is applied in memory, and commits a little later."""
+
+    def group(self: Any, items: list[Any], outcomes: list[Any]) -> list[Any]:
+        with self._store.transaction() as view:
+            for number, item in enumerate(items):
+                outcome = _run(view, item)
+                if outcome is None:
+                    return items[number:]
+                outcome.tell(self.dropped)
+            time.sleep(0.02)
+        return []
+
+    Committer._group = group  # type: ignore[method-assign]
+
+
+def forgets_start_marks() -> None:
+    """Enters every tool's code without a start mark, as if it were idempotent."""
+    spec = Engine.spec
+    Engine.spec = lambda *args: replace(spec(*args), idempotent=True)  # type: ignore[method-assign]
+
+
+def ignores_the_epoch() -> None:
+    """Takes every write for one of the current owner."""
+    change = Append.change
+    _append.check_epoch = _operations.check_epoch = lambda *args: None
+
+    def believing(self: Append, view: Any) -> Any:
+        state = existing(view, self.key)
+        return change(replace(self, row=replace(self.row, epoch=state.fence.epoch)), view)
+
+    Append.change = believing  # type: ignore[method-assign]
+
+
+def records_by_completion() -> None:
+    """The first result that comes is the first call's."""
+    submit, order = DiskJournal.submit, itertools.count()
+
+    def shuffling(self: DiskJournal, operation: Any) -> Any:
+        if isinstance(operation, Append) and isinstance(operation.row, Finished):
+            operation = replace(operation, row=replace(operation.row, index=next(order)))
+        return submit(self, operation)
+
+    DiskJournal.submit = shuffling  # type: ignore[method-assign]
+
+
+def keys_by_call_id() -> None:
+    """A call is the first one of its id, wherever it stands."""
+    entry = BatchRun._entry
+
+    def by_id(self: Any, index: int, *args: Any) -> Any:
+        ids = [call.call_id for call in self._batch.calls]
+        return entry(self, ids.index(ids[index]), *args)
+
+    BatchRun._entry = by_id  # type: ignore[method-assign]
+
+
+def swallows_refusals() -> None:
+    """Takes an UPDATE that changed no row for one that did: a refused write is acknowledged."""
+    change = Append.change
+
+    def pleased(self: Append, view: Any) -> Any:
+        try:
+            made = change(self, view)
+        except Fenced:
+            return Change(
+                (), replace(existing(view, self.key).slot(self.row.index), attempt=self.row.attempt)
+            )
+        return replace(made, refusal=None)
+
+    Append.change = pleased  # type: ignore[method-assign]
+
+
+def evicts() -> None:
+    """Drops the oldest rows at every write, as a cache does when it is full."""
+    commit = Committer.commit
+
+    def culling(self: Any, items: list[Any], **settings: Any) -> Any:
+        rest = commit(self, items, **settings)
+        with self._store.locked():
+            self._store.connection.execute(
+                "DELETE FROM Cache WHERE key LIKE 'b/%' AND rowid NOT IN"
+                " (SELECT rowid FROM Cache ORDER BY rowid DESC LIMIT 4)"
+            )
+        return rest
+
+    Committer.commit = culling  # type: ignore[method-assign]
+
+
+CONTROLS: dict[str, Callable[[], None]] = {
+    each.__name__: each
+    for each in (
+        acks_before_commit,
+        forgets_start_marks,
+        ignores_the_epoch,
+        records_by_completion,
+        keys_by_call_id,
+        swallows_refusals,
+        evicts,
+    )
+}
+
+
+def break_build(name: str) -> None:
+    CONTROLS[name]()

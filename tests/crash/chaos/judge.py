@@ -1,0 +1,191 @@
+"""Judges a trial by its ledger and by what the survivor reported. Pure: facts in, violations out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from crash.chaos.facts import Fact, Verb
+from crash.chaos.plan import CallPlan, Door, Kind, Trial
+
+#: what an agent is told of a call that nobody could settle, or that did not return in time
+TOLD = ("nobody here can know", "did not return within")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Violation:
+    """What was promised and not held: lost, duplicated, asked_wrongly, wrong_answers, stuck."""
+
+    kind: str
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """What the last life reported. `again`: what one more life reported after the run had come to its end."""
+
+    status: str
+    answers: Sequence[str] = ()
+    again: Sequence[str] | None = None
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class _Place:
+    """What is known of one call so far."""
+
+    call: CallPlan
+    marked: bool = False
+    begins: list[Fact] = field(default_factory=list)
+    effects: list[Fact] = field(default_factory=list)
+    #: the acknowledged outcome: a value, or "" for a failure
+    acked: str | None = None
+    harmless: bool = False
+    timed_out: bool = False
+    decided: str = ""
+    keys: set[str] = field(default_factory=set)
+
+
+class _Judge:
+    def __init__(self, trial: Trial) -> None:
+        self.trial = trial
+        self.places: dict[tuple[int, bool], _Place] = {}
+        self.found: list[Violation] = []
+        self.ended: set[int] = set()
+        self.taken_by = 0
+
+    def wrong(self, kind: str, what: str) -> None:
+        self.found.append(Violation(kind=kind, what=what))
+
+    def place(self, index: int, life: int) -> _Place:
+        """Of a call that gave way to another, the facts of the first life are the old one's."""
+        changed = self.trial.changes and index == 0 and life > 1
+        call = self.trial.presented(life)[index]
+        return self.places.setdefault((index, changed), _Place(call))
+
+    # --- in the order of the facts ------------------------------------------------------------------------------------
+
+    def hear(self, fact: Fact) -> None:
+        match fact.verb:
+            case Verb.DEATH | Verb.OVER:
+                self.ended.add(fact.life)
+            case Verb.TAKEOVER:
+                self.taken_by = fact.life
+                self.ended.update(range(fact.life))
+            case Verb.PURGED:
+                pass
+            case _ if not 0 <= fact.index < len(self.trial.calls):
+                self.wrong("asked_wrongly", f"call {fact.key} was asked about, and no call has this key")
+            case _:
+                self._of_call(fact, self.place(fact.index, fact.life))
+
+    def _of_call(self, fact: Fact, place: _Place) -> None:
+        match fact.verb:
+            case Verb.MARK:
+                place.marked = True
+            case Verb.BEGIN:
+                self._begin(fact, place)
+            case Verb.EFFECT:
+                place.effects.append(fact)
+                place.harmless = False
+                if len(place.effects) > 1 and not self._may_repeat(place):
+                    self.wrong("duplicated", f"call {fact.index} had its effect {len(place.effects)} times")
+            case Verb.HARMLESS:
+                place.harmless = True
+            case Verb.ACK:
+                self._ack(fact, place)
+            case Verb.TIMEOUT:
+                place.timed_out = True
+            case Verb.ASKED:
+                if not place.marked:
+                    self.wrong("asked_wrongly", f"call {fact.index} was asked about, and never began")
+                elif place.acked is not None:
+                    self.wrong("asked_wrongly", f"call {fact.index} was asked about, and is on record")
+            case Verb.DECIDED:
+                place.decided = fact.word
+            case _:
+                raise AssertionError(fact)
+
+    def _may_repeat(self, place: _Place) -> bool:
+        return self.trial.policy == "rerun" or place.call.kind is Kind.LOOK
+
+    def _begin(self, fact: Fact, place: _Place) -> None:
+        before, place.begins = place.begins, [*place.begins, fact]
+        place.keys.add(fact.key)
+        harmless, place.harmless = place.harmless, False
+        decided, place.decided = place.decided, ""
+        if fact.life < self.taken_by:
+            self.wrong("duplicated", f"call {fact.index} was begun by an owner whose batch was taken over")
+        if place.acked is not None:
+            self.wrong("lost", f"call {fact.index} is on record, and ran again in life {fact.life}")
+        elif before and not harmless:
+            self._again(fact, before[-1], place, decided)
+
+    def _again(self, fact: Fact, before: Fact, place: _Place, decided: str) -> None:
+        what = f"call {fact.index} ran again in life {fact.life}"
+        if before.life not in self.ended:
+            self.wrong("duplicated", f"{what} beside itself")
+        elif self._may_repeat(place):
+            return
+        elif self.trial.policy == "reconcile":
+            if place.effects:
+                self.wrong("duplicated", f"{what} although its reconciler knew of its effect")
+        elif decided != "rerun":
+            self.wrong("duplicated", f"{what}, and nobody had decided that")
+
+    def _ack(self, fact: Fact, place: _Place) -> None:
+        if fact.word == "failed":
+            if place.call.kind is Kind.DECLINE or self.trial.door is Door.LLAMA:
+                place.acked = ""
+            return
+        values = [it.word for it in place.effects if (it.attempt, it.life) == (fact.attempt, fact.life)]
+        place.acked = values[-1] if values else "(a result that no effect has)"
+
+    # --- at the end ---------------------------------------------------------------------------------------------------
+
+    def close(self, ending: Ending) -> None:
+        keys = [key for place in self.places.values() for key in place.keys]
+        if len(keys) != len(set(keys)) or any(len(place.keys) > 1 for place in self.places.values()):
+            self.wrong("wrong_answers", "idempotency keys are not one for each call")
+        if ending.status != "done":
+            self.wrong("stuck", f"{ending.status}: {ending.detail}")
+            return
+        calls = self.trial.presented(2)
+        if len(ending.answers) != len(calls):
+            self.wrong("wrong_answers", f"{len(ending.answers)} answers to {len(calls)} calls")
+            return
+        for index, answer in enumerate(ending.answers):
+            self._answer(index, answer)
+        if ending.again is not None and list(ending.again) != list(ending.answers):
+            self.wrong(
+                "lost", f"run once more it gave {list(ending.again)} instead of {list(ending.answers)}"
+            )
+
+    def _answer(self, index: int, answer: str) -> None:
+        place = self.place(index, 2)
+        known = {fact.word for fact in place.effects}
+        if place.acked:
+            if answer != place.acked:
+                self.wrong("lost", f"call {index} is on record as {place.acked}, and the agent got {answer}")
+        elif answer in known or self._is_failure(place, answer) or self._is_told(place, answer):
+            return
+        else:
+            self.wrong("wrong_answers", f"call {index} got {answer}, its effects were {sorted(known)}")
+
+    def _is_failure(self, place: _Place, answer: str) -> bool:
+        call = place.call
+        fails = call.kind is Kind.DECLINE or (call.kind is Kind.REFUSE and self.trial.door is Door.LLAMA)
+        return fails and f"{call.kind.value}:{call.n}!" in answer
+
+    def _is_told(self, place: _Place, answer: str) -> bool:
+        doubtful = place.timed_out or (self.trial.policy == "fail" and place.marked)
+        return self.trial.door is Door.LLAMA and doubtful and any(text in answer for text in TOLD)
+
+
+def judge(trial: Trial, facts: Sequence[Fact], ending: Ending) -> tuple[Violation, ...]:
+    """Everything that the trial shows to be wrong."""
+    judging = _Judge(trial)
+    for fact in facts:
+        judging.hear(fact)
+    judging.close(ending)
+    return tuple(judging.found)

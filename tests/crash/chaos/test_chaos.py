@@ -1,0 +1,61 @@
+"""A slice of `make chaos`: a death at every named point, each in one of its doors, modes and policies."""
+
+from __future__ import annotations
+
+import pytest
+
+from crash.chaos.figures import Figures, repeat
+from crash.chaos.grid import cells, slice_of, trials
+from crash.chaos.plan import MODES, POLICIES, STOPPED, Door, Kind
+from crash.chaos.pool import run_many
+from support.forked import TESTS
+from toolslot.testing import CrashPoint
+
+pytest.importorskip("langchain")
+pytest.importorskip("llama_index.core")
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(400)
+def test_killed_at_every_point_nothing_is_lost_nothing_is_done_twice_and_every_run_comes_to_its_end() -> None:
+    outcomes = list(run_many(slice_of(), 4))
+    wrong = [line for outcome in outcomes for line in repeat(outcome)]
+    assert not wrong, "\n".join(wrong)
+    assert Figures.of(outcomes).unreached == (), "a point that nothing reaches says nothing"
+
+
+def test_every_point_has_its_cells_and_every_door_its_points() -> None:
+    made = cells()
+    assert {point.value for point in CrashPoint} <= {point for *_, point in made}
+    for door in Door:
+        for mode in MODES:
+            for policy in POLICIES:
+                points = {cell[3] for cell in made if cell[:3] == (door, mode, policy)}
+                assert len(points) >= 35, "most points lie on every way"
+
+
+def test_a_trial_is_the_same_whenever_it_is_made() -> None:
+    first, again = (list(zip(trials(), range(200), strict=False)) for _ in range(2))
+    for (one, _), (other, _) in zip(first, again, strict=True):
+        assert (one, one.calls, one.kills, one.side_kills) == (
+            other,
+            other.calls,
+            other.kills,
+            other.side_kills,
+        )
+
+
+def test_recoveries_die_too_up_to_three_in_a_row_and_calls_differ() -> None:
+    made = [trial for trial, _ in zip(trials(), range(400), strict=False)]
+    assert {len(trial.kills) for trial in made} >= {0, 1, 2, 3, 4}
+    assert {len(trial.calls) for trial in made} >= set(range(1, 9))
+    assert {call.kind for trial in made for call in trial.calls} == set(Kind)
+    assert any(trial.point == STOPPED for trial in made)
+    twice = [trial for trial in made if len({(call.kind, call.n) for call in trial.calls}) < len(trial.calls)]
+    assert twice, "the same call twice"
+    assert {"", "call", "call-0"} <= {trial.calls[0].call_id for trial in made}
+
+
+def test_the_guide_says_what_becomes_of_a_call_at_every_point() -> None:
+    guide = (TESTS.parent / "docs" / "reliability.md").read_text()
+    assert [point.value for point in CrashPoint if f"`{point.value}`" not in guide] == []

@@ -1,0 +1,206 @@
+"""Runs one trial: life after life of an agent, each killed where the plan says, until one comes to its end; then it is judged."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crash.chaos.body import Orders, effect_of, key_to_index
+from crash.chaos.facts import Fact, Verb, parse
+from crash.chaos.judge import Ending, Violation, judge
+from crash.chaos.plan import ANYWHERE, STOPPED, Door, Kill, Trial, resolvable
+from support.forked import TESTS, Child
+from support.ledger import Ledger
+from toolslot import DiskJournal
+
+_HERE = TESTS / "crash" / "chaos"
+_SCRIPTS = {
+    Door.PLAIN: _HERE / "chaos_plain.py",
+    Door.NODE: _HERE / "chaos_graph.py",
+    Door.AGENT: _HERE / "chaos_graph.py",
+    Door.LLAMA: _HERE / "chaos_llama.py",
+}
+#: lives after which a run that does not come to its end is stuck
+_MOST_LIVES = 16
+_PATIENCE = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a trial showed. `deaths` names the point of each."""
+
+    trial: Trial
+    deaths: tuple[str, ...]
+    violations: tuple[Violation, ...]
+    seconds: float
+
+
+class Stuck(Exception):
+    """The run does not come to its end."""
+
+
+class _Run:
+    def __init__(self, trial: Trial, folder: Path) -> None:
+        self.trial, self.folder = trial, folder
+        self.ledger = Ledger(folder / "ledger")
+        self.deaths: list[str] = []
+        self.kills, self.side_kills = list(trial.kills), list(trial.side_kills)
+        self.life = 0
+        self.answers: Any = None
+        self.found: list[Violation] = []
+
+    def facts(self) -> tuple[Fact, ...]:
+        return parse(self.ledger.lines())
+
+    def note(self, verb: Verb, **fields: Any) -> None:
+        self.ledger.note(*Fact(verb=verb, life=self.life, **fields).words())
+
+    # --- processes ----------------------------------------------------------------------------------------------------
+
+    def child(self, verb: str = "run", kill: Kill | None = None, *, hold: bool = False) -> Child:
+        orders = Orders(
+            folder=str(self.folder),
+            trial=self.trial,
+            life=self.life,
+            verb=verb,
+            crash=kill.armed if kill is not None else "",
+            answers=self.answers,
+            hold=hold,
+        )
+        plain = verb in ("purge", "takeover")
+        return Child(_SCRIPTS[Door.PLAIN if plain else self.trial.door], orders.spoken())
+
+    def lived(self, child: Child, kill: Kill | None = None) -> dict[str, Any] | None:
+        """What the process reported at its end; None when it was killed.
+
+        Raises:
+            Stuck: it came to another end.
+        """
+        if kill is not None and kill.point == ANYWHERE:
+            child.await_line("BEGINS")
+            time.sleep(kill.nth / 1000)  # this is no waiting for anything: any moment is as good
+            child.signal(signal.SIGKILL)
+        code, said = child.ended(_PATIENCE)
+        if code == -signal.SIGKILL:
+            assert kill is not None, "nobody else kills"
+            self.deaths.append(kill.point)
+            return None
+        if code != 0 or not isinstance(said, dict):
+            raise Stuck(f"a process ended with exit code {code}: {child.errors()[-2000:]}")
+        return said
+
+    def aside(self, verb: str) -> dict[str, Any]:
+        """A process that resolves or purges, again until it is not killed."""
+        while True:
+            kill = self.side_kills.pop(0) if self.side_kills else None
+            with self.child(verb, kill) as child:
+                said = self.lived(child, kill)
+            if said is not None:
+                return said
+
+    # --- the run ------------------------------------------------------------------------------------------------------
+
+    def to_its_end(self, report: dict[str, Any] | None) -> Ending:
+        """Live until the run is done. `report` is the last life's, if there was one."""
+        while self.life < _MOST_LIVES:
+            if report is not None and report["status"] == "done":
+                return Ending(status="done", answers=report["answers"])
+            if report is not None:
+                self._before_the_next_life(report)
+            self.life += 1
+            # A life that ended before it came to its point leaves the point to the next: it may be reached with the answers only.
+            kill = self.kills[0] if self.kills else None
+            with self.child(kill=kill) as child:
+                report = self.lived(child, kill)
+            self.kills = self.kills[1:] if report is None else self.kills
+            self.note(Verb.DEATH if report is None else Verb.OVER)
+            if self.trial.door is not Door.PLAIN:
+                self.answers = None
+        raise Stuck(f"not done after {self.life} lives: {report}")
+
+    def _before_the_next_life(self, report: dict[str, Any]) -> None:
+        match report["status"]:
+            case "asks" if self.trial.door is Door.PLAIN:
+                self.answers = True
+            case "asks":
+                self.answers = {name: self._answer(asked) for name, asked in report["questions"].items()}
+            case "doubt" if resolvable(self.trial.door, self.trial.policy):
+                self.aside("resolve")
+            case "again":
+                pass
+            case status:
+                raise Stuck(f"{status}: {report.get('detail', '')}")
+
+    def _answer(self, asked: Any) -> Any:
+        """What a person says: of calls of unknown outcome, what the ledger knows."""
+        if isinstance(asked, str):
+            return "yes"
+        answers: dict[str, Any] = {}
+        for question in asked["questions"]:
+            facts, key = self.facts(), question["idempotency_key"]
+            index, value = key_to_index(facts, key), effect_of(facts, key)
+            self.note(Verb.ASKED, index=index, key=key)
+            self.note(Verb.DECIDED, index=index, key=key, word="rerun" if value is None else "done")
+            answers[question["id"]] = "rerun" if value is None else {"done": value}
+        return answers
+
+    def stopped(self) -> dict[str, Any]:
+        """The owner is stopped in a call's code, another one takes the batch by force, and the first goes on."""
+        self.life = 1
+        with self.child(hold=True) as first:
+            first.await_line("HOLDS")
+            first.signal(signal.SIGSTOP)
+            self.life = 2
+            with self.child("takeover") as second:
+                second.await_line("TOOK")
+                (self.folder / "release").touch()
+                first.signal(signal.SIGCONT)
+                left = self.lived(first)
+                if left is None or left["status"] not in ("fenced", "BatchBusy"):
+                    what = f"an owner whose batch was taken over was not told: {left}"
+                    self.found.append(Violation(kind="duplicated", what=what))
+                (self.folder / "go").touch()
+                report = self.lived(second)
+        self.note(Verb.OVER)
+        assert report is not None
+        return report
+
+    def again(self) -> Sequence[str] | None:
+        """What the finished run answers when it is run once more. LangGraph would not even enter its node."""
+        if self.trial.door in (Door.NODE, Door.AGENT):
+            return None
+        self.life += 1
+        with self.child() as child:
+            report = self.lived(child)
+        self.note(Verb.OVER)
+        assert report is not None
+        return list(report.get("answers", [str(report)]))
+
+    def whole(self) -> Ending:
+        report = self.stopped() if self.trial.point == STOPPED else None
+        ending = self.to_its_end(report)
+        ending = Ending(status="done", answers=ending.answers, again=self.again())
+        if self.trial.purges and (said := self.aside("purge"))["status"] != "purged":
+            self.found.append(Violation(kind="lost", what=said["status"]))
+        with DiskJournal.open(self.folder / "journal", read_only=True) as journal:
+            for problem in journal.check().problems:
+                self.found.append(Violation(kind="lost", what=f"the journal is damaged: {problem}"))
+        return ending
+
+
+def run_trial(trial: Trial, folder: Path) -> Outcome:
+    """Run it in a new folder, and judge."""
+    began = time.monotonic()
+    run = _Run(trial, folder)
+    try:
+        ending = run.whole()
+    except (Stuck, AssertionError) as error:
+        ending = Ending(status="stuck", detail=str(error))
+    violations = (*run.found, *judge(trial, run.facts(), ending))
+    return Outcome(
+        trial=trial, deaths=tuple(run.deaths), violations=violations, seconds=time.monotonic() - began
+    )
