@@ -59,8 +59,8 @@ def matrix(args: argparse.Namespace) -> int:
         outcomes.append(outcome)
         deaths += len(outcome.deaths)
         print(*repeat(outcome), sep="\n", end="\n" if outcome.violations else "", flush=True)
-        if deaths // 500 > shown:
-            shown = deaths // 500
+        if deaths // 100 > shown:
+            shown = deaths // 100
             print(Figures.of(outcomes).line(time.monotonic() - began), file=sys.stderr, flush=True)
         if deaths >= args.deaths:
             break

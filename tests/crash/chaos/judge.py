@@ -114,7 +114,9 @@ class _Judge:
         place.keys.add(fact.key)
         harmless, place.harmless = place.harmless, False
         decided, place.decided = place.decided, ""
-        if fact.life < self.taken_by:
+        if (
+            fact.life < self.taken_by and place.call.kind is not Kind.LOOK
+        ):  # which leaves no mark that could be refused
             self.wrong("duplicated", f"call {fact.index} was begun by an owner whose batch was taken over")
         if place.acked is not None:
             self.wrong("lost", f"call {fact.index} is on record, and ran again in life {fact.life}")
