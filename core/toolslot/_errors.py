@@ -174,6 +174,10 @@ class JournalTooNew(JournalError):
     """The journal was written by a newer version of toolslot, whose rules this one does not know."""
 
 
+class JournalTooOld(JournalError):
+    """The journal has an older format, which must be migrated first and cannot be here."""
+
+
 class NotAJournal(JournalError):
     """The path holds something else than a toolslot journal."""
 

@@ -12,6 +12,7 @@ from toolslot._errors import (
     JournalIOError,
     JournalReplaced,
     JournalTooNew,
+    JournalTooOld,
     JournalUnavailable,
     JournalUnsafe,
     NotAJournal,
@@ -26,6 +27,7 @@ from toolslot.journal._disk._surroundings import surroundings
 _KINDS: tuple[tuple[type[JournalError], FindingKind], ...] = (
     (JournalReplaced, FindingKind.REPLACED),
     (JournalTooNew, FindingKind.TOO_NEW),
+    (JournalTooOld, FindingKind.OLD_FORMAT),
     (JournalUnsafe, FindingKind.UNSAFE),
     (JournalCorrupt, FindingKind.UNREADABLE),
     (JournalIOError, FindingKind.UNREADABLE),

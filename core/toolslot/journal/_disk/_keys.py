@@ -19,6 +19,12 @@ JOURNAL_ID = "meta/id"
 SCHEMA = "meta/schema"
 ENCRYPTION = "meta/encryption"
 
+
+def migration(to: int) -> str:
+    """What was done to reach format `to`."""
+    return f"meta/migration/{to:06}"
+
+
 TOMBSTONES = "t/"
 BATCH_INDEX = "i/"
 BATCHES = "b/"

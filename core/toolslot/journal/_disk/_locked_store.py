@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 from typing_extensions import override
 
 from toolslot._crashpoints import CrashPoint, reach
-from toolslot._errors import JournalBusy, JournalError, JournalReplaced
+from toolslot._errors import JournalBusy, JournalError, JournalIOError, JournalReplaced
 from toolslot.journal._disk import _opening
 from toolslot.journal._disk._cache import open_cache
 from toolslot.journal._disk._commit_lock import CommitLock
-from toolslot.journal._disk._faults import is_timeout
+from toolslot.journal._disk._faults import is_timeout, translate
+from toolslot.journal._disk._intact import Intact
+from toolslot.journal._disk._items import log
+from toolslot.journal._disk._migrations import migrate
 from toolslot.journal._disk._options import Options
-from toolslot.journal._disk._owner_lock import OwnerLock, sweep
-from toolslot.journal._disk._place import Place, check_safe
+from toolslot.journal._disk._owner_lock import OwnerLock, look, sweep
+from toolslot.journal._disk._place import Place, check_safe, why_not_writable
 from toolslot.journal._disk._read_store import ReadStore
 from toolslot.journal._disk._table import Table
 from toolslot.journal._disk._unlocking import unlock
@@ -48,9 +52,15 @@ class LockedStore(ReadStore):
     def _open(self) -> None:
         with self.locked():
             if not self.lock.in_place():
-                raise self._replaced()
+                raise JournalReplaced(
+                    f"{self.place.commit_lock} was exchanged while this process had the journal open, or is just being made by"
+                    " another. Try again; if that does not help, restart, and find out who moves files there."
+                )
             check_safe(self.place)
             _opening.create_if_missing(self.place, self.lock, self._options.encryption)
+            self._look_for_log()
+            _opening.refuse_missing(self.place)
+            migrate(self.place, self.lock)
             self._connect()
             try:
                 sweep(self.place.owners)
@@ -58,6 +68,15 @@ class LockedStore(ReadStore):
             except BaseException:
                 self._cache.close()
                 raise
+
+    def _look_for_log(self) -> None:
+        """SQLite takes a missing log for an empty one. Where a process died, there must be one, unless some program has emptied it."""
+        if not os.path.exists(self.place.wal) and look(self.place.owners).dead:
+            log.warning(
+                "%s is missing although a process died with the journal open. If somebody deleted it, the records of the last commits"
+                " went with it; if another program has opened and closed the database since then, all is well.",
+                self.place.wal,
+            )
 
     def _connect(self) -> None:
         check_safe(self.place)
@@ -77,7 +96,7 @@ class LockedStore(ReadStore):
                 place=str(self.place.root),
             )
             check_safe(self.place)
-            self._identity = self.place.identity()
+            self._intact = Intact(self.place)
             self._next_look = 0.0
         except BaseException:
             self._cache.close()
@@ -129,9 +148,17 @@ class LockedStore(ReadStore):
         )
 
     @override
+    def _told(self, error: sqlite3.Error | OSError) -> JournalError:
+        """To SQLite a quota and a disk that became read-only are I/O errors; trying to write tells them apart."""
+        told = super()._told(error)
+        if isinstance(told, JournalIOError) and (reason := why_not_writable(self.place)) is not None:
+            return translate(reason, str(self.place.root))
+        return told
+
+    @override
     def _ready(self) -> None:
         self._reopen()
-        self._check_identity()
+        self._check_files()
 
     def _reopen(self) -> None:
         if self._broken or _is_closed(self.connection):
@@ -144,15 +171,15 @@ class LockedStore(ReadStore):
             self._next_look = now + _LOOK_EVERY
             self._owner.assert_held()
 
-    def _check_identity(self) -> None:
-        if self.place.identity() != self._identity:
-            raise self._replaced()
-
-    def _replaced(self) -> JournalReplaced:
-        return JournalReplaced(
-            f"the files of the journal {self.place.root} were exchanged while it was open. What this process recorded"
-            " since then may be lost, and nothing more is taken. Restart it, and find out who moves files there."
-        )
+    def _check_files(self, *, held: bool = False) -> None:
+        """Refuse to go on when files were deleted or exchanged; `held` tells that the commit lock is ours."""
+        try:
+            self._intact.check(self.connection)
+        except JournalReplaced as error:
+            if not self._intact.log_is_gone():
+                raise
+            with nullcontext() if held else self.locked():
+                raise self._intact.save_log(self.connection) from error
 
     @override
     def reconnect(self) -> None:
@@ -168,6 +195,7 @@ class LockedStore(ReadStore):
     def _checkpoint(self, *, truncate: bool) -> None:
         reach(CrashPoint.BEFORE_CHECKPOINT)
         self._empty_log(truncate=truncate)
+        self._intact.resized()
         reach(CrashPoint.AFTER_CHECKPOINT)
 
     def _empty_log(self, *, truncate: bool) -> None:
@@ -186,8 +214,12 @@ class LockedStore(ReadStore):
         try:
             with self._translated(), self._locked_if_possible() as locked:
                 try:
-                    if locked and not self._broken and self.place.identity() == self._identity:
+                    if locked and not self._broken:
+                        self._check_files(held=True)
                         self._checkpoint(truncate=True)
+                        sweep(
+                            self.place.owners
+                        )  # or their lock files would seem to miss a log that is not needed any more
                     reach(CrashPoint.IN_CLOSE)
                 finally:
                     self._cache.close()

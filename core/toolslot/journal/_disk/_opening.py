@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._encryption import Encryption
-from toolslot._errors import JournalReplaced, JournalTooNew, JournalUnsafe, NotAJournal
+from toolslot._errors import JournalReplaced, JournalTooNew, JournalTooOld, JournalUnsafe, NotAJournal
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._cache import known_setting, made, open_cache
 from toolslot.journal._disk._commit_lock import CommitLock
@@ -99,8 +99,19 @@ def verify(place: Place) -> None:
     Raises:
         JournalReplaced: the file is missing or empty.
         NotAJournal: it is somebody else's database.
-        JournalTooNew: its rules are not known here.
+        JournalTooNew, JournalTooOld: its rules are not known here, or not any more.
         JournalUnsafe: it holds things that a journal never holds, and that could act.
+    """
+    refuse_missing(place)
+    with closing(sqlite3.connect(uri(place.database, "rw"), uri=True, isolation_level=None)) as connection:
+        verify_connection(place, connection)
+
+
+def refuse_missing(place: Place) -> None:
+    """Whoever opens an empty file, or none, gets an empty database.
+
+    Raises:
+        JournalReplaced: the database is missing or empty.
     """
     try:
         size = os.stat(place.database).st_size
@@ -111,12 +122,35 @@ def verify(place: Place) -> None:
             f"{place.database} is missing or empty: the journal's records are gone. Restore it from a backup; or, if its runs no"
             f" longer matter, delete {place.root} and begin anew."
         )
-    with closing(sqlite3.connect(uri(place.database, "rw"), uri=True, isolation_level=None)) as connection:
-        verify_connection(place, connection)
 
 
 def verify_connection(place: Place, connection: sqlite3.Connection) -> None:
     """`verify` on an open connection."""
+    schema = verify_kind(place, connection)
+    if schema < SCHEMA:
+        raise JournalTooOld(
+            f"the journal {place.root} has format {schema}, this version of toolslot reads format {SCHEMA}. Nothing was changed: open"
+            " it for writing once, as any agent does, and it is migrated after a copy was made."
+        )
+    verify_contents(place, connection)
+
+
+def verify_contents(place: Place, connection: sqlite3.Connection) -> None:
+    """Refuse whatever in the schema and the settings is not diskcache's or a journal's."""
+    for kind, name, text in connection.execute("SELECT type, name, sql FROM sqlite_master"):
+        if not _is_diskcaches(kind, name, text):
+            raise JournalUnsafe(
+                f"{place.database} holds a {kind} {name!r} that neither toolslot nor diskcache makes. It was not run."
+            )
+    unknown = [name for (name,) in connection.execute("SELECT key FROM Settings") if not known_setting(name)]
+    if unknown:
+        raise JournalUnsafe(
+            f"{place.database} holds settings that toolslot never writes: {sorted(map(str, unknown))}. They were not applied."
+        )
+
+
+def verify_kind(place: Place, connection: sqlite3.Connection) -> int:
+    """The format of the journal, which is not newer than this version's."""
     connection.execute("PRAGMA trusted_schema=0")
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION:
@@ -129,16 +163,7 @@ def verify_connection(place: Place, connection: sqlite3.Connection) -> None:
             f"the journal {place.root} has format {schema}, this version of toolslot knows up to {SCHEMA}. Nothing was changed:"
             " upgrade toolslot."
         )
-    for kind, name, text in connection.execute("SELECT type, name, sql FROM sqlite_master"):
-        if not _is_diskcaches(kind, name, text):
-            raise JournalUnsafe(
-                f"{place.database} holds a {kind} {name!r} that neither toolslot nor diskcache makes. It was not run."
-            )
-    unknown = [name for (name,) in connection.execute("SELECT key FROM Settings") if not known_setting(name)]
-    if unknown:
-        raise JournalUnsafe(
-            f"{place.database} holds settings that toolslot never writes: {sorted(map(str, unknown))}. They were not applied."
-        )
+    return int(schema)
 
 
 def _is_diskcaches(kind: object, name: object, text: object) -> bool:

@@ -12,6 +12,7 @@ POSIX locks the process holds on it. The same goes for commit.lock and the proce
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from toolslot._errors import JournalReplaced, JournalUnavailable, JournalUnsafe,
 DATABASE = "cache.db"
 #: what may be there before the lock file, when an opener died early
 _OURS = {".gitignore", "owners"}
+_NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_PROBE = 65536
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -156,6 +159,22 @@ def check_safe(place: Place, *, read_only: bool = False) -> None:
 
 def _files(place: Place) -> tuple[str, ...]:
     return (place.commit_lock, place.commit_holder, place.database, place.wal, place.database + "-shm")
+
+
+def why_not_writable(place: Place) -> OSError | None:
+    """The reason when a file can no longer grow here: a full disk, a quota, a file system that became read-only. None for any other."""
+    probe = place.root / f"probe-{os.getpid()}"
+    try:
+        descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            os.write(descriptor, bytes(_PROBE))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+            probe.unlink()
+    except OSError as error:
+        return error if error.errno in _NOT_WRITABLE else None
+    return None
 
 
 def sync_directory(path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 from toolslot._encryption import Encryption
-from toolslot._errors import JournalReadOnly, JournalUnavailable
+from toolslot._errors import JournalError, JournalReadOnly, JournalUnavailable
 from toolslot.journal._disk._faults import translate
 from toolslot.journal._disk._opening import uri, verify_connection
 from toolslot.journal._disk._place import Place, check_safe
@@ -76,7 +76,10 @@ class ReadStore:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise translate(error, str(self.place.root)) from error
+            raise self._told(error) from error
+
+    def _told(self, error: sqlite3.Error | OSError) -> JournalError:
+        return translate(error, str(self.place.root))
 
     def reconnect(self) -> None:
         """Open the database anew, after an error."""

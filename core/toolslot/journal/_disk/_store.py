@@ -57,7 +57,7 @@ class Store(LockedStore):
                     reach(CrashPoint.BEFORE_COMMIT)
                 reach(CrashPoint.AFTER_COMMIT)
                 # Whatever was exchanged before or meanwhile shows here, and nobody is told that it was recorded.
-                self._check_identity()
+                self._check_files(held=True)
             view.keep()
             for run_id in view.dropped:
                 self.states.forget_run(run_id)
