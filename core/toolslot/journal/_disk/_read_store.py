@@ -33,8 +33,7 @@ class ReadStore:
 
     def _open(self) -> None:
         check_safe(self.place, read_only=True)
-        self._still = _stillness(self.place)
-        self.connection = open_for_reading(self.place)
+        self.connection, self._still = connect_for_reading(self.place)
         self.reader = Reader(self.connection)
         self.reader.secrecy = look_in(self.reader, self._encryption, place=str(self.place.root))
 
@@ -53,7 +52,7 @@ class ReadStore:
 
     def _ready(self) -> None:
         """Called before every transaction. SQLite never looks again at a file that it was told lies still."""
-        if self._still is not None and _stillness(self.place) != self._still:
+        if self._still is not None and (_size(self.place.wal) or _lying(self.place) != self._still):
             self.reconnect()
 
     @contextmanager
@@ -130,11 +129,30 @@ def open_for_reading(place: Place) -> sqlite3.Connection:
     Raises:
         JournalUnavailable: there is no journal.
     """
+    connection, _ = connect_for_reading(place)
+    return connection
+
+
+_Still = tuple[int, int, int]
+
+
+def connect_for_reading(place: Place) -> tuple[sqlite3.Connection, _Still | None]:
+    """As `open_for_reading`, and what changes when the database is written, if it is read as it lies. SQLite does not look again then."""
     if not os.path.exists(place.database):
         raise JournalUnavailable(f"there is no journal in {place.root} to read. Check the path.")
-    target = uri(place.database, "ro")
-    if _stillness(place) is not None:
-        target += "&immutable=1"
+    still = None if os.path.exists(place.wal) or os.access(place.directory, os.W_OK) else _lying(place)
+    try:
+        return _connect(place, still), still
+    except sqlite3.OperationalError:
+        # On a full disk there is no room for the files with which SQLite shares a database. When all is in the database, none are needed.
+        still = None if still is not None or _size(place.wal) else _lying(place)
+        if still is None:
+            raise
+        return _connect(place, still), still
+
+
+def _connect(place: Place, still: _Still | None) -> sqlite3.Connection:
+    target = uri(place.database, "ro") + ("" if still is None else "&immutable=1")
     connection = sqlite3.connect(target, uri=True, timeout=_SQLITE_TIMEOUT, isolation_level=None)
     try:
         for setting in ("trusted_schema=0", "cell_size_check=1", "mmap_size=0", "query_only=1"):
@@ -146,14 +164,17 @@ def open_for_reading(place: Place) -> sqlite3.Connection:
     return connection
 
 
-def _stillness(place: Place) -> tuple[int, int, int] | None:
-    """What changes when the database is written, if nobody has it open and SQLite could not make the files it needs to share it:
-    then it can only be read as it lies. None when it can be shared.
-    """
-    if os.path.exists(place.wal) or os.access(place.directory, os.W_OK):
-        return None
+def _lying(place: Place) -> _Still | None:
+    """What changes when the database is written, also by somebody who then opens it."""
     try:
         status = os.stat(place.database)
     except FileNotFoundError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
