@@ -10,6 +10,7 @@ MADE   := $(VENV)/.made
 DEMO   := $(VENV)/.ready-for-demo
 READY  := $(VENV)/.ready-for-work
 READY_LOWEST := $(LOWEST)/.ready-for-work
+READY_FUZZ := $(VENV)/.ready-for-fuzzing
 
 # Nothing outside .venv may reach the tests: neither another environment nor the user's own journal and settings.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -91,8 +92,10 @@ soak: $(READY) ## 100,000 batches in one process, purged as it goes: what it tak
 scale: $(READY) ## A journal of 1,000,000 slots: opening, reading, purging beside a writer (minutes)
 	@$(BIN)/python tests/soak/scale.py
 
-nightly: $(READY) ## What searches longer than the tests do, one line for each
+nightly: $(READY) $(READY_FUZZ) ## What searches longer than the tests do, one line for each
 	@TOOLSLOT_NIGHTLY=1 $(BIN)/python -m pytest -q -o timeout=3600 tests/journal/test_owners_model.py tests/crash/core
+	@$(BIN)/python tests/nightly/fuzz.py 600
+	@$(BIN)/python -m pytest -q -o timeout=3600 tests/nightly/encrypted_contract.py
 
 clean: ## Remove .venv and everything that was generated
 	rm -rf $(VENV) $(LOWEST) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
@@ -114,6 +117,11 @@ $(READY): pyproject.toml | $(MADE)
 	@echo "Installing toolslot, its extras and the tools (a minute or two)"
 	@$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
 	@touch $(DEMO) $@
+
+$(READY_FUZZ): pyproject.toml | $(READY)
+	@echo "Installing the fuzzer"
+	@$(BIN)/python -m pip install --quiet --group fuzz
+	@touch $@
 
 $(READY_LOWEST): pyproject.toml tests/lowest.txt | $(MADE)
 	@echo "Installing the lowest supported releases"

@@ -151,7 +151,7 @@ def _json(value: object) -> bytes:
 def _read(data: bytes, what: str) -> dict[str, Any]:
     try:
         stored: object = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(what, error) from error
     if not isinstance(stored, dict) or cast("dict[str, Any]", stored).get("v") != _FORMAT:
         raise UnreadablePayload(
