@@ -39,9 +39,9 @@ journal.close()
 class Other:
     """Another process that owns a batch."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, code: str = OTHER) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", OTHER.format(path=sys.path), str(root)],
+            [sys.executable, "-c", code.format(path=sys.path), str(root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -117,14 +117,53 @@ def test_lock_files_of_living_processes_are_not_swept_away(root: Path, other: Ot
     assert before == set((root / "owners").iterdir())
 
 
-def test_an_owner_of_an_earlier_opening_in_this_process_is_dead(root: Path) -> None:
+def test_an_owner_of_an_earlier_opening_in_this_process_is_alive_until_it_retires(root: Path) -> None:
+    """A call's thread may outlive the journal: what it does is done all the same."""
+    with DiskJournal.open(root) as first:
+        owner = owner_of(first)
+        first.enlist(owner)
     with DiskJournal.open(root) as journal:
-        owner = owner_of(journal)
-        journal.enlist(owner)
-    with DiskJournal.open(root) as journal:
-        assert journal.owner_state(owner) is OwnerState.DEAD
-        journal.enlist(owner)
         assert journal.owner_state(owner) is OwnerState.ALIVE
+    with DiskJournal.open(root) as journal:
+        assert journal.owner_state(owner) is OwnerState.ALIVE
+        first.retire(owner)
+        assert journal.owner_state(owner) is OwnerState.DEAD
+
+
+CLOSING = """
+import sys
+sys.path[:0] = {path!r}
+from toolslot.journal import DiskJournal
+from support.batches import reserve
+journal = DiskJournal.open(sys.argv[1])
+worker = reserve(journal, batch="the other's")
+journal.enlist(worker.owner)
+journal.close()
+print("ready", flush=True)
+sys.stdin.readline()
+journal.retire(worker.owner)
+print("retired", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_other_processes_see_an_owner_that_is_at_work_after_its_journal_was_closed(
+    journal: DiskJournal, root: Path
+) -> None:
+    other = Other(root, CLOSING)
+    try:
+        owner = other.owner(journal)
+        assert journal.owner_state(owner) is OwnerState.ALIVE
+        with DiskJournal._open_apart(root):
+            assert journal.owner_state(owner) is OwnerState.ALIVE, "nobody has swept its lock away"
+        assert other.process.stdin is not None
+        assert other.process.stdout is not None
+        other.process.stdin.write(b"\n")
+        other.process.stdin.flush()
+        assert other.process.stdout.readline() == b"retired\n"
+        assert journal.owner_state(owner) is OwnerState.DEAD
+    finally:
+        other.end()
 
 
 def elsewhere(owner: Owner, host: str = "elsewhere") -> Owner:

@@ -15,7 +15,7 @@ from toolslot._encryption import VARIABLE, Encryption, key_ids
 from toolslot._errors import InvalidSetting, JournalBusy
 from toolslot._identity import Owner, ProcessIdentity
 from toolslot._slot import BatchHistory, BatchKey, BatchRecord
-from toolslot.journal._disk import _reads
+from toolslot.journal._disk import _owner_lock, _reads
 from toolslot.journal._disk._check import examine
 from toolslot.journal._disk._filesystem import locks_are_shared
 from toolslot.journal._disk._findings import JournalReport
@@ -203,12 +203,11 @@ class DiskJournal:
         return cast("Future[T]", item.future)
 
     def enlist(self, owner: Owner) -> None:
-        self._session.live().enlisted.add(owner)
+        self._session.live()
+        _owner_lock.enlist(self._session.place.owners, owner)
 
     def retire(self, owner: Owner) -> None:
-        core = self._session.present()
-        if core is not None:
-            core.enlisted.discard(owner)
+        _owner_lock.retire(self._session.place.owners, owner)
 
     def owner_state(self, owner: Owner) -> OwnerState:
         core = self._session.live()
@@ -225,7 +224,11 @@ class DiskJournal:
                 return OwnerState.DEAD if dead else OwnerState.ALIVE
 
     def close(self) -> None:
-        """Let go of the journal, once for every `open`. The last one writes what is queued and waits for it."""
+        """Let go of the journal, once for every `open`. The last one writes what is queued and waits for it.
+
+        An owner that is still at work, because a call's thread outlives its timeout, stays visibly alive until it ends or the process
+        does: nobody else settles its calls before.
+        """
         with members.lock:
             if self._users == 0:
                 return
@@ -262,8 +265,9 @@ class DiskJournal:
                 f"<DiskJournal {self.location!r} {'closed' if self._closing else 'not open in this process'}>"
             )
         mode = "read_only" if self._session.terms.read_only else f"durability={self.durability}"
+        owners = len(_owner_lock.at_work(self._session.place.owners, core.process.token))
         return (
-            f"<DiskJournal {self.location!r} {mode} waiting={core.writer.waiting} owners={len(core.enlisted)}"
+            f"<DiskJournal {self.location!r} {mode} waiting={core.writer.waiting} owners={owners}"
             f" commits={core.writer.commits}>"
         )
 

@@ -12,17 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolslot._errors import JournalUnavailable
+from toolslot._identity import Owner
 from toolslot.journal._disk._file_lock import NOFOLLOW, lock, try_lock
 
 _SAFE_TOKEN = re.compile(r"[A-Za-z0-9_\-]{1,100}").fullmatch
 
 
 class _Process:
-    """The owner locks this process holds, by path."""
+    """The owner locks this process holds, by path, and who is at work under each."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.held: set[str] = set()
+        self.at_work: dict[str, set[Owner]] = {}
+        #: locks whose journal was closed while somebody was still at work: a thread of a call that timed out, say
+        self.kept: dict[str, int] = {}
 
 
 _process = _Process()
@@ -32,7 +36,12 @@ class OwnerLock:
     """This process's lock file in one journal. Must be made, and is only removed, under the commit lock."""
 
     def __init__(self, owners: Path, token: str) -> None:
-        self._path = str(owners / f"{token}.lock")
+        self._path = _path(owners, token)
+        with _process.lock:
+            kept = _process.kept.pop(self._path, None)
+        if kept is not None:
+            self._descriptor = kept
+            return
         try:
             with _process.lock:  # from here on nobody in this process probes it
                 self._descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR | NOFOLLOW, 0o600)
@@ -47,7 +56,7 @@ class OwnerLock:
         try:
             lock(self._descriptor)
         except BaseException:
-            self.release()  # or no later opening in this process could make it
+            self._drop()  # or no later opening in this process could make it
             raise
 
     def assert_held(self) -> None:
@@ -55,6 +64,14 @@ class OwnerLock:
         try_lock(self._descriptor)
 
     def release(self) -> None:
+        """Let go of it; once the last of those who are still at work has retired, or else the process has ended."""
+        with _process.lock:
+            if _process.at_work.get(self._path):
+                _process.kept[self._path] = self._descriptor
+                return
+        self._drop()
+
+    def _drop(self) -> None:
         with suppress(FileNotFoundError):
             os.unlink(self._path)
         with _process.lock:
@@ -62,11 +79,41 @@ class OwnerLock:
         os.close(self._descriptor)
 
 
+def enlist(owners: Path, owner: Owner) -> None:
+    """It is at work from now on, whatever becomes of the journal."""
+    with _process.lock:
+        _process.at_work.setdefault(_path(owners, owner.process.token), set()).add(owner)
+
+
+def retire(owners: Path, owner: Owner) -> None:
+    """It is at work no longer. The file of a lock that was kept for it is swept away by the next opener."""
+    path = _path(owners, owner.process.token)
+    with _process.lock:
+        at_work = _process.at_work.get(path, set())
+        at_work.discard(owner)
+        kept = None if at_work else _process.kept.pop(path, None)
+        if not at_work:
+            _process.at_work.pop(path, None)
+        if kept is not None:
+            _process.held.discard(path)
+            os.close(kept)
+
+
+def at_work(owners: Path, token: str) -> frozenset[Owner]:
+    """Who is at work in this process under that token."""
+    with _process.lock:
+        return frozenset(_process.at_work.get(_path(owners, token), ()))
+
+
+def _path(owners: Path, token: str) -> str:
+    return str(owners / f"{token}.lock")
+
+
 def is_dead(owners: Path, token: str) -> bool | None:
     """Whether the process with this token has ended; None when that cannot be told (its own lock, a strange token)."""
     if not _SAFE_TOKEN(token):
         return None
-    return _is_free(str(owners / f"{token}.lock"))
+    return _is_free(_path(owners, token))
 
 
 def _is_free(path: str) -> bool | None:
@@ -117,5 +164,5 @@ def sweep(owners: Path) -> int:
 
 def forget_after_fork() -> None:
     """In a forked child: the parent's locks are not the child's; it may probe them like any other's."""
-    _process.held = set()
+    _process.held, _process.kept, _process.at_work = set(), {}, {}
     _process.lock = threading.Lock()

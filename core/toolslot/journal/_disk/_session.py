@@ -6,11 +6,12 @@ import os
 import secrets
 import threading
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._errors import JournalClosed
 from toolslot._identity import Owner, ProcessIdentity
+from toolslot.journal._disk import _owner_lock
 from toolslot.journal._disk._cache import diskcache
 from toolslot.journal._disk._faults import translate
 from toolslot.journal._disk._filesystem import check
@@ -41,7 +42,6 @@ class Core:
     pid: int
     process: ProcessIdentity
     writer: Writer
-    enlisted: set[Owner] = field(default_factory=lambda: set())
 
 
 class Session:
@@ -106,6 +106,9 @@ class Session:
             core, self._core, self._closed = self._core, None, True
         if core is None or core.pid != os.getpid():
             return
+        if self.terms.own_identity:  # to the others this is the death of a process
+            for owner in _owner_lock.at_work(self.place.owners, core.process.token):
+                _owner_lock.retire(self.place.owners, owner)
         reach(CrashPoint.BEFORE_CLOSE)
         core.writer.put(Stop())
         if not core.writer.is_current_thread() and not core.writer.join(timeout):
@@ -128,7 +131,7 @@ class Session:
         core = self._core
         if core is None or owner.process != core.process or self.terms.read_only:
             return None
-        return owner in core.enlisted
+        return owner in _owner_lock.at_work(self.place.owners, core.process.token)
 
     def forget(self) -> None:
         self._lock = threading.Lock()
