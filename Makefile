@@ -25,7 +25,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 PARALLEL := -n auto --dist worksteal
 LOWEST_CRASHES := tests/crash/langgraph/test_kill_matrix.py -k by_default_only
 
-.PHONY: help setup demo test test-fast test-lowest check lint format types coverage bench pictures soak scale nightly clean
+.PHONY: help setup demo test test-fast test-lowest check lint format types coverage bench pictures notebooks docs soak scale nightly clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -37,7 +37,7 @@ demo: $(DEMO) ## Kill a real agent in the middle of its tool calls and watch it 
 	@$(BIN)/toolslot demo
 
 test: check test-lowest ## Set everything up, then every check and every test
-	@$(BIN)/python -m pytest $(PARALLEL)
+	@$(BIN)/python -m pytest $(PARALLEL) --nbmake --nbmake-timeout=110 tests notebooks
 
 test-fast: $(READY) ## The tests without those that kill processes or take seconds
 	@$(BIN)/python -m pytest -m "not crash and not slow"
@@ -53,6 +53,9 @@ ifeq ($(ARGS),)
 	@PYTHONPATH=tests $(BIN)/python -m crash.chaos --controls
 endif
 	@PYTHONPATH=tests $(BIN)/python -m crash.chaos $(ARGS)
+
+notebooks: $(READY) ## Run the notebooks and keep their outputs
+	@$(BIN)/python notebooks/save_outputs.py
 
 check: lint types
 
