@@ -86,6 +86,11 @@ bench: $(READY) ## Measure: the journal against bare SQLite, the node against To
 	@$(BIN)/python benchmarks/bench_toolnode.py
 	@$(BIN)/python benchmarks/bench_agent.py
 
+.PHONY: browser
+browser: ## Install Chromium and its driver, for the tests of the timeline page (Debian and Ubuntu, as root)
+	@command -v chromedriver >/dev/null && command -v chromium >/dev/null \
+	  || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver; }
+
 pictures: $(READY) ## Play the crash story and draw docs/images/before-after.svg from it
 	@$(BIN)/python docs/pictures.py
 

@@ -51,13 +51,13 @@ def call(index: int, tool: str, *attempts: Attempt, **options: Any) -> CallView:
         "started_at": last.started_at if last is not None else None,
         "ended_at": last.ended_at if last is not None else None,
         "error_type": last.error_type if last is not None else None,
+        "call_id": f"call_{index}",
     }
     return CallView(
         run_id="run",
         batch_id="batch",
         index=index,
         tool=tool,
-        call_id=f"call_{index}",
         version=2 * len(attempts),
         attempt=len(attempts),
         generation=1,
@@ -71,11 +71,11 @@ def owner(
     epoch: int = 1, *, since: float, last_seen: float, until: float | None = None, **options: Any
 ) -> OwnerView:
     settings: dict[str, Any] = {"how": Handover.RESERVED, "why": "", "died": False, "limit": 4}
+    settings |= {"host": "worker-1"}
     return OwnerView(
         epoch=epoch,
-        host="worker-1",
         pid=4710 + epoch,
-        process_started=T0 + since - 2,
+        process_started=T0 - 2 + (since if epoch > 1 else 0),
         since=T0 + since,
         last_seen=T0 + last_seen,
         until=None if until is None else T0 + until,
@@ -87,11 +87,10 @@ def batch(
     calls: Sequence[CallView], owners: Sequence[OwnerView], *, name: str = "batch", **options: Any
 ) -> BatchView:
     settings: dict[str, Any] = {"state": BatchState.CLOSED, "held": False, "closed": True}
-    settings |= {"owner_state": OwnerState.DEAD}
+    settings |= {"owner_state": OwnerState.DEAD, "adapter": "langgraph"}
     return BatchView(
         run_id="run",
         batch_id=name,
-        adapter="langgraph",
         epoch=owners[-1].epoch,
         created=owners[0].since,
         ended_at=owners[-1].last_seen,

@@ -54,6 +54,8 @@ def batch_summary(lane: Lane) -> str:
         parts.append(f"{replayed} replayed")
     if lane.strip.peak:
         parts.append(f"at most {lane.strip.peak} at once")
+    if lane.stretch > 1:
+        parts.append(f"drawn {lane.stretch:.2g} times longer than the rest")
     if batch.adapter != "core":
         parts.append(f"from {shown(batch.adapter, 40)}")
     return " · ".join(parts)

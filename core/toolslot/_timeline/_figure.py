@@ -13,13 +13,11 @@ from toolslot._timeline._facts import batch_summary, run_summary
 from toolslot._timeline._html import element, text
 from toolslot._timeline._layout import timeline
 from toolslot._timeline._shapes import Boundary, BoundaryKind, Lane, LimitSpan, MarkKind, Strip, Timeline
-from toolslot._timeline._strip import area_path, ceiling, limit_text
+from toolslot._timeline._strip import WORTH_A_STRIP, area_path, ceiling, limit_text
 from toolslot._timeline._svg import COLORS, ROW, chip, cross, rect, sign, svg, words
 from toolslot._timeline._ticks import Label, ticks
 
 _STRIP, _LINE = 22.0, 18.0
-#: with fewer calls, everybody sees how many ran at once
-_WORTH_A_STRIP = 3
 #: the height of a batch that is shown at a glance
 _DENSE = 240.0
 
@@ -75,7 +73,7 @@ def _label(label: Label, y: float, frame: Frame, opacity: float) -> str:
 def _lane(lane: Lane, drawn: Timeline, frame: Frame) -> tuple[str, float]:
     parts: list[str] = []
     y = 0.0
-    if lane.strip.peak and len(lane.rows) >= _WORTH_A_STRIP:
+    if lane.strip.peak and len(lane.rows) >= WORTH_A_STRIP:
         parts.append(_strip(lane.strip, frame))
         y += _STRIP + 4
     if len(lane.owners) > 1 or lane.boundaries:

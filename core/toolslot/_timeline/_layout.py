@@ -74,14 +74,16 @@ def _end(attempt: Attempt, read_at: float | None) -> float | None:
 
 def _lane(batch: BatchView, axis: Scale, read_at: float | None) -> Lane:
     spans = tuple(_spans(batch, read_at))
+    left, right = axis.at(min(begin for begin, _ in spans)), axis.at(max(end for _, end in spans))
     return Lane(
         batch=batch,
-        left=axis.at(min(begin for begin, _ in spans)),
-        right=axis.at(max(end for _, end in spans)),
+        left=left,
+        right=right,
         owners=tuple(_held(owner, axis) for owner in batch.owners),
         boundaries=tuple(_boundaries(batch.owners, axis)),
         strip=_strip(batch, axis, read_at),
         rows=tuple(_row(call, batch.owners, axis, read_at) for call in batch.calls),
+        stretch=max(piece.stretch for piece in axis.pieces if piece.left <= right and left <= piece.right),
     )
 
 

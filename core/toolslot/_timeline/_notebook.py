@@ -27,7 +27,7 @@ class Shown:
     __slots__ = ("view",)
 
     def __init__(self, view: RunView) -> None:
-        self.view = view
+        self.view: RunView = view
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the run to `path` as one HTML page that needs nothing else, with more to look at than the figure; returns the path."""

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from itertools import accumulate
 
-from toolslot._insights import CallView, RunView, date_text, span_text, time_text
-from toolslot._slot import SlotState
+from toolslot._insights import CallView, OwnerView, RunView, date_text, span_text, time_text
 from toolslot._text import shown
 from toolslot._timeline._facts import call_facts, owner_facts, run_summary, state_text
 from toolslot._timeline._html import element, percent, text
 from toolslot._timeline._layout import timeline
-from toolslot._timeline._rows import chip, lane_html
+from toolslot._timeline._legend import legend_html
+from toolslot._timeline._rows import lane_html
 from toolslot._timeline._shapes import Timeline
 from toolslot._timeline._ticks import Ticks, ticks
 
-#: what the axis measures in pixels on a wide and on a narrow screen
-_WIDE, _NARROW = 840.0, 330.0
+#: what the axis measures in pixels, at least, on screens of these kinds; the style says where one ends and the next begins
+_SCREENS = {"wide": 740.0, "medium": 420.0, "narrow": 285.0}
 
 
 def page(run: RunView) -> str:
@@ -42,7 +41,7 @@ def page(run: RunView) -> str:
         "body",
         _header(run),
         *_notes(run),
-        _legend(run),
+        legend_html(drawn),
         element("main", *_lanes(drawn)),
         _table(run),
         _footer(run),
@@ -88,7 +87,7 @@ def _facts(run: RunView) -> dict[str, list[str]]:
 
 
 def _header(run: RunView) -> str:
-    button = '<button class="theme" id="theme" type="button" hidden aria-pressed="false">Dark</button>'
+    button = '<button class="theme" id="theme" type="button" hidden>Dark theme</button>'
     return element(
         "header",
         element(
@@ -116,15 +115,6 @@ def _notes(run: RunView) -> Iterator[str]:
         yield element("p", text(f"A batch cannot be read: {shown(problem, 500)}"), class_="note")
 
 
-def _legend(run: RunView) -> str:
-    counts = Counter(call.state for call in run.calls)
-    items = [
-        element("li", chip(state), text(f"{state.value} {counts[state]:,}" if counts[state] else state.value))
-        for state in SlotState
-    ]
-    return element("ul", *items, class_="legend", aria_label="Legend")
-
-
 def _footer(run: RunView) -> str:
     read = f"Read {date_text(run.read_at)} {time_text(run.read_at)} UTC. " if run.read_at is not None else ""
     return element("footer", text(f"{read}All times are UTC."))
@@ -134,13 +124,21 @@ def _footer(run: RunView) -> str:
 
 
 def _lanes(drawn: Timeline) -> Iterator[str]:
-    wide, narrow = ticks(drawn.scale, _WIDE), ticks(drawn.scale, _NARROW)
-    yield _axis(wide, "wide")
-    yield _axis(narrow, "narrow")
-    behind = _behind(drawn, wide)
+    labels = {name: ticks(drawn.scale, width) for name, width in _SCREENS.items()}
+    for name, one in labels.items():
+        yield _axis(one, name)
+    behind = _behind(drawn, labels["wide"])
     first = accumulate((len(lane.rows) for lane in drawn.lanes), initial=0)
+    process: tuple[str, int, float] | None = None
     for number, (lane, begin) in enumerate(zip(drawn.lanes, first, strict=False), start=1):
-        yield lane_html(lane, number, begin, behind)
+        owners = lane.batch.owners
+        same = len(owners) == 1 and not lane.boundaries and _process(owners[0]) == process
+        process = _process(owners[-1]) if owners else None
+        yield lane_html(lane, number, begin, behind, owners=bool(owners) and not same)
+
+
+def _process(owner: OwnerView) -> tuple[str, int, float]:
+    return owner.host, owner.pid, owner.process_started
 
 
 def _axis(labels: Ticks, name: str) -> str:

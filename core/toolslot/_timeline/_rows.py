@@ -7,42 +7,45 @@ from collections.abc import Iterator
 from toolslot._insights import LETTERS, CallView
 from toolslot._slot import SlotState
 from toolslot._text import shown
+from toolslot._timeline._dense import MANY, dense_paths
 from toolslot._timeline._facts import batch_summary, spoken, took_text
 from toolslot._timeline._html import element, percent, text
-from toolslot._timeline._shapes import Bar, BarKind, Boundary, BoundaryKind, Lane, Mark, MarkKind, Row
-from toolslot._timeline._strip import strip_html
-
-_LINE_CLASS = {BoundaryKind.DIED: "died", BoundaryKind.LET_GO: "letgo", BoundaryKind.FORCED: "forced"}
-_BADGES = {BoundaryKind.DIED: "✕", BoundaryKind.LET_GO: "→", BoundaryKind.FORCED: "!"}
-_GLYPHS = {MarkKind.REPLAYED: "↺", MarkKind.DECIDED: "✓"}
+from toolslot._timeline._legend import BOUNDARIES, MARKS, chip
+from toolslot._timeline._shapes import Bar, BarKind, Boundary, BoundaryKind, Lane, Mark, Row
+from toolslot._timeline._strip import WORTH_A_STRIP, strip_html
 
 
-def lane_html(lane: Lane, number: int, first: int, behind: str) -> str:
-    """The batch as a section. `first` is the number of its first call in the run; `behind` what every batch has in its background."""
+def lane_html(lane: Lane, number: int, first: int, behind: str, *, owners: bool) -> str:
+    """The batch as a section.
+
+    Args:
+        lane: The batch.
+        number: Its place in the run, from 1.
+        first: The number of its first call in the run.
+        behind: What every batch has in its background.
+        owners: Whether to tell who worked on it.
+    """
     boundaries = "".join(_line(boundary) for boundary in lane.boundaries)
+    rows = [element("li", _owners(lane, number))] if owners else []
+    rows += [
+        element("li", _call(row, first + i), data_state=row.call.state.value)
+        for i, row in enumerate(lane.rows)
+    ]
+    many = len(lane.rows) >= MANY
     return element(
         "section",
         _heading(lane, number),
         element(
             "div",
             element("div", behind, boundaries, class_="plot", aria_hidden="true"),
-            strip_html(lane.strip),
-            element(
-                "ol",
-                element("li", _owners(lane, number)),
-                *(element("li", _call(row, first + i)) for i, row in enumerate(lane.rows)),
-                class_="rows",
-            ),
+            strip_html(lane.strip) if len(lane.rows) >= WORTH_A_STRIP else "",
+            _glance(lane) if many else "",
+            element("ol", *rows, class_="rows many" if many else "rows"),
             class_="lane",
         ),
         class_="batch",
         aria_labelledby=f"batch-{number}",
     )
-
-
-def chip(state: SlotState) -> str:
-    """The state's letter on its colour."""
-    return element("b", LETTERS[state], class_=f"chip {state.value}", aria_hidden="true")
 
 
 def _heading(lane: Lane, number: int) -> str:
@@ -54,6 +57,28 @@ def _heading(lane: Lane, number: int) -> str:
         element("span", text(batch.state.value), class_="pill"),
         id=f"batch-{number}",
     ) + element("p", text(batch_summary(lane)), class_="sum")
+
+
+def _glance(lane: Lane) -> str:
+    """All calls of a large batch in the height of a few rows."""
+    paths = dense_paths(lane.rows, 1000, 1000)
+    drawn = [
+        element(
+            "path",
+            class_=state.value,
+            d=paths[state],
+            stroke_width="0.8" if state is SlotState.SUCCEEDED else "2",
+        )
+        for state in sorted(paths, key=lambda state: state is not SlotState.SUCCEEDED)
+    ]
+    svg = element("svg", *drawn, viewBox="0 0 1000 1000", preserveAspectRatio="none", aria_hidden="true")
+    return element(
+        "div",
+        element("span", "at a glance", class_="who"),
+        element("span", svg, class_="track"),
+        element("span", class_="took"),
+        class_="strip glance",
+    )
 
 
 # --- owners -------------------------------------------------------------------------------------------------------------
@@ -69,8 +94,8 @@ def _owners(lane: Lane, number: int) -> str:
     badges = [
         element(
             "i",
-            _BADGES[boundary.kind],
-            class_=f"badge {_LINE_CLASS[boundary.kind]}",
+            BOUNDARIES[boundary.kind][1],
+            class_=f"badge {BOUNDARIES[boundary.kind][0]}",
             style=f"left:{percent(_badge_place(boundary))}",
         )
         for boundary in lane.boundaries
@@ -93,7 +118,7 @@ def _badge_place(boundary: Boundary) -> float:
 
 
 def _line(boundary: Boundary) -> str:
-    line = element("i", class_=_LINE_CLASS[boundary.kind], style=f"left:{percent(_badge_place(boundary))}")
+    line = element("i", class_=BOUNDARIES[boundary.kind][0], style=f"left:{percent(_badge_place(boundary))}")
     if boundary.kind is not BoundaryKind.DIED:
         return line
     width = percent(boundary.until - boundary.at)
@@ -135,7 +160,7 @@ def _bar(bar: Bar) -> str:
 def _mark(mark: Mark, call: CallView) -> str:
     return element(
         "i",
-        element("b", _GLYPHS[mark.kind]),
+        element("b", MARKS[mark.kind]),
         class_=f"mark {mark.kind.value} {call.state.value}",
         style=f"left:{percent(mark.at)}",
     )

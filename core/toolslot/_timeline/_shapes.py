@@ -98,7 +98,7 @@ class Strip:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lane:
-    """One batch. `owners` has a bar for each owner, in order."""
+    """One batch. `owners` has a bar for each owner, in order. `stretch`: how much longer than others some of it is drawn."""
 
     batch: BatchView
     left: float
@@ -107,6 +107,7 @@ class Lane:
     boundaries: tuple[Boundary, ...]
     strip: Strip
     rows: tuple[Row, ...]
+    stretch: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

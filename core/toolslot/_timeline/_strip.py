@@ -9,6 +9,8 @@ from toolslot._timeline._shapes import Strip
 _WIDTH, _HEIGHT = 1000, 100
 #: a limit that lies higher than so many times the peak is told and not drawn: it would press the rest flat
 _DRAWN = 3
+#: with fewer calls, everybody sees how many ran at once
+WORTH_A_STRIP = 3
 
 
 def strip_html(strip: Strip) -> str:

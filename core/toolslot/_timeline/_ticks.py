@@ -44,28 +44,40 @@ class Ticks:
 
 def ticks(scale: Scale, width: float) -> Ticks:
     """The labels of an axis that is `width` pixels wide; none of them touches another."""
-    clock = _fitting(list(_clock(scale)), width)
     cuts = [
         Label(at=(cut.left + cut.right) / 2, text=coarse_span_text(cut.end - cut.begin), anchor=Anchor.MIDDLE)
         for cut in scale.cuts
     ]
     offsets = [label for piece in scale.pieces for label in _offsets(piece, width)]
     return Ticks(
-        clock=clock,
-        offsets=_fitting([*cuts, *offsets], width),
+        clock=_fitting(_clock(scale), width),
+        offsets=_fitting([(label,) for label in (*cuts, *offsets)], width),
         grid=tuple(label.at for label in offsets),
     )
 
 
-def _clock(scale: Scale) -> Iterator[Label]:
-    """The time of day where a piece begins, with the day where it is another one."""
-    day = ""
-    for piece in scale.pieces:
-        today = date_text(piece.begin)
-        stretched = f" (stretched {piece.stretch:.0f}x)" if piece.stretch >= 1.5 else ""
-        text = time_text(piece.begin) if today == day else f"{today} {time_text(piece.begin)}"
-        day = today
-        yield Label(at=piece.left, text=text + stretched)
+def _clock(scale: Scale) -> list[tuple[Label, ...]]:
+    """Of each piece the time of day where it begins, in longer and shorter words; first those of a new day, which say so."""
+    days = [date_text(piece.begin) for piece in scale.pieces]
+    new = [index == 0 or day != days[index - 1] for index, day in enumerate(days)]
+    order = sorted(range(len(days)), key=lambda index: not new[index])
+    return [
+        tuple(
+            Label(at=scale.pieces[index].left, text=text)
+            for text in _readings(scale.pieces[index].begin, new_day=new[index])
+        )
+        for index in order
+    ]
+
+
+def _readings(at: float, *, new_day: bool) -> tuple[str, ...]:
+    time = time_text(at)
+    short = time.partition(".")[0]
+    if not new_day:
+        return time, short
+    day = date_text(at)
+    year = day.rpartition(" ")[0]
+    return f"{day} {time}", f"{day} {short}", f"{year} {short}", year
 
 
 def _offsets(piece: Piece, width: float) -> Iterator[Label]:
@@ -89,15 +101,18 @@ def _round_up(seconds: float) -> float:
     return factor * power * unit
 
 
-def _fitting(labels: Sequence[Label], width: float) -> tuple[Label, ...]:
-    """As many of them as find room; the first ones first."""
+def _fitting(labels: Sequence[Sequence[Label]], width: float) -> tuple[Label, ...]:
+    """As many as find room, the first ones first, each in the first of its forms that does."""
     taken: list[tuple[float, float]] = []
     kept: list[Label] = []
-    for label in labels:
-        placed, begin, end = _placed(label, width)
-        if begin >= 0 and end <= width and all(end + _FREE <= b or e + _FREE <= begin for b, e in taken):
+    for forms in labels:
+        for label in forms:
+            placed, begin, end = _placed(label, width)
+            if begin < 0 or end > width or any(begin < e + _FREE and b < end + _FREE for b, e in taken):
+                continue
             taken.append((begin, end))
             kept.append(placed)
+            break
     return tuple(kept)
 
 

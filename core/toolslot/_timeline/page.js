@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const facts = JSON.parse(document.getElementById("facts").textContent);
-  const rows = [...document.querySelectorAll(".row")];
+  let rows = [...document.querySelectorAll(".row")];
   const tip = document.getElementById("tip");
 
   // Texts come from models and users: they are only ever set as text.
@@ -98,12 +98,33 @@
   });
   document.addEventListener("scroll", hide, { passive: true });
 
+  // --- the legend: one state at a time
+  const picks = [...document.querySelectorAll(".legend button")];
+  const only = (state) => {
+    for (const pick of picks) pick.setAttribute("aria-pressed", String(pick.dataset.state === state));
+    for (const item of document.querySelectorAll(".rows > li[data-state]")) {
+      item.hidden = state !== null && item.dataset.state !== state;
+    }
+    rows = [...document.querySelectorAll(".rows > li:not([hidden]) > .row")];
+    for (const list of document.querySelectorAll(".rows")) {
+      const first = list.querySelector(":scope > li:not([hidden]) > .row");
+      if (first) reach(first);
+    }
+  };
+  for (const pick of picks) {
+    pick.addEventListener("click", () =>
+      only(pick.getAttribute("aria-pressed") === "true" ? null : pick.dataset.state),
+    );
+  }
+
   const theme = document.getElementById("theme");
   const dark = () => {
     const chosen = document.documentElement.dataset.theme;
     return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   };
-  const told = () => theme.setAttribute("aria-pressed", String(dark()));
+  const told = () => {
+    theme.textContent = dark() ? "Light theme" : "Dark theme";
+  };
   theme.hidden = false;
   theme.addEventListener("click", () => {
     document.documentElement.dataset.theme = dark() ? "light" : "dark";
