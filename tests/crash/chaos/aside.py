@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from crash.chaos.body import Body, effect_of
 from crash.chaos.facts import Verb
-from toolslot import Batch, Call, Codec, DiskJournal, Done, DurableExecutor, NotDone, RunPurged, SlotState
+from toolslot import Batch, Call, DiskJournal, Done, DurableExecutor, NotDone, RunPurged, SlotState, resolve
 from toolslot._identity import idempotency_key
-from toolslot._resolving import resolve
 from toolslot.journal import purge_run
 
 
-def resolve_all(body: Body, codec: Codec) -> None:
-    """Settle every call of unknown outcome by what the ledger knows of it."""
+def resolve_all(body: Body) -> None:
+    """Settle every call of unknown outcome, those that a dead owner left running included, by what the ledger knows of it."""
     journal = DiskJournal.open(body.journal)
     for key in journal.keys().result():
         record = journal.load(key).result()
         assert record is not None
         for slot in record.slots:
-            if slot.state is not SlotState.UNKNOWN:
+            if slot.state not in (SlotState.UNKNOWN, SlotState.RUNNING):
                 continue
+            # Following the dead owner makes a running call unknown, which is one more row.
+            version = slot.version + (slot.state is SlotState.RUNNING)
             own = idempotency_key(key.run_id, key.batch_id, slot.index, slot.generation)
             value = effect_of(body.facts(), own)
             body.note(Verb.ASKED, index=slot.index, key=own)
@@ -31,8 +32,7 @@ def resolve_all(body: Body, codec: Codec) -> None:
                 NotDone() if value is None else Done(value),
                 by="operator",
                 why="looked into the ledger",
-                version=slot.version,
-                codec=codec,
+                version=version,
             )
     body.tell({"status": "resolved"})
 

@@ -13,11 +13,10 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.types import Command, interrupt
 
-from crash.chaos.aside import resolve_all
 from crash.chaos.body import Body, Declined, Orders, brief, failed
 from crash.chaos.plan import Door, Kind
 from crash.langgraph.doors import ScriptedModel, by_hand
-from toolslot_langgraph import DurableParallelToolNode, LangGraphCodec, make_durable
+from toolslot_langgraph import DurableParallelToolNode, make_durable
 
 CONFIG: Any = {"configurable": {"thread_id": "order-17"}}
 
@@ -99,9 +98,6 @@ def report(outcome: Any) -> dict[str, Any]:
 def main(argv: list[str]) -> None:
     orders = Orders.heard(argv[0])
     body = Body(orders)
-    if orders.verb == "resolve":
-        resolve_all(body, LangGraphCodec())
-        return
     body.ask = lambda n: interrupt(f"person {n}")
     print("BEGINS", flush=True)
     try:

@@ -12,7 +12,7 @@ from crash.chaos.aside import purge_all, resolve_all
 from crash.chaos.body import Body, Declined, Orders, Question, brief, failed
 from crash.chaos.facts import Verb
 from crash.chaos.plan import Kind
-from toolslot import Batch, Call, DurableExecutor, JsonCodec, ToolFailed
+from toolslot import Batch, Call, DurableExecutor, ToolFailed
 
 #: sync tools also where the others are async
 THREADED = (Kind.SLOW, Kind.LARGE)
@@ -87,7 +87,7 @@ def main(argv: list[str]) -> None:
     orders = Orders.heard(argv[0])
     body = Body(orders)
     if orders.verb == "resolve":
-        resolve_all(body, JsonCodec())
+        resolve_all(body)
     elif orders.verb == "purge":
         purge_all(body)
     elif orders.verb == "takeover":

@@ -196,6 +196,11 @@ class Trial:
         )
 
     @property
+    def foresees(self) -> bool:
+        """Whether an operator settles what a dead owner left running before anybody resumes."""
+        return resolvable(self.door, self.policy) and self.seed % 3 == 2
+
+    @property
     def changes(self) -> bool:
         """Whether the second life presents another call in one place."""
         return self.at in _REGENERATE

@@ -71,8 +71,7 @@ class _Run:
             answers=self.answers,
             hold=hold,
         )
-        plain = verb in ("purge", "takeover")
-        return Child(_SCRIPTS[Door.PLAIN if plain else self.trial.door], orders.spoken())
+        return Child(_SCRIPTS[self.trial.door if verb == "run" else Door.PLAIN], orders.spoken())
 
     def lived(self, child: Child, kill: Kill | None = None) -> dict[str, Any] | None:
         """What the process reported at its end; None when it was killed.
@@ -118,6 +117,8 @@ class _Run:
                 report = self.lived(child, kill)
             self.kills = self.kills[1:] if report is None else self.kills
             self.note(Verb.DEATH if report is None else Verb.OVER)
+            if report is None and self.trial.foresees:
+                self.aside("resolve")
             if self.trial.door is not Door.PLAIN:
                 self.answers = None
         raise Stuck(f"not done after {self.life} lives: {report}")
