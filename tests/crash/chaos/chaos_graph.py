@@ -12,11 +12,19 @@ from langchain_core.tools import StructuredTool, ToolException
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.types import Command, interrupt
+from pydantic import BaseModel
 
 from crash.chaos.body import Body, Declined, Orders, brief, failed
 from crash.chaos.plan import Door, Kind
 from crash.langgraph.doors import ScriptedModel, by_hand
 from toolslot_langgraph import DurableParallelToolNode, make_durable
+
+
+class Args(BaseModel):
+    """Of every tool, made once before the fork."""
+
+    n: int
+
 
 CONFIG: Any = {"configurable": {"thread_id": "order-17"}}
 
@@ -40,10 +48,11 @@ def tools_of(body: Body) -> list[Any]:
             coroutine=arun if body.trial.mode == "async" else None,
             name=kind.value,
             description="A tool.",
+            args_schema=Args,
             handle_tool_error=True,
         )
 
-    return [tool(kind) for kind in Kind]
+    return [tool(kind) for kind in body.trial.kinds]
 
 
 def graph_of(body: Body, saver: Any) -> Any:

@@ -43,7 +43,7 @@ def tools_of(body: Body) -> list[Any]:
 
     person.__annotations__["ctx"] = Context
     asks = FunctionTool.from_defaults(async_fn=person, name=Kind.PERSON.value, description="Asks a person.")
-    return [*(tool(kind) for kind in Kind if kind is not Kind.PERSON), asks]
+    return [asks if kind is Kind.PERSON else tool(kind) for kind in body.trial.kinds]
 
 
 def answer(body: Body, event: InputRequiredEvent) -> Any:

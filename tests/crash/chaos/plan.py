@@ -177,6 +177,11 @@ class Trial:
             for i, (kind, n) in enumerate(zip(kinds, places, strict=True))
         )
 
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Those that occur: making a tool takes a framework milliseconds."""
+        return tuple(kind for kind in Kind if any(call.kind is kind for call in self.calls))
+
     def presented(self, life: int) -> tuple[CallPlan, ...]:
         """The calls as the given life presents them."""
         if not self.changes or life == 1:
