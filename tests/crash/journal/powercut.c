@@ -92,8 +92,9 @@ static int fails(const char *path) {
 
 static int open_noted(int (*really)(const char *, int, ...), const char *path, int flags, mode_t mode) {
     if (!inside(path)) return really(path, flags, mode);
-    int writes = flags & (O_CREAT | O_WRONLY | O_RDWR | O_TRUNC);
-    if (writes && fails(path)) return -1;
+    /* A file that is there opens on a disk that fails later, unless that is read-only. */
+    int changes = flags & O_TRUNC || (flags & O_CREAT && !inode_at(path));
+    if (flags & (O_CREAT | O_WRONLY | O_RDWR | O_TRUNC) && fails(path) && (changes || errno == EROFS)) return -1;
     pthread_mutex_lock(&order);
     uint64_t before = inode_at(path);
     int descriptor = really(path, flags, mode);

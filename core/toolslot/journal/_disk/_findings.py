@@ -40,7 +40,7 @@ class FindingKind(str, Enum):
     UNSAFE = "unsafe"
 
     # --- worth knowing
-    #: SQLite's log is missing although a process died with the journal open
+    #: SQLite's log is missing or empty although a process died with the journal open
     LOG_MISSING = "log_missing"
     #: a purge that was interrupted
     DELETION = "deletion"

@@ -75,6 +75,7 @@ def _gave_back(connection: sqlite3.Connection, size: int) -> bool:
         (page_size,) = connection.execute("PRAGMA page_size").fetchone()
         if pages * page_size == size:
             return True  # all of it lies in the file
+        connection.execute("PRAGMA shrink_memory")  # what it holds in memory says nothing of the file
         return connection.execute("PRAGMA quick_check(1)").fetchall() == [("ok",)]
     except sqlite3.DatabaseError:
         return False

@@ -49,6 +49,7 @@ class Store(LockedStore):
             self._reopen()
             with self.locked():
                 self._hold_owner_lock()
+                self._check_files(held=True)
                 view = Transaction(self.table, self.states, self._options.max_bytes)
                 with self._transact():
                     reach(CrashPoint.AFTER_BEGIN)

@@ -69,13 +69,14 @@ def _left_behind(place: Place, owners: Owners) -> Iterator[Finding]:
             text=f"{len(owners.dead)} processes ended without closing the journal. Their lock files are free, and the next opener"
             " removes them.",
         )
-    if owners.dead and os.path.exists(place.database) and not os.path.exists(place.wal):
+    log = _size(place.wal)
+    if owners.dead and os.path.exists(place.database) and not log:
         yield Finding(
             kind=FindingKind.LOG_MISSING,
-            text=f"{place.wal} is missing although a process died with the journal open. If another program has opened and closed"
-            " the database since then, all is well; if somebody deleted the file, the records of the last commits went with it.",
+            text=f"{place.wal} is missing or empty although a process died with the journal open. If that process had just emptied it, or"
+            " another program has opened and closed the database since then, all is well; if somebody deleted the file, the records of"
+            " the last commits went with it.",
         )
-    log = _size(place.wal)
     if log > _LONG_LOG and not owners.living:
         yield Finding(
             kind=FindingKind.LONG_LOG,
