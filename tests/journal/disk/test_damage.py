@@ -132,6 +132,26 @@ def test_a_missing_part_of_a_large_value_is_corruption(root: Path, part: str) ->
         worker.through(journal).record()
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE Cache SET value = substr(value, 1, 1000) WHERE key LIKE 'b/run/batch/~%.00001'",
+        "UPDATE Cache SET value = (SELECT value FROM Cache WHERE key LIKE '%.00000') WHERE key LIKE '%.00001'",
+        "UPDATE Cache SET value = x'' WHERE key LIKE 'b/run/batch/~%.00001'",
+    ],
+    ids=["cut", "swapped", "emptied"],
+)
+def test_a_torn_large_value_is_never_handed_out(root: Path, damage: str) -> None:
+    with DiskJournal.open(root) as journal:
+        worker = reserve(journal, 2)
+        worker.run(0, "r" * 600_000)
+    assert tamper(root, damage) == 1
+    with DiskJournal.open(root) as journal:
+        with pytest.raises(JournalCorrupt, match="run/batch"):
+            worker.through(journal).record()
+        assert len(journal.check().problems) == 1
+
+
 CRAFTED = {
     "a reference with a digest that is no key": b'[{"chunks":{"digest":"\\ud800","count":1,"size":3}}]',
     "nesting without end": b"[" * 100_000,
