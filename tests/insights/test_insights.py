@@ -182,3 +182,10 @@ def test_a_call_that_the_policy_leaves_unknown_is_pending() -> None:
     (pending,) = Insights(journal).pending()
     assert pending.call.reason is Reason.TIMED_OUT
     ended.set()
+
+
+def test_a_run_says_when_it_was_read(kit: Kit) -> None:
+    worker_of(kit, 1)
+    run = Insights(kit.open(), clock=lambda: 17.0).run("run")
+    assert run is not None
+    assert run.read_at == 17.0

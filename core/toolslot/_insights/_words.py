@@ -22,6 +22,8 @@ LETTERS: Mapping[SlotState, str] = MappingProxyType(
 
 #: seconds of each unit, from the longest
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+#: of a unit, so much is told as one
+_NEARLY = 0.95
 
 
 def span_text(seconds: float) -> str:
@@ -37,7 +39,10 @@ def span_text(seconds: float) -> str:
 
 def coarse_span_text(seconds: float) -> str:
     """As `span_text` in one unit, for where there is little room: "2 min"."""
-    return " ".join(span_text(seconds).split()[:2])
+    for size, unit in _UNITS:
+        if seconds >= size * _NEARLY:
+            return f"{round(seconds / size):,} {unit}"
+    return span_text(seconds)
 
 
 def time_text(at: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -87,7 +88,9 @@ def _placed(spans: Sequence[tuple[float, float]]) -> Scale:
         pieces.append(
             Piece(
                 begin=begin,
-                end=begin + length,
+                end=max(
+                    begin + length, math.nextafter(begin, math.inf)
+                ),  # floats are far apart at absurd times
                 left=left,
                 right=left + share,
                 stretch=stretch if stretch >= _NOTED else 1.0,
