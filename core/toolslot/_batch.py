@@ -61,8 +61,12 @@ class BatchRun:
     # --- opening and letting go -----------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        drive(self._opening())
-        return self
+        try:
+            drive(self._opening())
+            return self
+        except BaseException:
+            self.release()  # an interrupt at the last moment: without `with` nobody else would
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -91,25 +95,35 @@ class BatchRun:
             )
         timeout = self._engine.limits.batch_timeout
         self._deadline = None if timeout is None else self._engine.monotonic() + timeout
-        live: LiveBatch | None = None
-        while live is None:
-            live = yield from self._attached()
-        self._live, self._pid = live, os.getpid()
+        while not (yield from self._attached()):
+            pass
 
-    def _attached(self) -> Steps[LiveBatch | None]:
-        """The batch, open; None when whoever was opening it was interrupted."""
-        live, first = self._registry.attach(self._batch.key, self._make)
+    def _attached(self) -> Steps[bool]:
+        """Whether the batch is open now; it is not when whoever was opening it was interrupted."""
+        live: LiveBatch | None = None
+        first = False
         try:
+            live, first = self._registry.attach(self._batch.key, self._make)
             opened: bool = (yield from self._first(live)) if first else (yield Await(live.ready))
             if opened:
                 self._check_size(live)
                 live.answered.update(self._answered)
-                return live
+                self._live, self._pid = live, os.getpid()
+                return True
         except BaseException:
-            live.detach()
+            if live is not None:
+                self._give_up(live, first)
             raise
         live.detach()
-        return None
+        return False
+
+    def _give_up(self, live: LiveBatch, first: bool) -> None:
+        """An interrupt may come at any line. It is this entrant's alone: others must not wait for what it had begun."""
+        self._live = None
+        if first and not live.ready.done():
+            live.discard()
+            live.ready.set_result(False)
+        live.detach()
 
     def _check_size(self, live: LiveBatch) -> None:
         """Raises `BatchMismatch` when the journal holds another number of calls."""

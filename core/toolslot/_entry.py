@@ -71,19 +71,33 @@ class Entry(Generic[T]):
         while True:
             if self._replayable():
                 return self._replay()
-            active, mine = self.live.enter(self.index)
-            if not mine:
-                yield from self.live.joining(active)
-                continue
-            error: BaseException | None = None
-            try:
-                return (yield from self._settle(active))
-            except Exception as raised:
-                error = raised
-                raise
+            mine = Active(self.index, self.live.lock)
+            try:  # twice, for an interrupt may come at any line, in a `finally` too
+                answer = yield from self._entered(mine)
             finally:
-                if not active.detached:
-                    self.live.leave(active, error)
+                self._leave(mine, None)
+            if answer is not None:
+                return answer[0]
+
+    def _entered(self, mine: Active) -> Steps[tuple[T] | None]:
+        """The answer; None when somebody else was at work and is through."""
+        error: BaseException | None = None
+        try:
+            active = self.live.enter(mine)
+            if active is mine:
+                return ((yield from self._settle(active)),)
+            yield from self.live.joining(active)
+        except Exception as raised:
+            error = raised
+            raise
+        finally:
+            self._leave(mine, error)
+        return None
+
+    def _leave(self, mine: Active, error: BaseException | None) -> None:
+        """Unless it was done before, or is left to the thread that runs on."""
+        if self.live.active.get(mine.index) is mine and not mine.detached:
+            self.live.leave(mine, error)
 
     def _replayable(self) -> bool:
         slot = self.slot

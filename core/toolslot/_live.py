@@ -101,9 +101,7 @@ class LiveBatch:
             reservation = yield Await(engine.journal.submit(operation))
             reach(CrashPoint.AFTER_RESERVE)
         except BaseException:
-            # Died or cancelled in between: the reservation may exist with an owner that never works. Retiring makes it free.
             engine.hooks.opened(batch.key, None, self.opened_at)
-            engine.journal.retire(self.owner)
             raise
         engine.hooks.opened(batch.key, reservation.key, self.opened_at)
         self.key = reservation.key
@@ -273,14 +271,10 @@ class LiveBatch:
 
     # --- entrants -------------------------------------------------------------------------------------------------------
 
-    def enter(self, index: int) -> tuple[Active, bool]:
-        """The attempt on this slot that is under way, or a new one; whether it is ours to run."""
+    def enter(self, mine: Active) -> Active:
+        """The attempt on this slot that is under way: `mine`, unless there is another."""
         with self.lock:
-            there = self.active.get(index)
-            if there is not None:
-                return there, False
-            mine = self.active[index] = Active(index, self.lock)
-            return mine, True
+            return self.active.setdefault(mine.index, mine)
 
     def running(self) -> list[Active]:
         """The attempts under way, those whose entrant has gone included."""
@@ -317,7 +311,8 @@ class LiveBatch:
         self.maybe_release()
 
     def discard(self) -> None:
-        """It could not be opened: nobody else may get it."""
+        """It could not be opened: nobody else may get it. A reservation may exist with an owner that never works; now it is free."""
+        self.engine.journal.retire(self.owner)
         with self.lock:
             self._released = True
         self.on_idle(self)
