@@ -55,6 +55,21 @@ class DecisionView:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LateResult:
+    """What an attempt reported after it was given up: it changed nothing, and tells whoever decides what became of the call.
+
+    `result` and `error` are None unless they were asked for.
+    """
+
+    attempt: int
+    at: float
+    failed: bool
+    error_type: str | None = None
+    result: str | None = field(default=None, repr=False)
+    error: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CallView:
     """One call. `state` is as recovery will find it: a call that a dead owner left running is UNKNOWN.
 
@@ -85,8 +100,9 @@ class CallView:
     result_bytes: int | None = None
     error_type: str | None = None
     decision: DecisionView | None = None
-    #: late results that could not count
+    #: how many late results there are
     evidence: int = 0
+    late: tuple[LateResult, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     args: Mapping[str, object] | None = field(default=None, repr=False)
     result: str | None = field(default=None, repr=False)

@@ -17,12 +17,14 @@ from toolslot._insights._records import (
     BatchView,
     CallView,
     DecisionView,
+    LateResult,
     OwnerView,
 )
 from toolslot._slot import (
     BatchHistory,
     BatchRecord,
     Decided,
+    Evidence,
     Handover,
     Reason,
     Row,
@@ -149,6 +151,7 @@ def _call(
         error_type=slot.error.type_name if slot.error is not None else None,
         decision=_decision(slot),
         evidence=len(slot.evidence),
+        late=tuple(_late(row, reveal=reveal) for row in slot.evidence),
         attempts=tuple(_bounded(attempt, owners, dead=dead) for attempt in attempts(rows)),
     )
     if not reveal:
@@ -164,6 +167,17 @@ def _call(
 def _decision(slot: SlotRecord) -> DecisionView | None:
     row = slot.decision
     return None if row is None else DecisionView(verdict=row.verdict, by=row.by, why=row.why, at=row.at)
+
+
+def _late(row: Evidence, *, reveal: bool) -> LateResult:
+    return LateResult(
+        attempt=row.attempt,
+        at=row.at,
+        failed=row.failed,
+        error_type=row.error.type_name if row.error is not None else None,
+        result=_text(row.outcome) if reveal and row.outcome is not None else None,
+        error=row.error.message if reveal and row.error is not None else None,
+    )
 
 
 def _bounded(attempt: Attempt, owners: tuple[OwnerView, ...], *, dead: bool) -> Attempt:

@@ -9,6 +9,8 @@ import click
 
 from toolslot.cli._ending import Exit
 from toolslot.cli._findings_view import show_repair, show_report, show_salvage
+from toolslot.cli._opening import directory
+from toolslot.cli._options import journal_option
 from toolslot.journal._disk._diagnosis import diagnose
 from toolslot.journal._disk._journal import default_encryption, default_path
 from toolslot.journal._disk._place import resolve
@@ -17,7 +19,8 @@ from toolslot.journal._disk._salvage import salvage
 
 
 @click.command()
-@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.argument("path", required=False, type=click.Path())
+@journal_option
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.option("--repair", "repairing", is_flag=True, help="Repair what can be repaired without guessing.")
 @click.option(
@@ -27,11 +30,13 @@ from toolslot.journal._disk._salvage import salvage
     type=click.Path(path_type=Path),
     help="Copy every sound batch into a new journal in DIR, and list what was lost.",
 )
-def doctor(path: Path | None, *, as_json: bool, repairing: bool, target: Path | None) -> None:
+def doctor(
+    path: str | None, *, where: str | None, as_json: bool, repairing: bool, target: Path | None
+) -> None:
     """Examine the journal at PATH without disturbing whoever works on it. Without an option nothing is changed.
 
-    PATH defaults to the environment variable TOOLSLOT_HOME, else ./.toolslot. With the keys of an encrypted journal in TOOLSLOT_KEY,
-    what is encrypted is examined as well; without, it is left out and counted.
+    Without PATH, it is where --journal says, else the environment variable TOOLSLOT_HOME, else ./.toolslot. With the keys of an
+    encrypted journal in TOOLSLOT_KEY, what is encrypted is examined as well; without, it is left out and counted.
 
     --repair and --salvage need the journal for themselves: end the processes that have it open. --repair first makes a complete copy
     next to it, PATH.backup-1, and never makes, changes or deletes a record of a call. --salvage only reads PATH; what it could not
@@ -42,7 +47,9 @@ def doctor(path: Path | None, *, as_json: bool, repairing: bool, target: Path | 
     """
     if repairing and target is not None:
         raise click.UsageError("give --repair or --salvage, not both.")
-    place = resolve(default_path(path))
+    if path is not None and where is not None:
+        raise click.UsageError("name the journal once: as PATH or with --journal.")
+    place = resolve(default_path(directory(path or where)))
     if target is not None:
         good = show_salvage(salvage(place, resolve(target)), as_json=as_json)
     elif repairing:

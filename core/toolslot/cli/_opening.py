@@ -22,13 +22,22 @@ def opened(where: str | None, *, read_only: bool) -> DiskJournal:
         CannotRun: it is a DSN; this version has no journal for it.
         JournalError: there is no journal to be had there. Without `read_only` an empty place becomes one: read first.
     """
+    return open_journal(directory(where), read_only=read_only)
+
+
+def directory(where: str | None) -> str | None:
+    """The directory that is named; None: the default one.
+
+    Raises:
+        CannotRun: a DSN is named.
+    """
     named = where if where is not None else os.environ.get("TOOLSLOT_HOME") or None
     if named is not None and named.lower().startswith(_POSTGRES):
         raise CannotRun(
             f"{_without_secrets(named)} is a PostgreSQL journal, and this version of toolslot has none. Name the directory of a journal on"
-            " disk: --journal PATH."
+            " disk."
         )
-    return open_journal(named, read_only=read_only)
+    return named
 
 
 @contextmanager

@@ -35,7 +35,10 @@ def report(pending: PendingCall, *, now: float) -> Iterator[Parts]:
     if call.evidence:
         yield (
             "  ",
-            (f"{call.evidence} late result(s) came after it was given up: toolslot show --json", "yellow"),
+            (
+                f"{call.evidence} late result(s) came after it was given up: toolslot show RUN --reveal",
+                "yellow",
+            ),
         )
 
 

@@ -168,11 +168,14 @@ def _note(call: CallView) -> Text:
 
 def _revealed(call: CallView) -> Iterator[Text]:
     """What was asked for; the call itself carries no more."""
-    for label, value in (
+    values = [
         ("arguments", None if call.args is None else line(call.args)),
         ("result", call.result),
         ("error", call.error),
-    ):
+        *((f"late result of attempt {late.attempt}", late.result) for late in call.late),
+        *((f"late error of attempt {late.attempt}", late.error) for late in call.late),
+    ]
+    for label, value in values:
         if value is not None:
             yield Text.assemble((f"  #{call.index} {label}: ", "dim"), shown(value, _VALUE))
 

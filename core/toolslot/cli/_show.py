@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import click
 
-from toolslot._insights import Insights, RunView
+from toolslot._insights import CallView, Insights, RunView
 from toolslot._text import quoted
 from toolslot.cli._ending import Exit, Refused
 from toolslot.cli._json import document
@@ -80,7 +80,12 @@ def _without_results(run: RunView) -> RunView:
     return replace(
         run,
         batches=tuple(
-            replace(batch, calls=tuple(replace(call, result=None, error=None) for call in batch.calls))
+            replace(batch, calls=tuple(_without_result(call) for call in batch.calls))
             for batch in run.batches
         ),
     )
+
+
+def _without_result(call: CallView) -> CallView:
+    late = tuple(replace(each, result=None, error=None) for each in call.late)
+    return replace(call, result=None, error=None, late=late)

@@ -229,6 +229,8 @@ class Life:
         if len(self.questions) < self.args.questions:
             return
         print("ASKED", flush=True)
+        while self.args.await_release and not (self.folder / "release").exists():
+            time.sleep(0.01)  # another process, told only through files
         known = dict(self.questions)
         for call, answer in [*answers.items()] * (2 if self.args.twice else 1):
             if ours:
@@ -290,6 +292,9 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--answers", default="{}", help="JSON: by call, in this order")
     parser.add_argument(
         "--questions", type=int, default=2, help="how many are awaited before the answers are given"
+    )
+    parser.add_argument(
+        "--await-release", action="store_true", help="answers are given once `release` is there"
     )
     parser.add_argument("--release", action="store_true", help="hanging tools return once `release` is there")
     return parser.parse_args(argv)

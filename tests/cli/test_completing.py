@@ -1,0 +1,79 @@
+"""What a shell is offered after Tab, as click's own script asks for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.commands import command, key_of, killed
+
+pytestmark = pytest.mark.crash
+
+
+def offered(*words: str, cwd: Path | None = None, **env: str) -> list[str]:
+    """What bash would offer for the last of the words."""
+    done = subprocess.run(
+        [sys.executable, "-m", "toolslot"],
+        cwd=cwd,
+        env={
+            **os.environ,
+            "_TOOLSLOT_COMPLETE": "bash_complete",
+            "COMP_WORDS": " ".join(("toolslot", *words)),
+            "COMP_CWORD": str(len(words)),
+            **env,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+
+
+def test_the_script_that_the_guide_names_is_there() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "toolslot"],
+        env={**os.environ, "_TOOLSLOT_COMPLETE": "bash_source"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "complete -o nosort" in done.stdout
+
+
+def test_commands_and_options() -> None:
+    assert "resolve" in offered("re")
+    assert "--needs-decision" in offered("runs", "--n")
+
+
+def test_ids_of_runs(folder: Path) -> None:
+    home = killed(folder, "--run", "another", "--calls", "1", hang="0")
+    assert offered("show", "", TOOLSLOT_HOME=str(home)) == ["another", "order-17"]
+    assert offered("show", "or", TOOLSLOT_HOME=str(home)) == ["order-17"]
+    assert offered("show", "--journal", str(home), "or") == ["order-17"]
+
+
+def test_keys_of_the_calls_that_need_a_decision(dead: Path) -> None:
+    assert offered("resolve", "order-17", "ts_", TOOLSLOT_HOME=str(dead)) == [
+        key_of(dead, 3),
+        key_of(dead, 4),
+    ]
+
+
+def test_a_name_that_could_not_be_typed_is_not_offered(folder: Path) -> None:
+    home = killed(folder, "--run", "bad\nname", "--calls", "1", hang="0")
+    assert offered("show", "", TOOLSLOT_HOME=str(home)) == ["order-17"]
+
+
+def test_where_there_is_no_journal_nothing_is_offered_and_none_is_made(tmp_path: Path) -> None:
+    assert offered("show", "", cwd=tmp_path) == []
+    assert offered("show", "", TOOLSLOT_HOME="postgresql://ann:hunter2@db/x") == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_completing_disturbs_no_command() -> None:
+    assert command("--help").exit_code == 0
