@@ -29,8 +29,8 @@ from toolslot_llamaindex._values import AllowedType
 
 AgentT = TypeVar("AgentT", BaseWorkflowAgent, AgentWorkflow)
 
-#: how many calls of one run the framework may hand over at once; how many of them run the limits say
-_WORKERS = 128
+#: how many calls of one run the framework hands over at once, where one that waits for its tool's limit must not hold up others
+_ALL_AT_ONCE = 128
 
 
 def durable(
@@ -77,7 +77,7 @@ def durable(
         )
     cls = cast("type[Any]", type(agent))
     values = codec if codec is not None else LlamaIndexCodec(allowed_types)
-    given = {"handoff": ToolPolicy(idempotent=True), **(policies or {})}
+    given: dict[str, ToolPolicy] = {"handoff": ToolPolicy(idempotent=True), **(policies or {})}
     executor = DurableExecutor(
         journal,
         policies={name: _with_codec(policy, values) for name, policy in given.items()},
@@ -92,8 +92,11 @@ def durable(
         lossy_replay=True,
     )
     parallel = max_parallel if max_parallel is not None else num_workers(cls)
-    new = copy_as(agent, _subclass(cls))
     fallback = default_policy if default_policy is not None else ToolPolicy()
+    own_limits = bool(limits is not None and limits.tools) or any(
+        policy.max_parallel is not None or policy.rate is not None for policy in [*given.values(), fallback]
+    )
+    new = copy_as(agent, _subclass(cls, _workers(parallel, own_limits=own_limits)))
     shared = Durable(executor, values, parallel, lambda tool: given.get(tool, fallback))
     object.__setattr__(new, "_toolslot", shared)
     return cast("AgentT", new)
@@ -103,33 +106,42 @@ def _with_codec(policy: ToolPolicy, codec: LlamaIndexCodec) -> ToolPolicy:
     return policy if policy.codec is None else replace(policy, codec=codec.for_tool(policy.codec))
 
 
-_subclasses: dict[type, type] = {}
+def _workers(parallel: int, *, own_limits: bool) -> int:
+    """How many calls the framework hands over at once; how many of them run the limits say.
+
+    Twice as many as run, so that there is one to begin while the result of another is written. No more than that, for with each event the
+    framework copies what it knows of all of them.
+    """
+    return max(2 * parallel, _ALL_AT_ONCE if own_limits else 0)
 
 
-def _subclass(cls: type[Any]) -> type:
+_subclasses: dict[tuple[type, int], type] = {}
+
+
+def _subclass(cls: type[Any], workers: int) -> type:
     """The class of durable agents of class `cls`. It has the same name: the framework finds runs by it."""
-    found: type | None = _subclasses.get(cls)
+    found: type | None = _subclasses.get((cls, workers))
     if found is None:
         namespace: dict[str, Any] = {
             "__module__": cls.__module__,
             "__qualname__": cls.__qualname__,
             "__doc__": cls.__doc__,
-            **_steps(cls),
+            **_steps(cls, workers),
         }
         make = cast("Callable[..., type]", type(cls))
-        found = _subclasses[cls] = make(cls.__name__, (DurableSteps, cls), namespace)
+        found = _subclasses[cls, workers] = make(cls.__name__, (DurableSteps, cls), namespace)
     return found
 
 
-def _steps(cls: type[Any]) -> dict[str, Any]:
+def _steps(cls: type[Any], workers: int) -> dict[str, Any]:
     """The steps, decorated: the framework finds them by that, and an override without it makes the step vanish."""
     made: dict[str, Any] = {}
     decorate = cast("Any", step)
-    for function, workers in (
+    for function, count in (
         (init_run, 4),
         (run_agent_step, 4),
         (parse_agent_output, 4),
-        (call_tool, _WORKERS),
+        (call_tool, workers),
         (aggregate_tool_results, 1),
     ):
         # A function of its own for each class: what the decorator finds out is kept at the function.
@@ -142,7 +154,7 @@ def _steps(cls: type[Any]) -> dict[str, Any]:
         )
         method.__annotations__ = dict(function.__annotations__)
         method.__qualname__ = f"{cls.__qualname__}.{function.__name__}"  # else the framework takes it for a step without a class
-        made[function.__name__] = decorate(num_workers=workers)(method)
+        made[function.__name__] = decorate(num_workers=count)(method)
     return made
 
 

@@ -43,7 +43,7 @@ from toolslot_llamaindex._contexts import (
     told,
     unanswered,
 )
-from toolslot_llamaindex._places import place_of
+from toolslot_llamaindex._places import Place, place_of
 from toolslot_llamaindex._questions import ToolOutcomeAnswer, question, read
 from toolslot_llamaindex._recording import MEMORY, RecordingContext, apply, captured
 from toolslot_llamaindex._records import RunRecord, TurnRecord, digest, question_of
@@ -207,7 +207,7 @@ class DurableSteps:
         run, place = await self._toolslot_run(ctx), place_of(ev)
         if place is not None and place.turn <= run.handed:
             return None  # an answer that was sent twice: the call has its result, and the model has it
-        turn = await run.at(await self._toolslot_turn(ctx)) if place is not None else None
+        turn = await self._toolslot_turn(ctx, run, place) if place is not None else None
         if turn is None or place is None:
             return await base.call_tool(ctx, ev)
         if place.turn != turn.number:
@@ -238,7 +238,7 @@ class DurableSteps:
         run, place = await self._toolslot_run(ctx), place_of(ev)
         if place is not None and place.turn <= run.handed:
             return None
-        turn = await run.at(await self._toolslot_turn(ctx))
+        turn = await self._toolslot_turn(ctx, run, place)
         if turn is None:
             return await base.aggregate_tool_results(ctx, ev)
         view = another_view(OrderingContext, ctx).begin(turn)
@@ -249,10 +249,13 @@ class DurableSteps:
                 run.handed = turn.number
                 run.release()
 
-    async def _toolslot_turn(self, ctx: Context[Any]) -> int:
-        """The number of the turn whose calls are being made."""
+    async def _toolslot_turn(self, ctx: Context[Any], run: Run, place: Place | None) -> Turn | None:
+        """The turn whose calls are being made, for an event with this place."""
+        turn = run.turn
+        if turn is not None and place is not None and turn.number == place.turn:
+            return turn
         following: int = await ctx.store.get("num_iterations", default=0)
-        return following - 1
+        return await run.at(following - 1)
 
     # --- one call -------------------------------------------------------------------------------------------------------
 

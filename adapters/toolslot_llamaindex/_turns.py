@@ -17,6 +17,7 @@ from toolslot import (
     BatchKey,
     BatchMismatch,
     BatchRun,
+    Call,
     DurableExecutor,
     ToolslotError,
     UnreadablePayload,
@@ -30,10 +31,12 @@ log = logging.getLogger("toolslot")
 class Turn:
     """One answer of the model whose calls are being made. Holds its batch open from the reservation until all calls have settled."""
 
-    def __init__(self, number: int, record: TurnRecord, run: BatchRun | None) -> None:
+    def __init__(
+        self, number: int, record: TurnRecord, calls: Sequence[Call], run: BatchRun | None = None
+    ) -> None:
         self.number = number
         self.record = record
-        self.calls = record.calls
+        self.calls = calls
         #: what stops the run once all calls have settled, by index
         self.failures: dict[int, BaseException] = {}
         #: calls whose code ran here: the stream has them, and the state what they wrote
@@ -124,7 +127,7 @@ class Run:
 
     async def prepare(self) -> None:
         """Open the journal; that takes locks and reads files, which must not hold up the event loop."""
-        if self.durable:
+        if self.durable and not self._executor.opened:
             await asyncio.to_thread(getattr, self._executor, "journal")
 
     async def began(self) -> bytes | None:
@@ -166,7 +169,7 @@ class Run:
         self.release()
         calls = record.calls
         if not calls and not closing:
-            self.turn = Turn(number, record, None)
+            self.turn = Turn(number, record, calls)
             return payload
         run = self._executor.open(
             Batch(
@@ -184,7 +187,7 @@ class Run:
         held = run.record.manifest.payload
         if held != payload or not calls:
             run.release()
-        self.turn = Turn(number, record, run if held == payload and calls else None)
+        self.turn = Turn(number, record, calls, run if held == payload and calls else None)
         return held
 
     async def at(self, number: int) -> Turn | None:

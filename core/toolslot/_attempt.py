@@ -151,6 +151,7 @@ class Attempt:
                 yield from self._expire(invoke, permit)
                 timeout = self._entry.policy.timeout
                 raise not_returned(self._live.key, self._index, self._entry.spec.tool, timeout) from None
+            self._engine.pool.release(permit)
             yield from self._record_failure(error)
             raise Escaped(error) from error
         except BaseException:
@@ -161,6 +162,8 @@ class Attempt:
         reach(CrashPoint.AFTER_RETURN)
         failed = self._entry.is_error is not None and self._entry.is_error(value)
         row = self._finished(self._encode(value), failed=failed)
+        # The limits are for the code. The next call need not wait for our record, and its start mark may share the commit.
+        self._engine.pool.release(permit)
         yield from self._record(row, value)
         return value
 

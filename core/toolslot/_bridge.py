@@ -43,6 +43,10 @@ async def wait_for(future: Future[T], timeout: float | None = None) -> T:
 
 
 def _wake(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:
+    if _runs_here(loop):
+        if not waiter.done():
+            waiter.set_result(None)  # no other thread is in play, so the loop needs no call from outside
+        return
     with _lock:
         due = _due.setdefault(loop, [])
         due.append(waiter)
@@ -54,6 +58,13 @@ def _wake(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None
         # The loop was closed: nobody waits there any more, and the work itself is done.
         with _lock:
             _due.pop(loop, None)
+
+
+def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 def _drain(loop: asyncio.AbstractEventLoop) -> None:

@@ -209,6 +209,11 @@ class DurableExecutor:
         return self._engine().journal
 
     @property
+    def opened(self) -> bool:
+        """Whether the journal is open, so that `journal` gives it without reading files."""
+        return self._engine_ is not None
+
+    @property
     def limits(self) -> Limits:
         return self._limits
 

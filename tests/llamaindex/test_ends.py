@@ -52,7 +52,7 @@ def test_a_call_that_waits_for_its_turn_does_not_begin_after_the_run_has_ended(
 
     async def main() -> Any:
         handler = agent.run(user_msg="go", run_id="r-1")
-        while "running=2 waiting=6" not in repr(process_pool()):  # noqa: ASYNC110 - nobody tells
+        while "running=2 waiting=2" not in repr(process_pool()):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0)
         with pytest.raises((asyncio.CancelledError, asyncio.TimeoutError, WorkflowCancelledByUser)):
             await end(handler)
