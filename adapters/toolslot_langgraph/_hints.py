@@ -28,7 +28,10 @@ _known: WeakKeyDictionary[Graph, bool] = WeakKeyDictionary()
 
 def hinted_policies(tools: Iterable[BaseTool]) -> dict[str, ToolPolicy]:
     """Policies by tool name, for the tools of which something is known about a second run."""
-    found = {tool.name: _policy(_annotations(metadata_of(tool))) or _nested(tool) for tool in tools}
+    found = {
+        tool.name: ToolPolicy.from_annotations(_annotations(metadata_of(tool))) or _nested(tool)
+        for tool in tools
+    }
     return {name: policy for name, policy in found.items() if policy is not None}
 
 
@@ -76,14 +79,3 @@ def _annotations(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     for key in ("mcp", "tool", "annotations"):
         nested = cast("Mapping[str, object]", nested).get(key) if isinstance(nested, Mapping) else None
     return {**metadata, **cast("Mapping[str, Any]", nested)} if isinstance(nested, Mapping) else metadata
-
-
-def _policy(annotations: Mapping[str, Any]) -> ToolPolicy | None:
-    def says(camel: str, snake: str) -> bool:
-        return annotations.get(camel) is True or annotations.get(snake) is True
-
-    if says("readOnlyHint", "read_only_hint") or says("idempotentHint", "idempotent_hint"):
-        return ToolPolicy(idempotent=True)
-    if says("destructiveHint", "destructive_hint"):
-        return ToolPolicy(on_unknown="ask")
-    return None

@@ -164,6 +164,22 @@ class ToolPolicy:
         for item_ in fields(self):
             object.__setattr__(self, item_.name, values[item_.name])
 
+    @classmethod
+    def from_annotations(cls, annotations: Mapping[str, object]) -> ToolPolicy | None:
+        """What the MCP annotations of a tool, in the protocol's spelling or in snake case, say about a second run; None for nothing.
+
+        Only what is said counts: the defaults of the protocol do not.
+        """
+
+        def says(camel: str, snake: str) -> bool:
+            return annotations.get(camel) is True or annotations.get(snake) is True
+
+        if says("readOnlyHint", "read_only_hint") or says("idempotentHint", "idempotent_hint"):
+            return cls(idempotent=True)
+        if says("destructiveHint", "destructive_hint"):
+            return cls(on_unknown="ask")
+        return None
+
     @property
     def unknown_rule(self) -> OnUnknown:
         """`on_unknown` with its default filled in."""

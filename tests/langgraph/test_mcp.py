@@ -22,11 +22,12 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
 
+from support import mcp_server
 from support.harness import World
 from toolslot import ToolPolicy
 from toolslot_langgraph import DurableParallelToolNode, durable_nodes, make_durable
 
-SERVER = Path(__file__).parent / "mcp_server.py"
+SERVER = Path(mcp_server.__file__)
 #: what a life does to a call's answer, after the server has done its work
 After = Callable[[str], Awaitable[None]]
 

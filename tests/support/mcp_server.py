@@ -13,7 +13,6 @@ from mcp.server.fastmcp import FastMCP, Image
 from mcp.types import TextContent, ToolAnnotations
 from pydantic import BaseModel
 
-LEDGER = sys.argv[1]
 #: one red pixel
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
@@ -32,7 +31,7 @@ class Receipt(BaseModel):
 
 
 def note(what: str) -> None:
-    file = os.open(LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    file = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(file, f"{what}\n".encode())
     os.close(file)
 
