@@ -23,7 +23,8 @@ from workflows.decorators import step
 from toolslot import DurableExecutor, Hook, InvalidSetting, Journal, Limits, LoggingHook, ToolPolicy
 from toolslot_llamaindex._codec import LlamaIndexCodec
 from toolslot_llamaindex._compat import PAUSES, copy_as, num_workers
-from toolslot_llamaindex._mixin import Durable, DurableSteps
+from toolslot_llamaindex._mixin import DurableSteps
+from toolslot_llamaindex._shared import Durable
 from toolslot_llamaindex._streaming import StreamHook, streaming
 from toolslot_llamaindex._values import AllowedType
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 from uuid import uuid4
 
@@ -24,10 +24,9 @@ from toolslot import (
     DecisionRefused,
     DurableExecutor,
     ToolFailed,
-    ToolPolicy,
     UnknownOutcome,
 )
-from toolslot_llamaindex._codec import Answer, LlamaIndexCodec
+from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._compat import (
     PAUSES,
     another_view,
@@ -47,54 +46,14 @@ from toolslot_llamaindex._places import Place, place_of
 from toolslot_llamaindex._questions import ToolOutcomeAnswer, question, read
 from toolslot_llamaindex._recording import MEMORY, RecordingContext, apply, captured
 from toolslot_llamaindex._records import RunRecord, TurnRecord, digest, question_of
+from toolslot_llamaindex._shared import Durable
 from toolslot_llamaindex._threads import CallTask, outliving
-from toolslot_llamaindex._turns import Run, Runs, Turn, kwargs_of
+from toolslot_llamaindex._turns import Run, Turn, kwargs_of
 
 log = logging.getLogger("toolslot")
 
 #: where the workflow's state says which run it belongs to, for contexts that are stored and taken up again
 NOTE = "__toolslot_run__"
-
-
-class Durable:
-    """What a durable agent has beside its own: one object, shared by its runs."""
-
-    def __init__(
-        self,
-        executor: DurableExecutor,
-        codec: LlamaIndexCodec,
-        max_parallel: int | None,
-        policy: Callable[[str], ToolPolicy],
-    ) -> None:
-        self.executor = executor
-        self._policy = policy
-        self.codec = codec
-        self.warned: set[str] = set()
-        self._steps: tuple[object, object, Mapping[str, Any]] | None = None
-        self.runs = Runs(
-            lambda run_id, durable: Run(run_id, executor, durable=durable, max_parallel=max_parallel)
-        )
-
-    def tries_again(self, tool: str, error: Exception, tries: int, began: float) -> bool:
-        """Whether the tool's policy has it tried once more after this failure, the `tries`th since `began` (monotonic seconds)."""
-        policy, now = self._policy(tool), time.monotonic()
-        may = policy.retries_failure(type(error)) or (
-            policy.reconcile is not None and policy.on_failed != "replay"
-        )
-        return may and policy.retry_delay(error, tries=tries, began=began, now=now) is not None
-
-    def steps(self, agent: object, find: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-        """The agent's steps, looked for once, and anew when one was added to its class."""
-        version: object = getattr(agent, "_step_functions_version", None)
-        kept = self._steps
-        if kept is None or kept[0] is not agent or kept[1] != version:
-            kept = self._steps = agent, version, find()
-        return dict(kept[2])
-
-    def warn_once(self, text: str, *args: object) -> None:
-        if text not in self.warned:
-            self.warned.add(text)
-            log.warning(text, *args)
 
 
 class DurableSteps:

@@ -1,0 +1,55 @@
+"""What a durable agent has beside its own."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from toolslot import DurableExecutor, ToolPolicy
+from toolslot_llamaindex._codec import LlamaIndexCodec
+from toolslot_llamaindex._turns import Run, Runs
+
+log = logging.getLogger("toolslot")
+
+
+class Durable:
+    """One object, shared by the runs of an agent."""
+
+    def __init__(
+        self,
+        executor: DurableExecutor,
+        codec: LlamaIndexCodec,
+        max_parallel: int | None,
+        policy: Callable[[str], ToolPolicy],
+    ) -> None:
+        self.executor = executor
+        self._policy = policy
+        self.codec = codec
+        self.warned: set[str] = set()
+        self._steps: tuple[object, object, Mapping[str, Any]] | None = None
+        self.runs = Runs(
+            lambda run_id, durable: Run(run_id, executor, durable=durable, max_parallel=max_parallel)
+        )
+
+    def tries_again(self, tool: str, error: Exception, tries: int, began: float) -> bool:
+        """Whether the tool's policy has it tried once more after this failure, the `tries`th since `began` (monotonic seconds)."""
+        policy, now = self._policy(tool), time.monotonic()
+        may = policy.retries_failure(type(error)) or (
+            policy.reconcile is not None and policy.on_failed != "replay"
+        )
+        return may and policy.retry_delay(error, tries=tries, began=began, now=now) is not None
+
+    def steps(self, agent: object, find: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+        """The agent's steps, looked for once, and anew when one was added to its class."""
+        version: object = getattr(agent, "_step_functions_version", None)
+        kept = self._steps
+        if kept is None or kept[0] is not agent or kept[1] != version:
+            kept = self._steps = agent, version, find()
+        return dict(kept[2])
+
+    def warn_once(self, text: str, *args: object) -> None:
+        if text not in self.warned:
+            self.warned.add(text)
+            log.warning(text, *args)
