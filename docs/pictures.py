@@ -75,6 +75,8 @@ def play(name: str, folder: Path) -> Played:
             name, folder, FRAMEWORKS["langgraph"], agents, Deadline(120.0), lambda *_: None, slow=SLOW
         )
         done = side.run()
+    if done.report.off_story:
+        raise SystemExit("the kill came at another moment than the story says; run it again")
     with closing(Ledger(folder / "ledger.db")) as ledger:
         return Played(side=done, killed=began + done.killed_at, ledger=ledger.copy(), folder=folder)
 
