@@ -16,7 +16,7 @@ pytestmark = pytest.mark.crash
 
 SCRIPT = Path(__file__).parent / "interrupted.py"
 #: every so-manyth line by day, every line by night
-STEP = 1 if NIGHTLY else 61
+STEP = 1 if NIGHTLY else 97
 
 
 @pytest.mark.parametrize("how", ["call", "run_all"])
