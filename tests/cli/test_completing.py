@@ -5,33 +5,34 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
+from click.shell_completion import BashComplete
 
-from cli.commands import command, key_of, killed
+from cli.commands import key_of, killed
+from toolslot.cli import cli
 
 pytestmark = pytest.mark.crash
 
+Offered: TypeAlias = Callable[..., list[str]]
 
-def offered(*words: str, cwd: Path | None = None, **env: str) -> list[str]:
+
+@pytest.fixture
+def offered(monkeypatch: pytest.MonkeyPatch) -> Offered:
     """What bash would offer for the last of the words."""
-    done = subprocess.run(
-        [sys.executable, "-m", "toolslot"],
-        cwd=cwd,
-        env={
-            **os.environ,
-            "_TOOLSLOT_COMPLETE": "bash_complete",
-            "COMP_WORDS": " ".join(("toolslot", *words)),
-            "COMP_CWORD": str(len(words)),
-            **env,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stderr == ""
-    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+
+    def ask(*words: str, **env: str) -> list[str]:
+        monkeypatch.delenv("TOOLSLOT_HOME", raising=False)
+        asked = {"COMP_WORDS": " ".join(("toolslot", *words)), "COMP_CWORD": str(len(words))}
+        for name, value in {**asked, **env}.items():
+            monkeypatch.setenv(name, value)
+        shell = BashComplete(cli, {}, "toolslot", "_TOOLSLOT_COMPLETE")
+        return [line.partition(",")[2] for line in shell.complete().splitlines()]
+
+    return ask
 
 
 def test_the_script_that_the_guide_names_is_there() -> None:
@@ -45,35 +46,34 @@ def test_the_script_that_the_guide_names_is_there() -> None:
     assert "complete -o nosort" in done.stdout
 
 
-def test_commands_and_options() -> None:
+def test_commands_and_options(offered: Offered) -> None:
     assert "resolve" in offered("re")
     assert "--needs-decision" in offered("runs", "--n")
 
 
-def test_ids_of_runs(folder: Path) -> None:
+def test_ids_of_runs(offered: Offered, folder: Path) -> None:
     home = killed(folder, "--run", "another", "--calls", "1", hang="0")
     assert offered("show", "", TOOLSLOT_HOME=str(home)) == ["another", "order-17"]
     assert offered("show", "or", TOOLSLOT_HOME=str(home)) == ["order-17"]
     assert offered("show", "--journal", str(home), "or") == ["order-17"]
 
 
-def test_keys_of_the_calls_that_need_a_decision(dead: Path) -> None:
+def test_keys_of_the_calls_that_need_a_decision(offered: Offered, dead: Path) -> None:
     assert offered("resolve", "order-17", "ts_", TOOLSLOT_HOME=str(dead)) == [
         key_of(dead, 3),
         key_of(dead, 4),
     ]
 
 
-def test_a_name_that_could_not_be_typed_is_not_offered(folder: Path) -> None:
+def test_a_name_that_could_not_be_typed_is_not_offered(offered: Offered, folder: Path) -> None:
     home = killed(folder, "--run", "bad\nname", "--calls", "1", hang="0")
     assert offered("show", "", TOOLSLOT_HOME=str(home)) == ["order-17"]
 
 
-def test_where_there_is_no_journal_nothing_is_offered_and_none_is_made(tmp_path: Path) -> None:
-    assert offered("show", "", cwd=tmp_path) == []
+def test_where_there_is_no_journal_nothing_is_offered_and_none_is_made(
+    offered: Offered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert offered("show", "") == []
     assert offered("show", "", TOOLSLOT_HOME="postgresql://ann:hunter2@db/x") == []
     assert list(tmp_path.iterdir()) == []
-
-
-def test_completing_disturbs_no_command() -> None:
-    assert command("--help").exit_code == 0

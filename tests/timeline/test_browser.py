@@ -318,7 +318,7 @@ def test_those_who_hear_the_page_get_a_sentence_per_call_and_a_table(browser: An
     labels = browser.ask(
         "return [...document.querySelectorAll('.row')].map(row => row.getAttribute('aria-label'))"
     )
-    assert "Call 2, pay_rent, succeeded, took 480 ms, replayed" in labels
+    assert "Call 1, pay_rent, succeeded, took 480 ms, replayed" in labels
     assert any("pid 4711 on worker-1 died" in label for label in labels)
     assert browser.ask("return document.querySelectorAll('tbody tr').length") == 8
     assert browser.ask("return [...document.querySelectorAll('th')].every(th => th.scope === 'col')")

@@ -38,7 +38,7 @@ def call_row(row: Row, lane: Lane, frame: Frame, y: float) -> str:
     parts = [
         element("title", text(told)),
         rect(0, y, frame.width, ROW, fill_opacity="0"),
-        words(20, y + 14, str(call.index + 1), size=11, opacity=0.6, anchor="end"),
+        words(20, y + 14, str(call.index), size=11, opacity=0.6, anchor="end"),
         chip(call.state, 27, y + 3),
         clipped(46, y, frame.who - 54, shown(call.tool, 60)),
         *(_bar(bar, frame, y) for bar in row.bars),

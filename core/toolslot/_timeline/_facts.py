@@ -63,7 +63,7 @@ def batch_summary(lane: Lane) -> str:
 
 def spoken(call: CallView) -> str:
     """A call in one line, for those who hear it."""
-    parts = [f"Call {call.index + 1}", shown(call.tool, 120), state_text(call)]
+    parts = [f"Call {call.index}", shown(call.tool, 120), state_text(call)]
     if call.latency is not None and call.state in (SlotState.SUCCEEDED, SlotState.FAILED):
         parts.append(f"took {span_text(call.latency)}")
     if call.attempt > 1:

@@ -77,7 +77,7 @@ def _facts(run: RunView) -> dict[str, list[str]]:
         owners = [part for owner in batch.owners for fact in owner_facts(owner) for part in fact]
         found[f"owners-{place}"] = [f"Batch {place}: who worked on it", *owners]
         for call in batch.calls:
-            title = f"{call.index + 1} {shown(call.tool)}"
+            title = f"{call.index} {shown(call.tool)}"
             found[str(number)] = [title, *(part for fact in call_facts(batch, call) for part in fact)]
             number += 1
     return found
@@ -102,7 +102,7 @@ def _header(run: RunView) -> str:
 
 def _notes(run: RunView) -> Iterator[str]:
     if run.pending:
-        names = ", ".join(f"{call.index + 1} {shown(call.tool, 40)}" for call in run.pending[:5])
+        names = ", ".join(f"{call.index} {shown(call.tool, 40)}" for call in run.pending[:5])
         more = f" and {len(run.pending) - 5} more" if len(run.pending) > 5 else ""
         yield element(
             "p",
@@ -205,7 +205,7 @@ def _table(run: RunView) -> str:
 def _cells(place: int, call: CallView) -> tuple[str, ...]:
     return (
         str(place),
-        str(call.index + 1),
+        str(call.index),
         shown(call.tool, 120),
         state_text(call),
         str(call.attempt),

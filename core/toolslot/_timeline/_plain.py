@@ -35,7 +35,7 @@ def _lane(lane: Lane) -> Iterator[str]:
         words = [took_text(call), f"attempt {call.attempt}" if call.attempt > 1 else ""]
         words += ["replayed" if call.replayed else "", "decided" if call.decision is not None else ""]
         told = ", ".join(word for word in words if word)
-        yield f"{call.index + 1:>4} {LETTERS[call.state]} {shown(call.tool, _NAME):<{_NAME}} |{_track(row, deaths)}| {told}"
+        yield f"{call.index:>4} {LETTERS[call.state]} {shown(call.tool, _NAME):<{_NAME}} |{_track(row, deaths)}| {told}"
     if len(lane.rows) > _MOST:
         yield f"     and {len(lane.rows) - _MOST:,} more calls"
 

@@ -144,7 +144,7 @@ def _call(row: Row, number: int) -> str:
 
 
 def _who(call: CallView) -> Iterator[str]:
-    yield element("i", str(call.index + 1), class_="n")
+    yield element("i", str(call.index), class_="n")
     yield chip(call.state)
     yield element("span", text(shown(call.tool, 120)), class_="tool")
     if call.attempt > 1:
