@@ -18,7 +18,7 @@ from itertools import product
 from crash.chaos.broken import CONTROLS
 from crash.chaos.controls import WHERE, attempts
 from crash.chaos.figures import Figures, repeat
-from crash.chaos.grid import POINTS, trials
+from crash.chaos.grid import POINTS, cells, trials
 from crash.chaos.plan import MODES, POLICIES, Door, Trial, possible
 from crash.chaos.pool import run_many
 from crash.chaos.trial import Outcome
@@ -30,7 +30,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--deaths", type=int, default=5000)
     parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--door", type=Door, choices=tuple(Door))
+    parser.add_argument("--door", type=Door, metavar="{plain,node,agent,llama}")
     parser.add_argument("--mode", choices=MODES)
     parser.add_argument("--policy", choices=POLICIES)
     parser.add_argument("--point", choices=POINTS)
@@ -46,6 +46,11 @@ def wanted(args: argparse.Namespace) -> Iterator[Trial]:
     if all(value is not None for value in asked.values()):
         yield Trial(**asked, seed=args.seed, control=args.control)
         return
+    if not any(
+        all(value in (None, part) for value, part in zip(asked.values(), cell, strict=True))
+        for cell in cells()
+    ):
+        raise SystemExit("no trial reaches that point in that door, with that mode and policy")
     for trial in trials(args.seed):
         if all(value in (None, getattr(trial, name)) for name, value in asked.items()):
             yield trial
