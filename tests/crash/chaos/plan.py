@@ -72,17 +72,17 @@ class Kill:
         return "" if self.point == ANYWHERE else f"{self.point}:{self.nth}"
 
 
-#: points that are reached without anybody having died before
-FIRST = (
-    P.BEFORE_RESERVE, P.AFTER_RESERVE, P.BEFORE_START, P.AFTER_START, P.AFTER_RETURN, P.BEFORE_FINISH, P.AFTER_FINISH,
-    P.BEFORE_DELIVERY, P.AFTER_BEGIN, P.BEFORE_COMMIT, P.AFTER_COMMIT,
+#: reached once for each call, or more often
+OFTEN = (
+    P.BEFORE_START, P.AFTER_START, P.AFTER_RETURN, P.BEFORE_FINISH, P.AFTER_FINISH, P.BEFORE_DELIVERY, P.BEFORE_REPLAY,
+    P.AFTER_REPLAY, P.AFTER_BEGIN, P.BEFORE_COMMIT, P.AFTER_COMMIT,
 )  # fmt: skip
 #: after these a call is in flight, so that there is something to recover
 IN_FLIGHT = (P.AFTER_START, P.AFTER_RETURN, P.BEFORE_FINISH)
 #: where a recovery dies
 RECOVERY = (
-    P.BEFORE_TAKEOVER, P.AFTER_TAKEOVER, P.BEFORE_REPLAY, P.AFTER_REPLAY, P.BEFORE_RECONCILE, P.AFTER_RECONCILE,
-    P.BEFORE_DECIDE, P.AFTER_DECIDE, P.BEFORE_RELEASE, P.AFTER_RELEASE, P.BEFORE_CHECKPOINT, P.IN_CLOSE, *FIRST[2:],
+    P.BEFORE_TAKEOVER, P.AFTER_TAKEOVER, P.BEFORE_RECONCILE, P.AFTER_RECONCILE, P.BEFORE_DECIDE, P.AFTER_DECIDE,
+    P.BEFORE_RELEASE, P.AFTER_RELEASE, P.BEFORE_CHECKPOINT, P.IN_CLOSE, *OFTEN,
 )  # fmt: skip
 #: reached only by a process that finds what another left behind
 ONLY_RECOVERY = frozenset((
@@ -93,14 +93,6 @@ ONLY_RECOVERY = frozenset((
 #: reached by processes that do nothing but this, after the run or between its lives
 RESOLVING = frozenset((P.BEFORE_RESOLVE, P.AFTER_RESOLVE))
 PURGING = frozenset((P.BEFORE_PURGE, P.AFTER_PURGE, P.IN_DELETION, P.AFTER_DELETION, P.BEFORE_VACUUM))
-#: reached at most once in a life
-ONCE = PURGING | {
-    P.BEFORE_RESERVE, P.AFTER_RESERVE, P.BEFORE_TAKEOVER, P.AFTER_TAKEOVER, P.IN_CREATION, P.AFTER_CREATION, P.BEFORE_CLOSE,
-    P.IN_CLOSE, P.AFTER_CLOSE, P.BEFORE_CHECKPOINT, P.AFTER_CHECKPOINT, P.BEFORE_RELEASE, P.AFTER_RELEASE, P.BEFORE_RESOLVE,
-    P.AFTER_RESOLVE, P.IN_CHUNKS, P.AFTER_CHUNKS, P.BEFORE_WAIT, P.AFTER_WAIT, P.BEFORE_UNKNOWN, P.AFTER_UNKNOWN,
-    P.BEFORE_LATE_RESULT, P.AFTER_LATE_RESULT, P.BEFORE_REGENERATE, P.AFTER_REGENERATE, P.BEFORE_TELLING, P.AFTER_TELLING,
-    P.BEFORE_WITHDRAW, P.AFTER_WITHDRAW, P.BEFORE_RECONCILE, P.AFTER_RECONCILE, P.BEFORE_DECIDE, P.AFTER_DECIDE,
-}  # fmt: skip
 
 #: a call without which the point is not reached
 _KIND: dict[P | None, Kind] = {
@@ -115,15 +107,9 @@ _KIND: dict[P | None, Kind] = {
 }
 _WITHDRAW = frozenset((P.BEFORE_WITHDRAW, P.AFTER_WITHDRAW))
 _REGENERATE = frozenset((P.BEFORE_REGENERATE, P.AFTER_REGENERATE))
-_CHOICES = (Kind.PAY,) * 4 + (
-    Kind.SLOW,
-    Kind.SLOW,
-    Kind.DECLINE,
-    Kind.REFUSE,
-    Kind.LARGE,
-    Kind.LOOK,
-    Kind.PERSON,
-)
+_CHOICES = (
+    *(Kind.PAY,) * 4, *(Kind.SLOW,) * 2, Kind.DECLINE, Kind.REFUSE, Kind.LARGE, Kind.LOOK, Kind.PERSON,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,13 +224,14 @@ class Trial:
         chance = self._chance("side")
         if self.at not in RESOLVING | PURGING:
             return ()
-        again = chance.choice([point.value for point in (RESOLVING if self.at in RESOLVING else PURGING)])
+        others = sorted(point.value for point in (RESOLVING if self.at in RESOLVING else PURGING))
+        again = chance.choice(others)  # sorted: a set has another order in every process
         return (self._kill(chance, self.point), *[Kill(point=again, nth=1)][: chance.randint(0, 1)])
 
     def _kill(self, chance: random.Random, point: str) -> Kill:
         if point == ANYWHERE:
             return Kill(point=point, nth=chance.randint(0, 150))
-        return Kill(point=point, nth=1 if P(point) in ONCE else chance.randint(1, min(len(self.calls), 4)))
+        return Kill(point=point, nth=chance.randint(1, min(len(self.calls), 4)) if P(point) in OFTEN else 1)
 
 
 def possible(door: Door, mode: str, policy: str, point: str) -> bool:
