@@ -29,7 +29,8 @@ def acks_before_commit() -> None:
                 if outcome is None:
                     return items[number:]
                 outcome.tell(self.dropped)
-            time.sleep(0.02)
+            if any(isinstance(getattr(item.operation, "row", None), Finished) for item in items):
+                time.sleep(0.1)
         return []
 
     Committer._group = group  # type: ignore[method-assign]
