@@ -33,8 +33,13 @@ class Victim:
             [sys.executable, str(SCRIPT), str(root), seed, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            bufsize=0,  # or what was read ahead with a line would be missing at the end
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
+
+    def wait_until_open(self) -> None:
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == b"open\n"
 
     def kill(self) -> list[list[str]]:
         self.process.kill()
@@ -48,6 +53,8 @@ def test_case_31_nothing_acknowledged_is_lost_however_processes_are_killed(tmp_p
     acknowledged = Acknowledged()
     victims = [Victim(root, f"v{number}", 3) for number in range(3)]
     for number in range(KILLS):
+        if number % 2:
+            victims[number % 3].wait_until_open()  # the others may die while they start
         time.sleep(chance.uniform(0.1, 0.5))  # a random instant is what is wanted
         acknowledged.take(victims[number % 3].kill())
         victims[number % 3] = Victim(root, f"v{number + 3}", 3)
@@ -85,8 +92,7 @@ def test_many_processes_that_open_a_new_journal_at_once_share_it(tmp_path: Path)
     root = tmp_path / "journal"
     victims = [Victim(root, f"v{number}", 1) for number in range(6)]
     for victim in victims:
-        assert victim.process.stdout is not None
-        assert victim.process.stdout.readline() == b"open\n"
+        victim.wait_until_open()
     acknowledged = Acknowledged()
     for victim in victims:
         acknowledged.take(victim.kill())
