@@ -39,8 +39,9 @@ def doctor(
     encrypted journal in TOOLSLOT_KEY, what is encrypted is examined as well; without, it is left out and counted.
 
     --repair and --salvage need the journal for themselves: end the processes that have it open. --repair first makes a complete copy
-    next to it, PATH.backup-1, and never makes, changes or deletes a record of a call. --salvage only reads PATH; what it could not
-    bring over is refused in the new journal, never run as if it had not been.
+    next to it, PATH.backup-1, and never makes, changes or deletes a record of a call. --salvage only reads PATH; a batch that it
+    names as lost is refused in the new journal, never run as if it were new. Losses that nothing names any more are told, and cannot be
+    refused.
 
     Exit code: 0 when the journal is sound (now), or all of it was salvaged; 1 when something is damaged or was lost; 3 when it
     cannot be examined, repaired or salvaged.

@@ -67,7 +67,9 @@ def show_salvage(report: SalvageReport, *, as_json: bool) -> bool:
             " it has done."
         )
     click.echo(
-        "nothing was lost" if report.complete else "what was lost is refused in the new journal, not run"
+        "nothing was lost"
+        if report.complete
+        else "what is named as lost is refused in the new journal, not run"
     )
     return report.complete
 

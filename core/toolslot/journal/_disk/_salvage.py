@@ -1,5 +1,5 @@
 """Bringing what is sound of a damaged journal into a new one. A batch that is not whole stays out, and the new journal says so: its
-calls are refused there, never run as if nothing had been.
+calls are refused there, never run as if nothing had been. That needs a name: what no readable row names any more can only be told.
 """
 
 from __future__ import annotations
