@@ -131,6 +131,7 @@ DECODERS: dict[str, Decoder] = {
     "row": _any_row,
     "batch": _batch,
     "locked batch": lambda data: _batch(data, Secrecy(lenient=True)),
+    "unlocked batch": lambda data: _batch(data, Secrecy(_ENCRYPTION.cipher(), "scope")),
     "seal": _sealed,
     "encryption row": _encryption_row,
     "row of the list": _index_row,
@@ -181,6 +182,14 @@ _MESSAGE = ChatMessage(role="user", content="go")
 _REFERENCE = dumps({"chunks": {"digest": "0" * 32, "count": 2, "size": 9}})
 
 
+def _hidden(key: str) -> dict[str, object]:
+    return {**_STORED_ROWS[1], "outcome": {"key": key, "hidden": "\u00e9"}}
+
+
+def _changed_row(row: object) -> bytes:
+    return b"\0\0" + dumps([row])
+
+
 def _turn() -> bytes:
     calls = [ToolSelection(tool_id="1", tool_name="t", tool_kwargs={"i": 1})]
     return TurnRecord(
@@ -213,12 +222,17 @@ SEEDS: dict[str, list[bytes]] = {
         _REFERENCE + b"\0\0\0\0[1]",
         b"\0\0[" + _REFERENCE + b"]",
     ],
+    "unlocked batch": [b"\0\0", *(_changed_row(_hidden(key)) for key in ("k", _ENCRYPTION.cipher().current))],
     "locked batch": [
         b'\0\0[{"kind":"finished","outcome":{"key":"k","hidden":"YQ=="}}]',
         b"\0".join(_SOUND.values()),
     ],
     "seal": [seal("key", b"body")],
-    "encryption row": list(first_row(_ENCRYPTION).values()),
+    "encryption row": [
+        *first_row(_ENCRYPTION).values(),
+        # a key that is known, and base64 that is not even ASCII
+        dumps({"key": _ENCRYPTION.cipher().current, "digest_key": "\u00e9", "scope": "", "plain": True}),
+    ],
     "row of the list": [b"run/batch", b"%%00/x\0" + dumps(["run", "batch"])],
     "pages": [b"\x0d" + bytes(511)],
     "langgraph": _langgraph_seeds(),

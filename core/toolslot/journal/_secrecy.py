@@ -8,7 +8,6 @@ generation and attempt, and the field. Moved to another place it is refused.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -177,7 +176,7 @@ class Secrecy:
             )
         try:
             data = self._cipher.decrypt(key, base64.b64decode(hidden, validate=True), self._bind(place))
-        except (NotAuthentic, binascii.Error) as error:
+        except (NotAuthentic, ValueError) as error:
             raise JournalCorrupt(
                 f"{what} cannot be decrypted with its key: it was damaged, or moved from another place."
             ) from error

@@ -7,7 +7,6 @@ user's current key. So the right key is told from a wrong one when the journal i
 from __future__ import annotations
 
 import base64
-import binascii
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -125,7 +124,7 @@ def _unwrapped(stored: bytes, cipher: Cipher, place: str) -> _Lock:
     try:
         data = base64.b64decode(hidden, validate=True)
         digest_key = cipher.decrypt(key, data, _bound(scope, plain))
-    except (NotAuthentic, binascii.Error) as error:
+    except (NotAuthentic, ValueError) as error:
         raise JournalCorrupt(
             f"the journal {place}: its row {keys.ENCRYPTION!r} was changed. Nothing was repaired."
         ) from error
