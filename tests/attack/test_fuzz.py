@@ -70,3 +70,19 @@ def test_what_was_really_written_is_read(name: str) -> None:
             continue
         read += 1
     assert read
+
+
+#: what made a decoder raise something else once
+ONCE = [
+    ("row of the list", b"%a1/batch"),
+    ("encryption row", decoders.SEEDS["encryption row"][1]),
+    ("unlocked batch", decoders.SEEDS["unlocked batch"][2]),
+    ("llamaindex turn", b"[" * 100_000),
+    ("llamaindex run", b"[" * 100_000),
+]
+
+
+@pytest.mark.parametrize(("name", "data"), ONCE, ids=[name for name, _ in ONCE])
+def test_what_broke_a_decoder_once_is_an_error_of_ours(name: str, data: bytes) -> None:
+    with pytest.raises(decoders.ToolslotError):
+        decoders.DECODERS[name](data)

@@ -6,6 +6,7 @@ with what failed, which lies in FOLDER. FOLDER also keeps what was found interes
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
@@ -40,7 +41,7 @@ def main() -> int:
         command += ["-print_final_stats=1", "-verbosity=1", "-close_fd_mask=0"]
         done = subprocess.run(
             command,
-            env={**os.environ, "TOOLSLOT_FUZZING": "1"},
+            env={**os.environ, "TOOLSLOT_FUZZING": str(failures)},
             stderr=subprocess.PIPE,
             text=True,
             check=False,
@@ -68,8 +69,15 @@ def _fuzz() -> int:
     decoders.write_corpus(Path(sys.argv[1]), order)
 
     def one(data: bytes) -> None:
-        if data:
-            decoders.run(order[data[0] % len(order)], data[1:])
+        if not data:
+            return
+        name = order[data[0] % len(order)]
+        try:
+            decoders.run(name, data[1:])
+        except BaseException:
+            path = Path(os.environ["TOOLSLOT_FUZZING"]) / f"{name}-{hashlib.sha256(data).hexdigest()[:12]}"
+            path.write_bytes(data[1:])
+            raise
 
     atheris.Setup(sys.argv, one)
     atheris.Fuzz()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from toolslot._codec._compare import difference
-from toolslot._codec._nesting import nesting_exceeds
+from toolslot._codec._nesting import nesting_exceeds, weight_exceeds
 from toolslot._codec._plain import is_plain
 from toolslot._codec._registered import by_class, checked_load
 from toolslot._codec._tags import LOADERS, TAG, VALUE, plain_int
@@ -38,7 +38,7 @@ class JsonCodec:
 
     NAME = "tagged-json/1"
 
-    __slots__ = ("_loaders", "_max_bytes", "_max_depth", "_plain", "_tagged", "_types")
+    __slots__ = ("_loaders", "_max_bytes", "_max_depth", "_max_weight", "_plain", "_tagged", "_types")
 
     def __init__(
         self, types: Sequence[TypeCodec[Any]] = (), *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
@@ -48,6 +48,8 @@ class JsonCodec:
                 raise InvalidSetting(f"JsonCodec({name}={limit!r}): it must be an int of at least 1.")
         self._max_bytes = max_bytes
         self._max_depth = max_depth
+        # With the default at most about 8 million numbers, or one million lists.
+        self._max_weight = max(max_bytes, MAX_BYTES) // 8
         self._types = by_class(types)
         self._loaders = {**LOADERS, **{REGISTERED + each.name: checked_load(each) for each in types}}
         self._plain = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=plain_int).decode
@@ -87,6 +89,11 @@ class JsonCodec:
             ) from None
         if len(data) > self._max_bytes:
             raise too_large(self._max_bytes)
+        if data[:1] in _PARSED and weight_exceeds(data, self._max_weight):
+            raise NotStorable(
+                "a value cannot be stored: it has millions of parts. Return less (a path or an id instead of the contents), or allow more"
+                " with JsonCodec(max_bytes=)."
+            )
         return data
 
     def _encode(self, value: object) -> bytes:
@@ -172,6 +179,11 @@ class JsonCodec:
                 f"a stored value is nested deeper than the {self._max_depth} levels allowed. If it is no attempt to do harm, read it with"
                 " a larger JsonCodec(max_depth=)."
             )
+        if weight_exceeds(body, self._max_weight):
+            raise UnreadablePayload(
+                "a stored value has more parts than are allowed. If it is no attempt to do harm, read it with a larger"
+                " JsonCodec(max_bytes=)."
+            )
         return parse(body.decode("utf-8", "surrogatepass"))
 
     def _untag(self, found: dict[str, Any]) -> object:
@@ -191,6 +203,10 @@ class JsonCodec:
             f"a stored value holds an instance of {shown}, which this reader does not know. Read it with"
             f" JsonCodec(types=[...]) where that name is registered; a class is never looked up by what the data says."
         )
+
+
+#: kinds whose bytes are JSON
+_PARSED = (b"j", b"t")
 
 
 def _refuse_constant(_: str) -> object:

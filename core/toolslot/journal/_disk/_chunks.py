@@ -13,13 +13,19 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import cast
 
-from toolslot._errors import JournalCorrupt
+from toolslot._codec._nesting import nesting_exceeds, weight_exceeds
+from toolslot._errors import JournalCorrupt, NotStorable
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._fields import Fields
 
 #: bodies up to this size stand in their row; larger ones in chunks of this size
 CHUNK = 256 * 2**10
+
+#: of one row, by the measure of `weight_exceeds`: about 300,000 calls. What a value holds stands in a text, which is one part.
+_MOST_PARTS = 8 * 2**20
+#: rows are flat; this only keeps the parser from using up the stack
+_DEEPEST = 5000
 
 _DIGEST = re.compile(r"[0-9a-f]{32}").fullmatch
 
@@ -44,6 +50,10 @@ class Encoded:
 def encode(near: str, data: object, *, in_place: int = CHUNK) -> Encoded:
     """`data` for a row whose key is `near`, in place up to so many bytes."""
     body = dumps(data)
+    if weight_exceeds(body, _MOST_PARTS):
+        raise NotStorable(
+            "a batch has too many calls to be read again. Split it. Nothing was recorded of it."
+        )
     if len(body) <= in_place:
         return Encoded(body)
     digest = blake2b(body, digest_size=16).hexdigest()
@@ -54,6 +64,8 @@ def encode(near: str, data: object, *, in_place: int = CHUNK) -> Encoded:
 
 def parse(body: bytes) -> object:
     """A row's JSON, with references left as they are."""
+    if weight_exceeds(body, _MOST_PARTS) or nesting_exceeds(body, _DEEPEST):
+        raise JournalCorrupt("a row has more parts, or is nested deeper, than anything that toolslot writes.")
     try:
         parsed: object = json.loads(body.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError) as error:
@@ -61,8 +73,9 @@ def parse(body: bytes) -> object:
     return parsed
 
 
-def resolve(reader: Reader, near: str, data: object) -> object:
-    """What was given to `encode`: `data` itself, or what its chunks hold.
+def resolve(reader: Reader, near: str, data: object, seen: set[str] | None = None) -> object:
+    """What was given to `encode`: `data` itself, or what its chunks hold. No two rows of a batch are equal, so with `seen` a second
+    reference to the same chunks is refused: a thousand of them would make a gigabyte of a megabyte.
 
     Raises:
         JournalCorrupt: chunks are missing or damaged.
@@ -76,6 +89,12 @@ def resolve(reader: Reader, near: str, data: object) -> object:
     outer.done()
     if not _DIGEST(digest):  # it becomes part of a key
         raise JournalCorrupt("a reference to a large value has no digest.")
+    if seen is not None and digest in seen:
+        raise JournalCorrupt("two rows refer to the same large value.")
+    if seen is not None:
+        seen.add(digest)
+    if count != -(-size // CHUNK):
+        raise JournalCorrupt(f"a reference to a large value of {size} bytes names {count} parts.")
     body = b"".join(_chunk(reader, keys.chunk(near, digest, number)) for number in range(count))
     if len(body) != size or blake2b(body, digest_size=16).hexdigest() != digest:
         raise JournalCorrupt(f"the parts of a large value do not make up the {size} bytes that were written.")

@@ -93,11 +93,14 @@ def index(key: BatchKey) -> str:
 
 
 def ids(name: str) -> tuple[str, ...] | None:
-    """The ids in a key, its kind left out; None when one of them is only there as a hash."""
+    """The ids in a key, its kind left out; None when one of them is only there as a hash, or the key is none of ours."""
     parts = name.split("/")[1:]
     if any(part.startswith("%%") for part in parts):
         return None
-    return tuple(unquote(part, errors="surrogatepass") for part in parts)
+    try:
+        return tuple(unquote(part, errors="surrogatepass") for part in parts)
+    except UnicodeDecodeError:
+        return None
 
 
 def index_of_run(run_id: str) -> str:

@@ -110,7 +110,8 @@ def _entry(reader: Reader, key: BatchKey, rows: Mapping[str, bytes], sealed: Map
     numbers = [name for name in rows if not name.startswith("#")]
     if numbers != [f"{number:08}" for number in range(1, segments + 1)]:
         raise JournalCorrupt(f"{segments} commits were written, and the rows of {len(numbers)} are there.")
-    facts = [row for name in numbers for row in _segment(reader, key, prefix + name, rows[name])]
+    seen: set[str] = set()
+    facts = [row for name in numbers for row in _segment(reader, key, prefix + name, rows[name], seen)]
     if len(facts) != count:
         raise JournalCorrupt(f"{count} rows were written, and {len(facts)} are there.")
     if any(not 0 <= row.index < len(manifest.specs) for row in facts):
@@ -181,11 +182,11 @@ def _tenures(reader: Reader, key: BatchKey, rows: Mapping[str, bytes]) -> list[T
     ]
 
 
-def _segment(reader: Reader, key: BatchKey, name: str, body: bytes) -> list[Row]:
+def _segment(reader: Reader, key: BatchKey, name: str, body: bytes, seen: set[str]) -> list[Row]:
     items = parse(body)
     if type(items) is not list:
         raise JournalCorrupt(f"the row {name!r} is not a list of facts.")
-    found = (resolve(reader, name, item) for item in cast("list[object]", items))
+    found = (resolve(reader, name, item, seen) for item in cast("list[object]", items))
     return [row_from_json(reader.secrecy.reveal_row(key, item)) for item in found]
 
 
