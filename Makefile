@@ -91,6 +91,10 @@ browser: ## Install Chromium and its driver, for the tests of the timeline page 
 	@command -v chromedriver >/dev/null && command -v chromium >/dev/null \
 	  || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver; }
 
+docs: $(READY) ## Build the guides and the API reference into build/site; a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build
+	@echo "build/site/index.html"
+
 pictures: $(READY) ## Play the crash story and draw docs/images/before-after.svg from it
 	@$(BIN)/python docs/pictures.py
 

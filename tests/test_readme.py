@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,31 +26,17 @@ class Bank:
         return self.receipts.get(idempotency_key)
 
 
-def interrupted_graph() -> Any:
-    """What `graph.invoke` gives when two calls are asked about, and what it takes as their answers."""
-    answers: list[Any] = []
-    question = SimpleNamespace(value={"questions": [{"id": "a@1"}, {"id": "b@2"}]})
-
-    def invoke(given: Any, config: Any) -> Any:
-        if given is None:
-            return {"__interrupt__": [question]}
-        answers.append(given.resume)
-        return {}
-
-    return SimpleNamespace(invoke=invoke, answers=answers)
-
-
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_every_python_block_of_the_readme_runs(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    langgraph = pytest.importorskip("langgraph.types")
     agents = pytest.importorskip("langchain.agents")
     llamaindex = pytest.importorskip("llama_index.core.agent.workflow")
     from langchain_core.language_models.fake_chat_models import FakeListChatModel
     from langgraph.checkpoint.memory import InMemorySaver
 
-    from toolslot_langgraph import DurableParallelToolNode
+    from toolslot import ToolPolicy
+    from toolslot_langgraph import make_durable
     from toolslot_llamaindex._demo_agent import ScriptedLLM
 
     def search(query: str) -> str:
@@ -67,13 +52,11 @@ def test_every_python_block_of_the_readme_runs(
         "tools": [search],
         "balance": balance,
         "bank": Bank(),
-        "graph": interrupted_graph(),
-        "config": {},
-        "Command": langgraph.Command,
         "create_agent": agents.create_agent,
         "model": FakeListChatModel(responses=[]),
         "checkpointer": InMemorySaver(),
-        "DurableParallelToolNode": DurableParallelToolNode,
+        "make_durable": make_durable,
+        "ToolPolicy": ToolPolicy,
         "FunctionAgent": llamaindex.FunctionAgent,
         "llm": ScriptedLLM(["Both are paid."]),
     }
@@ -89,11 +72,18 @@ def test_every_python_block_of_the_readme_runs(
 def test_the_readme_quotes_the_promise_word_for_word() -> None:
     """The same sentences stand where users look for them, and nothing stronger."""
     text = " ".join(README.read_text().split())
-    assert (
-        "Within its batch, a call whose result is recorded never runs again; a call that never started simply runs; a call that started and"
-        " left no record follows its tool's policy."
-    ) in text
-    assert (
-        'An effect happens at most once only with `on_unknown="fail"`/`"ask"` or with a correct reconciler.'
-        in text
-    )
+    for sentence in (
+        "Within its batch, a call whose result is recorded never runs again;",
+        "a call that never started simply runs;",
+        "a call that started and left no record follows its tool's policy.",
+        "A recorded failure that reached the agent is a result; one that crashed the run follows `on_failed`.",
+        'An effect happens at most once only with `on_unknown="fail"`/`"ask"` or with a correct reconciler.',
+        "Code before an `interrupt()` or `wait_for_event` repeats at every answer.",
+        "Nothing is promised when the model itself is asked again.",
+    ):
+        assert sentence in text
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", README.read_text()):
+        assert (README.parent / target).exists(), target

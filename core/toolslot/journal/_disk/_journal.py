@@ -283,8 +283,19 @@ def open_journal(path: str | os.PathLike[str] | None = None, *, read_only: bool 
 
 
 def default_path(path: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
-    """`path`, or where a journal is when none is given."""
-    return path if path is not None else os.environ.get("TOOLSLOT_HOME") or ".toolslot"
+    """`path`, or where a journal is when none is given.
+
+    Raises:
+        InvalidSetting: it is an address; as a path it would name a folder that nobody means.
+    """
+    chosen = path if path is not None else os.environ.get("TOOLSLOT_HOME") or ".toolslot"
+    if isinstance(chosen, str) and "://" in chosen:
+        scheme = chosen.partition("://")[0]
+        raise InvalidSetting(
+            f"the journal is given as an address ({scheme}://...), and this version keeps journals in folders on a local disk only:"
+            " journal='./.toolslot', or TOOLSLOT_HOME."
+        )
+    return chosen
 
 
 def default_encryption() -> Encryption | None:
