@@ -43,9 +43,8 @@ def resolve(
         JournalError: the journal failed.
     """
     if isinstance(answer, Done):
-        encode(
-            answer.value, JsonCodec(), fallback=False
-        )  # a decision must not be kept as less than what was decided
+        # A decision must not be kept as less than what was decided.
+        encode(answer.value, JsonCodec(), fallback=False)
     record = journal.load(key).result()
     if record is None:
         raise DecisionRefused(

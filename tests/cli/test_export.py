@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cli.commands import OK, PROBLEM, command, killed, said
+from cli.commands import CANNOT_RUN, OK, PROBLEM, command, killed, said
 
 pytestmark = pytest.mark.crash
 
@@ -52,3 +52,8 @@ def test_a_batch_that_cannot_be_read_is_named_and_hides_no_other(folder: Path) -
     found = lines("--journal", home, code=PROBLEM)
     assert [each["type"] for each in found].count("damaged") == 1
     assert [each["type"] for each in found].count("batch") == 1
+
+
+def test_a_file_that_cannot_be_written_is_named(dead: Path, tmp_path: Path) -> None:
+    output = said(command("export", "-o", tmp_path / "no" / "x.jsonl", "--journal", dead), CANNOT_RUN)
+    assert "x.jsonl" in output

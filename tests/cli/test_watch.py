@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -106,3 +107,19 @@ def test_a_terminal_shows_a_bar_for_each_batch(tmp_path: Path) -> None:
         assert watching.wait(60) == NEEDS_DECISION
     assert "order-17" in output.decode()
     assert "━" in output.decode()
+
+
+def test_as_json_each_change_is_the_batch_with_its_calls(tmp_path: Path) -> None:
+    with agent(tmp_path, "--calls", "2", "--hang", "1") as child:
+        child.await_line("HANGING")
+        watching = subprocess.Popen(
+            [*WATCH, "--json", "--until-idle", "--journal", str(tmp_path / "journal")],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert watching.stdout is not None
+        first = json.loads(watching.stdout.readline())
+        (tmp_path / "go-on").touch()
+        rest, _ = watching.communicate(timeout=60)
+    assert [call["state"] for call in first["calls"]] == ["succeeded", "running"]
+    assert json.loads(rest.splitlines()[-1])["state"] == "closed"

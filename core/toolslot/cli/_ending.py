@@ -62,6 +62,8 @@ def ending() -> Generator[None]:
         yield
     except click.UsageError as error:
         raise WrongUsage(error) from error
+    except click.FileError as error:
+        raise CannotRun(error.format_message()) from error
     except _REFUSALS as error:
         raise Refused(str(error)) from error
     except ToolslotError as error:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from typing_extensions import assert_never
 
-from toolslot._insights import PendingCall, coarse_span_text
+from toolslot._insights import BatchState, PendingCall, coarse_span_text
 from toolslot._text import shown
 from toolslot.cli._calls import place
 from toolslot.cli._console import moment_text
@@ -49,12 +49,14 @@ def _began(at: float | None, now: float) -> str:
 
 
 def _holder(pending: PendingCall) -> str:
+    if pending.batch_state is not BatchState.RUNNING:
+        return "nobody works on it"
     match pending.owner_state:
-        case OwnerState.ALIVE if pending.batch_state.value == "running":
+        case OwnerState.ALIVE:
             return "a living owner holds the batch"
-        case OwnerState.UNKNOWN if pending.batch_state.value == "running":
-            return "an owner on another machine holds the batch"
-        case OwnerState.ALIVE | OwnerState.DEAD | OwnerState.UNKNOWN:
+        case OwnerState.UNKNOWN:
+            return "an owner holds the batch that cannot be asked from here whether it lives"
+        case OwnerState.DEAD:
             return "nobody works on it"
         case _:
             assert_never(pending.owner_state)

@@ -10,9 +10,11 @@ from contextlib import suppress
 import click
 
 from toolslot._insights import BatchState, BatchView
+from toolslot._slot import BatchKey
 from toolslot.cli._ending import Exit
+from toolslot.cli._json import line
 from toolslot.cli._opening import reading
-from toolslot.cli._options import journal_option, optional_run_argument
+from toolslot.cli._options import journal_option, json_option, optional_run_argument
 from toolslot.cli._watching import Watcher
 
 
@@ -29,17 +31,22 @@ from toolslot.cli._watching import Watcher
 @click.option(
     "--until-idle", is_flag=True, help="End when nothing runs; exit code 2 if a call needs a decision then."
 )
-def watch(run_id: str | None, *, where: str | None, interval: float, until_idle: bool) -> None:
+@json_option
+def watch(run_id: str | None, *, where: str | None, interval: float, until_idle: bool, as_json: bool) -> None:
     """Watch the batches that are worked on, of RUN or of all runs, until Ctrl-C.
 
-    A terminal shows a live table; elsewhere each change is one line. The journal is only read, so nobody is held up.
+    A terminal shows a live table; elsewhere each change is one line, with --json an object with the batch. The journal is only read, so
+    nobody is held up.
 
     Exit code: 0; with --until-idle 2 when a batch that was watched was left with calls that need a decision.
     """
     with reading(where) as insights, suppress(KeyboardInterrupt):
         watcher = Watcher(insights, run_id)
         looks = _looks(watcher, interval, until_idle=until_idle)
-        _show(looks, insights.location)
+        if as_json:
+            _print_json(looks)
+        else:
+            _show(looks, insights.location)
         sys.exit(Exit.NEEDS_DECISION if until_idle and watcher.undecided else Exit.OK)
 
 
@@ -51,6 +58,16 @@ def _looks(watcher: Watcher, interval: float, *, until_idle: bool) -> Iterator[t
         if until_idle and not any(batch.state is BatchState.RUNNING for batch in seen):
             return
         time.sleep(interval)
+
+
+def _print_json(looks: Iterator[tuple[BatchView, ...]]) -> None:
+    """A line for each batch that is not as it was at the look before."""
+    before: dict[BatchKey, BatchView] = {}
+    for seen in looks:
+        for batch in seen:
+            if before.get(batch.key) != batch:
+                before[batch.key] = batch
+                click.echo(line(batch))
 
 
 def _show(looks: Iterator[tuple[BatchView, ...]], location: str) -> None:
