@@ -20,9 +20,9 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-# The lowest releases get the tests of both adapters, and of those that kill processes the rows that show resuming at all.
 # A worker for each core; who is done early takes tests from the other.
 PARALLEL := -n auto --dist worksteal
+# The lowest releases get the tests of both adapters, and of those that kill processes the rows that show resuming at all.
 LOWEST_CRASHES := tests/crash/langgraph/test_kill_matrix.py -k by_default_only
 
 .PHONY: help setup demo test test-fast test-lowest check lint format types coverage bench pictures notebooks docs soak scale nightly clean
