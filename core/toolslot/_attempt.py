@@ -129,6 +129,9 @@ class Attempt:
 
     def _run(self, permit: Permit) -> Steps[object]:
         invoke = Invoke(self._entry.fn, self._timeout(), self._entry.offload)
+        # The next call may begin once our record is under way; its start mark may share the commit. Not sooner: a start mark that is
+        # durable before our record would let more calls than the limit be of unknown outcome.
+        release = partial(self._engine.pool.release, permit)
         token = _context.current.set(self._call_context())
         leave_permit = enter_permit(permit)
         try:
@@ -151,8 +154,7 @@ class Attempt:
                 yield from self._expire(invoke, permit)
                 timeout = self._entry.policy.timeout
                 raise not_returned(self._live.key, self._index, self._entry.spec.tool, timeout) from None
-            self._engine.pool.release(permit)
-            yield from self._record_failure(error)
+            yield from self._record_failure(error, release)
             raise Escaped(error) from error
         except BaseException:
             # Cancelled or interrupted: whether it had its effect nobody knows. Not waited for; the journal takes work in order.
@@ -162,9 +164,7 @@ class Attempt:
         reach(CrashPoint.AFTER_RETURN)
         failed = self._entry.is_error is not None and self._entry.is_error(value)
         row = self._finished(self._encode(value), failed=failed)
-        # The limits are for the code. The next call need not wait for our record, and its start mark may share the commit.
-        self._engine.pool.release(permit)
-        yield from self._record(row, value)
+        yield from self._record(row, value, release)
         return value
 
     def _timeout(self) -> float | None:
@@ -189,9 +189,9 @@ class Attempt:
 
     # --- after the code -------------------------------------------------------------------------------------------------
 
-    def _record(self, row: Finished, value: object) -> Steps[None]:
+    def _record(self, row: Finished, value: object, under_way: Callable[[], None]) -> Steps[None]:
         try:
-            row = yield from self._written(row, value)
+            row = yield from self._written(row, value, under_way)
         except Fenced:
             self._live.unrecorded.pop(self._index, None)
             self._engine.emit(
@@ -212,9 +212,9 @@ class Attempt:
         self._tell_end(kind, row)
         reach(CrashPoint.BEFORE_DELIVERY)
 
-    def _written(self, row: Finished, value: object) -> Steps[Finished]:
+    def _written(self, row: Finished, value: object, under_way: Callable[[], None]) -> Steps[Finished]:
         try:
-            yield from self._live.writing(row)
+            yield from self._live.writing(row, under_way)
         except NotStorable as refused:
             # It is larger than this journal takes. The call is done all the same, and must not run again for that.
             row = replace(row, outcome=as_text(value))
@@ -232,16 +232,16 @@ class Attempt:
         row, value = self._live.unrecorded[self._index]
         if not isinstance(row, Finished):  # pragma: no cover - only results are kept
             raise TypeError(type(row).__name__)
-        yield from self._record(row, value)
+        yield from self._record(row, value, lambda: None)
         if row.escaped and isinstance(value, Exception):
             raise value
         return value
 
-    def _record_failure(self, error: Exception) -> Steps[None]:
+    def _record_failure(self, error: Exception, under_way: Callable[[], None]) -> Steps[None]:
         reach(CrashPoint.AFTER_RETURN)
         row = self._finished(None, failed=True, escaped=True, error=encode_error(error))
         try:
-            yield from self._live.writing(row)
+            yield from self._live.writing(row, under_way)
         except Fenced:
             raise
         except ToolslotError as unwritten:

@@ -251,9 +251,11 @@ class LiveBatch:
         future.add_done_callback(if_written(self.saw))
         return future
 
-    def writing(self, row: Row) -> Steps[None]:
-        """Submit a row and wait until it is durable and seen here."""
-        slot: SlotRecord = yield Await(self._hand_in(row))
+    def writing(self, row: Row, under_way: Callable[[], None] = lambda: None) -> Steps[None]:
+        """Submit a row and wait until it is durable and seen here. What `under_way` causes to be submitted is not durable before it."""
+        submitted = self._hand_in(row)
+        under_way()
+        slot: SlotRecord = yield Await(submitted)
         after_write(row)
         self.saw(slot)  # a future wakes those who wait before it calls back
 

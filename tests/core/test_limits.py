@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from support.harness import Peak, World, batch, both, run_async, running
-from toolslot import (
-    Limits,
-    Rate,
-    SlotState,
-    ToolPolicy,
-)
+from support.odd import OddJournal, writes
+from toolslot import DurableExecutor, Limits, Rate, SlotState, ToolPolicy
+from toolslot._slot import Finished, Started
 
 
 @both
@@ -117,3 +116,28 @@ def test_case_06_the_journal_does_not_wait_behind_calls(world: World) -> None:
         assert record is not None
         assert [s.state for s in record.slots] == [SlotState.SUCCEEDED, SlotState.RUNNING, SlotState.RESERVED]
         release.set()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_start_mark_comes_before_the_record_of_the_call_whose_place_it_takes(fails: bool) -> None:
+    """Else a death would leave more calls in doubt than the limit lets run."""
+    journal = OddJournal()
+    second_started = threading.Event()
+    seen: list[bool] = []
+
+    def before(operation: Any) -> None:
+        if writes(operation, Finished) and not seen:
+            seen.append(second_started.wait(0.2))
+        elif writes(operation, Started) and operation.row.index == 1:
+            second_started.set()
+
+    def tool(i: int) -> int:
+        if fails and i == 0:
+            raise ValueError(i)
+        return i
+
+    journal.before = before
+    executor = DurableExecutor(journal, policies={"tool": ToolPolicy(max_parallel=1)})
+    executor.run_all(batch("tool", "tool"), {"tool": tool}, return_exceptions=True)
+    assert seen == [False]
+    assert second_started.is_set()
