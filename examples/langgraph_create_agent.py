@@ -12,7 +12,8 @@ from typing import Any
 from langchain.agents import create_agent
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.types import Command
-from scripted import Book, ScriptedModel, call, die, first_life, in_two_lives
+from scripted import ScriptedModel, call
+from two_lives import Book, die, first_life, in_two_lives
 
 from toolslot import ToolPolicy, current_call
 from toolslot_langgraph import DurableToolMiddleware, make_durable

@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scripted import Book, ScriptedModel, call, die, first_life, in_two_lives
+from scripted import ScriptedModel, call
+from two_lives import Book, die, first_life, in_two_lives
 
 from toolslot_langgraph import make_durable
 

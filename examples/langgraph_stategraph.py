@@ -12,7 +12,8 @@ from typing import Any
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import tools_condition
-from scripted import Book, ScriptedModel, call, die, first_life, in_two_lives
+from scripted import ScriptedModel, call
+from two_lives import Book, die, first_life, in_two_lives
 
 from toolslot import Done, NotDone, Slot, ToolPolicy, current_call
 from toolslot_langgraph import DurableParallelToolNode

@@ -1,4 +1,4 @@
-"""Every LangGraph example runs to its end as a script of its own, and shows what it says."""
+"""Every example that is killed runs to its end as a script of its own, and shows what it says."""
 
 from __future__ import annotations
 
@@ -33,6 +33,35 @@ def output(folder: Path, script: str, *options: str) -> list[str]:
 
 
 KILLED, ENDED = "the first process was killed", "the second process came to its end"
+
+
+def test_a_batch_without_a_framework_pays_once_and_asks_its_reconciler_about_one_call_only(
+    tmp_path: Path,
+) -> None:
+    assert output(tmp_path, "plain_executor.py") == [
+        KILLED,
+        "asked about charge_card: it was done",
+        "hotel in Oslo",
+        "flight to Oslo",
+        "740 euros paid",
+        ENDED,
+        "in the book: 740 euros paid",
+        "in the book: flight to Oslo",
+        "in the book: hotel in Oslo",
+    ]
+
+
+def test_a_workflow_goes_on_in_the_agent_it_was_handed_to(tmp_path: Path) -> None:
+    pytest.importorskip("llama_index.core")
+    assert output(tmp_path, "llamaindex_workflow.py") == [
+        KILLED,
+        "asked about power: it was done",
+        "Rent and power are paid.",
+        "the model was asked 1 times",
+        ENDED,
+        "in the book: paid power",
+        "in the book: paid rent",
+    ]
 
 
 def test_a_state_graph_pays_once_and_asks_its_reconciler_about_one_call_only(tmp_path: Path) -> None:
