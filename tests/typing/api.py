@@ -19,6 +19,7 @@ import toolslot
 from toolslot import (
     Batch,
     BatchEvent,
+    BatchKey,
     Call,
     CallEvent,
     CannotTell,
@@ -37,7 +38,10 @@ from toolslot import (
     StillRunning,
     ToolPolicy,
     UnknownOutcome,
+    abandon,
     current_call,
+    resolve,
+    takeover,
 )
 from toolslot_langgraph import DurableParallelToolNode
 
@@ -136,6 +140,16 @@ def one_by_one(durable: DurableExecutor) -> None:
             run.call(1, lambda: pay("b", 2), is_error=lambda answer: answer.startswith("error"))
         except UnknownOutcome as unknown:
             run.decide(unknown.index, NotDone(), by="ada", why="no entry", version=unknown.version)
+
+
+def from_outside(journal: Journal, unknown: UnknownOutcome) -> None:
+    key = BatchKey(unknown.run_id, unknown.batch_id)
+    slot = resolve(journal, key, unknown.index, Done(1), by="ada", why="receipt", version=unknown.version)
+    assert_type(slot.state, SlotState)
+    assert_type(takeover(journal, unknown.run_id, by="ada", why="stuck", force=True), tuple[BatchKey, ...])
+    assert_type(
+        abandon(journal, unknown.run_id, by="ada", why="superseded", batch_ids=["b"]), tuple[BatchKey, ...]
+    )
 
 
 async def one_by_one_async(durable: DurableExecutor) -> None:
