@@ -315,6 +315,23 @@ def test_a_tools_span_that_is_there_already_gets_our_attributes_and_no_second_on
     assert of(seen.one(name))["toolslot.slot.index"] == 0
 
 
+@both
+def test_calls_that_a_tool_runs_have_spans_of_their_own_below_that_of_the_tool(
+    world: World, seen: Telemetry, run: Callable[..., Any]
+) -> None:
+    executor = world.executor(hooks=[seen.hook()])
+
+    def agent(i: int) -> Any:
+        return executor.run_all(batch("pay", run="inner"), _tools())
+
+    for _ in range(2):
+        run(executor, batch("agent"), {"agent": agent})
+    assert of(seen.spans("execute_tool agent")[0])["toolslot.run.id"] == "run-1"
+    (pay,) = seen.spans("execute_tool pay")
+    inner = next(span for span in seen.spans("toolslot.batch") if pay.parent == span.context)
+    assert (of(inner)["toolslot.run.id"], seen.parent(inner)) == ("inner", "execute_tool agent")
+
+
 @pytest.mark.parametrize(("spans", "expected"), [("always", 2), ("never", 1)])
 def test_spans_of_calls_can_be_asked_for_and_declined(
     world: World, seen: Telemetry, spans: Any, expected: int

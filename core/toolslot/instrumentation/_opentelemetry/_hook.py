@@ -13,6 +13,7 @@ from opentelemetry import context, metrics, trace
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
+from toolslot._context import current as call_around
 from toolslot._errors import InvalidSetting
 from toolslot._events import BatchEvent, CallEvent, Event, EventKind
 from toolslot._slot import BatchKey
@@ -163,9 +164,10 @@ class OpenTelemetryHook:
 
     def _span_of(self, started: CallEvent) -> tuple[Span | None, bool]:
         """The span that tells of this attempt, and whether it is ours to end."""
-        current, batch = trace.get_current_span(), self._batch(started)
-        if self._spans != "always" and is_tool_span(current):
-            return current, False
+        batch = self._batch(started)
+        there = None if self._spans == "always" else _tool_span(batch)
+        if there is not None:
+            return there, False
         if self._spans == "never" or (
             self._spans == "auto" and batch is not None and is_instrumented(batch.adapter)
         ):
@@ -238,11 +240,12 @@ class OpenTelemetryHook:
             self._note(event)
 
     def _replayed(self, event: CallEvent) -> None:
-        batch, current = self._batch(event), trace.get_current_span()
+        batch = self._batch(event)
+        there = None if self._spans == "always" else _tool_span(batch)
         settled = batch is not None and event.index in batch.settled
         outcome = {names.OUTCOME: "resolved" if settled else "replayed"}
-        if self._spans != "always" and is_tool_span(current):
-            current.set_attributes({**_ours(event), **outcome})
+        if there is not None:
+            there.set_attributes({**_ours(event), **outcome})
         elif self._spans != "never":
             span = self._start(event, batch)
             span.set_attributes(outcome)
@@ -275,6 +278,15 @@ _ENDS = frozenset(
 _TOLD_BY_SPANS = frozenset(
     {EventKind.RESERVED, EventKind.STARTED, EventKind.FINISHED, EventKind.FAILED, EventKind.WAITING}
 )
+
+
+def _tool_span(batch: _Open | None) -> Span | None:
+    """The span that a framework has made for this call; not that of the call around it, where a tool runs calls of its own."""
+    span = trace.get_current_span()
+    if not is_tool_span(span):
+        return None
+    inside_another = call_around.get() is not None
+    return None if inside_another and batch is not None and span.get_span_context() == batch.around else span
 
 
 def _outcome(ended: CallEvent | None) -> tuple[str, str | None]:
