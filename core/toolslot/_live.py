@@ -160,7 +160,7 @@ class LiveBatch:
             )
         self.see(record)
 
-    def claiming(self, *, force: bool = False, why: str = "its owner let go or died") -> Steps[None]:
+    def claiming(self, *, force: bool = False, why: str = "to go on with it") -> Steps[None]:
         """Take the batch over, once for all entrants; afterwards the standing must be looked at again, for somebody else may have won."""
         mine: Future[None] = Future()
         with self.lock:
