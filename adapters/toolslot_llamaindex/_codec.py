@@ -15,12 +15,15 @@ from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from toolslot import Codec, NotStorable, UnreadablePayload
+from toolslot._codec import weight_exceeds
 from toolslot_llamaindex._recording import Write
 from toolslot_llamaindex._values import AllowedType, value_codec
 
 log = logging.getLogger("toolslot")
 
 _FORMAT = 1
+#: by the measure of `weight_exceeds`: a million lists; what tools give stands in texts, which are one part each
+_MOST_PARTS = 8 * 2**20
 _BLOCKS: TypeAdapter[list[Any]] = TypeAdapter(list[ContentBlock])
 
 
@@ -114,7 +117,7 @@ class LlamaIndexCodec:
             UnreadablePayload: the bytes are damaged, or of another format.
         """
         try:
-            stored = cast("dict[str, Any]", json.loads(data))
+            stored = cast("dict[str, Any]", bounded_json(data))
             if stored["v"] != _FORMAT:
                 raise UnreadablePayload(
                     f"an answer of format {stored['v']!r} is not known here; install a newer toolslot."
@@ -170,6 +173,18 @@ class LlamaIndexCodec:
                 )
             return self._raw.decode(data)
         return data.decode() if how == "text" else self.values.decode(data)
+
+
+def bounded_json(data: bytes) -> object:
+    """Parsed JSON that was stored.
+
+    Raises:
+        UnreadablePayload: it has more parts than anything that is stored here, and would take gigabytes.
+        ValueError, RecursionError: it is no JSON, or too deep.
+    """
+    if weight_exceeds(data, _MOST_PARTS):
+        raise UnreadablePayload(f"{len(data)} bytes of JSON have more parts than are allowed.")
+    return json.loads(data)
 
 
 def pack_writes(writes: Iterable[Write]) -> list[list[Any]]:

@@ -13,7 +13,7 @@ from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import ToolSelection
 
 from toolslot import BatchMismatch, Call, UnreadablePayload
-from toolslot_llamaindex._codec import pack_writes, plain_json, unpack_writes
+from toolslot_llamaindex._codec import bounded_json, pack_writes, plain_json, unpack_writes
 from toolslot_llamaindex._recording import Write
 
 _FORMAT = 1
@@ -150,7 +150,9 @@ def _json(value: object) -> bytes:
 
 def _read(data: bytes, what: str) -> dict[str, Any]:
     try:
-        stored: object = json.loads(data)
+        stored = bounded_json(data)
+    except UnreadablePayload:
+        raise
     except (ValueError, RecursionError) as error:
         raise _damaged(what, error) from error
     if not isinstance(stored, dict) or cast("dict[str, Any]", stored).get("v") != _FORMAT:

@@ -151,3 +151,12 @@ def test_a_large_value_that_many_rows_refer_to_is_read_once(tmp_path: Path) -> N
     said = limited(LOAD, str(tmp_path / "journal"))
     assert said.startswith("JournalCorrupt")
     assert said.endswith("False\n")
+
+
+@pytest.mark.parametrize("name", ["llamaindex", "llamaindex turn", "llamaindex run"])
+def test_records_of_llamaindex_are_weighed_too(name: str) -> None:
+    pytest.importorskip("llama_index.core")
+    from support import decoders
+
+    with pytest.raises(decoders.ToolslotError, match="more parts"):
+        decoders.DECODERS[name](b'{"v":1,"blocks":[' + b"[]," * 2_000_000 + b"1]}")

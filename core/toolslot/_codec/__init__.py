@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from toolslot._codec._error import ErrorRecord, encode_error
 from toolslot._codec._json import JsonCodec
+from toolslot._codec._nesting import weight_exceeds
 from toolslot._codec._payload import HIDDEN, Codec, Payload
 from toolslot._codec._store import as_text, decode, encode
 from toolslot._codec._types import TypeCodec, dataclass_type, enum_type, pydantic_type
@@ -22,4 +23,5 @@ __all__ = [
     "encode_error",
     "enum_type",
     "pydantic_type",
+    "weight_exceeds",
 ]
