@@ -158,7 +158,7 @@ class _Judge:
             return
         for index, answer in enumerate(ending.answers):
             self._answer(index, answer)
-        if ending.again is not None and list(ending.again) != list(ending.answers):
+        if ending.again is not None and not self._same(ending.answers, ending.again):
             self.wrong(
                 "lost", f"run once more it gave {list(ending.again)} instead of {list(ending.answers)}"
             )
@@ -167,12 +167,25 @@ class _Judge:
         place = self.place(index, 2)
         known = {fact.word for fact in place.effects}
         if place.acked:
-            if answer != place.acked:
+            if answer != place.acked and not self._came_late(place, answer):
                 self.wrong("lost", f"call {index} is on record as {place.acked}, and the agent got {answer}")
         elif answer in known or self._is_failure(place, answer) or self._is_told(place, answer):
             return
         else:
             self.wrong("wrong_answers", f"call {index} got {answer}, its effects were {sorted(known)}")
+
+    def _same(self, answers: Sequence[str], again: Sequence[str]) -> bool:
+        if len(answers) != len(again):
+            return False
+        places = [self.place(index, 2) for index in range(len(answers))]
+        return all(
+            one == other or (other == place.acked and self._came_late(place, one))
+            for place, one, other in zip(places, answers, again, strict=True)
+        )
+
+    def _came_late(self, place: _Place, answer: str) -> bool:
+        """Whether the agent was told that the call did not return in time, before its result was recorded after all."""
+        return place.timed_out and self._is_told(place, answer)
 
     def _is_failure(self, place: _Place, answer: str) -> bool:
         call = place.call

@@ -172,5 +172,14 @@ def test_what_an_agent_is_told_of_an_open_call_is_an_answer_only_where_the_polic
     assert kinds(facts, policy="reconcile", door=Door.LLAMA, answers=told) == ["wrong_answers"]
 
 
+def test_of_a_call_that_timed_out_the_agent_may_have_been_told_so_before_its_late_result_was_recorded() -> (
+    None
+):
+    told = ("... did not return within 0.15 s ...", *DONE[1:])
+    late = [*ran()[:2], fact(Verb.TIMEOUT), *ran()[2:], acked()]
+    assert kinds([*late, *REST], door=Door.LLAMA, answers=told, again=DONE) == []
+    assert kinds([*ran(), acked(), *REST], door=Door.LLAMA, answers=told, again=DONE) == ["lost", "lost"]
+
+
 def test_a_run_that_does_not_come_to_its_end_is_stuck() -> None:
     assert kinds([*ran()], status="BatchBusy") == ["stuck"]
