@@ -109,6 +109,7 @@ nightly: $(READY) $(READY_FUZZ) ## What searches longer than the tests do, one l
 	@$(BIN)/python tests/nightly/fuzz.py 600
 	@TOOLSLOT_POWER_CUTS=400 $(BIN)/python -m pytest -q -s --timeout=1800 tests/crash/journal/test_power_cut.py
 	@$(BIN)/python -m pytest -q -o timeout=3600 tests/nightly/encrypted_contract.py
+	@TOOLSLOT_WAL_SECONDS=120 $(BIN)/python -m pytest -q -s -o timeout=600 tests/nightly/wal_reset.py
 
 clean: ## Remove .venv and everything that was generated
 	rm -rf $(VENV) $(LOWEST) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from toolslot._crashpoints import CrashPoint, reach
-from toolslot._errors import BatchBusy, InvalidSetting, JournalCorrupt
+from toolslot._errors import BatchBusy, InvalidSetting, JournalCorrupt, JournalLocked
 from toolslot._slot import BatchRecord
 from toolslot._text import quoted
 from toolslot.journal._operations import Purge
@@ -38,7 +38,8 @@ def purge_older(
     """Forget the runs whose batches were all reserved more than `age` seconds ago and are all finished.
 
     A forgotten run leaves a tombstone: reserving a batch of it raises `RunPurged`, so it is never taken for a new one. A run with a
-    damaged batch stays, with that as the reason. A large journal is walked through piece by piece, and others go on writing meanwhile.
+    batch that is damaged, or encrypted with a key that was not given, stays, with that as the reason. A large journal is walked through
+    piece by piece, and others go on writing meanwhile.
 
     Raises:
         InvalidSetting: `age` is not positive.
@@ -111,7 +112,7 @@ def _reason_to_keep(journal: Journal, run_id: str, before: float) -> str | None:
                 reason = reason or f"batch {record.key} is worked on"
             elif not (record.settled or record.fence.closed):
                 reason = reason or f"batch {record.key} is unfinished"
-    except JournalCorrupt as error:
+    except (JournalCorrupt, JournalLocked) as error:
         return str(error)
     return reason
 

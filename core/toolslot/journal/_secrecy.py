@@ -30,6 +30,7 @@ RUN_PAYLOAD = "run payload"
 TOMBSTONE = "tombstone"
 
 _PREFIX = b"toolslot-payload/1"
+_HIDDEN = {"key", "hidden"}
 _STAND_IN = "(encrypted)"
 #: the fields that are hidden, and what stands for each where it cannot be read
 _STAND_INS: Mapping[str, object] = {
@@ -77,12 +78,16 @@ class Secrecy:
     # --- the rows of batches and runs -----------------------------------------------------------------------------------
 
     def hide_row(self, key: BatchKey, row: Json, memo: Memo) -> Json:
+        if self._cipher is None:
+            return row
         return self._each_of_row(key, row, lambda place, value: self.hide(place, value, memo))
 
     def reveal_row(self, key: BatchKey, row: object) -> object:
         return self._each_of_row(key, row, self.reveal) if _is_object(row) else row
 
     def hide_head(self, key: BatchKey, head: Json, memo: Memo) -> Json:
+        if self._cipher is None:
+            return head
         return self._each_of_head(key, head, lambda place, value: self.hide(place, value, memo))
 
     def reveal_head(self, key: BatchKey, head: object) -> object:
@@ -106,8 +111,6 @@ class Secrecy:
         return self._each(row, (*key, "row", *parts), change)
 
     def _each_of_head(self, key: BatchKey, head: Json, change: Change) -> Json:
-        if self._idle:
-            return head
         changed = dict(head)
         manifest, tenure = head.get("manifest"), head.get("tenure")
         if _is_object(tenure):
@@ -123,7 +126,8 @@ class Secrecy:
         return changed
 
     def _each(self, data: Json, place: tuple[object, ...], change: Change) -> Json:
-        if self._idle:
+        # Most journals are plain. In one that was opened without a key, another process may have turned encryption on since.
+        if self._idle and "spec" not in data and not any(map(_is_hidden, data.values())):
             return data
         changed = dict(data)
         for name in _STAND_INS.keys() & data.keys():
@@ -156,7 +160,7 @@ class Secrecy:
             JournalCorrupt: it was changed, or moved from another place, or was never encrypted although everything here is.
         """
         what = f"the {place[-1]} of a stored {place[2]}"
-        if not (_is_object(value) and value.keys() == {"key", "hidden"}):
+        if not _is_hidden(value):
             if not self._plain:
                 raise JournalCorrupt(
                     f"{what} is not encrypted, although everything in this journal is: somebody else wrote it."
@@ -197,6 +201,10 @@ def _of_tenure(key: BatchKey, tenure: Json) -> tuple[object, ...]:
 
 def _listed(cipher: Cipher | None) -> str:
     return "none" if cipher is None else ", ".join(map(repr, cipher.key_ids))
+
+
+def _is_hidden(value: object) -> TypeGuard[Json]:
+    return type(value) is dict and value.keys() == _HIDDEN
 
 
 def _is_object(data: object) -> TypeGuard[Json]:

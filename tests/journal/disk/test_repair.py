@@ -9,11 +9,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from support.batches import database, reserve
+from support.batches import database, manifest, reserve, reserving
 from support.sickness import (
     assert_resumes,
     copy_page,
@@ -207,6 +208,19 @@ def test_a_damaged_batch_keeps_nobody_from_repairing_the_rest(home: Path) -> Non
     report = repair(resolve(home))
     assert kinds(report.after) == {FindingKind.BATCH}
     assert_resumes(home, "run-3")
+
+
+def test_the_parts_of_a_payload_whose_row_is_damaged_are_not_taken_for_leftovers(home: Path) -> None:
+    """They are all that is left of it."""
+    with DiskJournal.open(home) as journal:
+        do(journal, replace(reserving(journal, manifest(1, run="paid")), run_payload=b"x" * 600_000))
+    parts = keys_in(home, "p/paid/~%")
+    assert len(parts) > 2
+    tamper(home, "UPDATE Cache SET value = x'01' WHERE key = 'p/paid/#p'")
+    unlist(home)
+    report = repair(resolve(home))
+    assert kinds(report.after) == {FindingKind.ROW}
+    assert keys_in(home, "p/paid/~%") == parts
 
 
 def test_a_vanished_batch_is_not_taken_for_a_purged_one(home: Path) -> None:

@@ -18,7 +18,7 @@ from toolslot.journal._disk._read_store import open_for_reading
 from toolslot.journal._disk._seal import unseal
 from toolslot.journal._disk._survey import Survey, survey
 from toolslot.journal._disk._table import Reader
-from toolslot.journal._disk._unlocking import look_in, notes_on_keys
+from toolslot.journal._disk._unlocking import look_in, notes_on_keys, without_lock
 
 
 def examine(place: Place, encryption: Encryption | None = None) -> JournalReport:
@@ -45,6 +45,9 @@ def _examine(place: Place, connection: sqlite3.Connection, encryption: Encryptio
             reader = Reader(connection)
             reader.secrecy = look_in(reader, encryption, place=str(place.root))
             surveyed = survey(reader, connection)
+            if closed := without_lock(reader):
+                text = f"the row {keys.ENCRYPTION!r} is missing, and without it no key opens the {closed} values that are encrypted."
+                surveyed.findings.append(Finding(kind=FindingKind.ROW, text=text, subject=keys.ENCRYPTION))
             surveyed.findings += [
                 Finding(kind=FindingKind.ENCRYPTION, text=text) for text in notes_on_keys(reader)
             ]

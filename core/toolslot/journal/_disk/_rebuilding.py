@@ -6,11 +6,12 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from toolslot._errors import JournalCorrupt
+from toolslot._errors import JournalCorrupt, JournalLocked
 from toolslot._slot import BatchKey
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import dumps, parse, resolve
 from toolslot.journal._disk._loading import LostBatch, key_of_prefix, load, lost_to_json
+from toolslot.journal._disk._reads import check_run_payload
 from toolslot.journal._disk._remains import Remains
 from toolslot.journal._disk._seal import seal
 from toolslot.journal._disk._states import Entry
@@ -24,6 +25,7 @@ _INSERT = (
 )
 #: what is brought over; the rest a journal has is made anew
 _KINDS = ("b/", "i/", "l/", "p/", "t/", keys.ENCRYPTION)
+_NEVER_OPENED = f"it is encrypted, and the row {keys.ENCRYPTION!r}, without which no key opens it, is lost."
 
 
 @dataclass(kw_only=True, slots=True)
@@ -46,7 +48,9 @@ class _Rebuilding:
     def __init__(self, connection: sqlite3.Connection, remains: Remains, source: str, at: float) -> None:
         self._connection = connection
         self._reader = Reader(connection)
-        self._reader.secrecy = Secrecy(lenient=True)  # whole or not can be seen without any key
+        # Whole or not can be seen without any key, but without the row that a key opens none will ever help.
+        opens = any(key == keys.ENCRYPTION for key, _ in remains.rows)
+        self._reader.secrecy = Secrecy(lenient=opens)
         self._remains = remains
         self._at = at
         self._why = f"it was damaged in the journal {source}."
@@ -124,6 +128,9 @@ class _Rebuilding:
         except JournalCorrupt as error:
             self._lose(prefix, listed, key, error)
             return
+        except JournalLocked:
+            self._lose(prefix, listed, key, JournalCorrupt(_NEVER_OPENED))
+            return
         if isinstance(found, Entry):
             self._result.batches += 1
             self._result.rows += found.rows
@@ -177,8 +184,8 @@ class _Rebuilding:
             try:
                 body = self._reader.get(name)
                 if body is not None:
-                    resolve(self._reader, name, parse(body))
-            except JournalCorrupt:
+                    check_run_payload(self._reader, resolve(self._reader, name, parse(body)))
+            except (JournalCorrupt, JournalLocked):
                 self._delete((run + "/", run + "0"))
             else:
                 if body is not None or name not in self._remains.lost:

@@ -170,24 +170,29 @@ class _Surveyor:
                 if body is None:
                     self._find(FindingKind.ROW, f"the row {name!r} is damaged.", name)
         following = _Following(self._connection, self._reader.secrecy)
+        damaged: set[str] = set()
         for name, body in self._reader.scan_by_age(("p/", "p0")):
-            if name.endswith("/#p"):
-                self._payload(following, name, body)
+            if name.endswith("/#p") and not self._payload(following, name, body):
+                damaged.add(name)
         self._result.orphans += [
             name
             for name in self._names(("p/", "p0"))
             if not name.endswith("/#p")
             and name not in following.followed
+            and f"{name.rpartition('/')[0]}/#p" not in damaged  # they may be its parts
             and not ("b" + name[1:]).startswith(self._dropped)
         ]
 
-    def _payload(self, following: Reader, name: str, body: bytes | None) -> None:
+    def _payload(self, following: Reader, name: str, body: bytes | None) -> bool:
+        """Whether the payload of a run is sound."""
         try:
             if body is None:
                 raise JournalCorrupt("its checksum does not match.")
             check_run_payload(following, resolve(following, name, parse(body)))
         except JournalCorrupt as error:
             self._find(FindingKind.ROW, f"the run's payload {name!r} is damaged: {error}", name)
+            return False
+        return True
 
     def _foreign(self) -> None:
         query = "SELECT count(*) FROM Cache WHERE raw <> 1 OR mode <> 1 OR filename IS NOT NULL OR expire_time IS NOT NULL"

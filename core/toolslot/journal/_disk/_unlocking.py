@@ -58,7 +58,7 @@ def look_in(reader: Reader, encryption: Encryption | None, *, place: str) -> Sec
     """For a process that only reads: what its keys do not open stays hidden, and states can be seen all the same."""
     stored = reader.get(keys.ENCRYPTION)
     if stored is None:
-        return Secrecy()
+        return Secrecy(lenient=True)  # it may be turned on while we look
     cipher = None if encryption is None else encryption.cipher()
     if cipher is None or not cipher.knows(key_of(stored)):
         return Secrecy(cipher, Fields(parse(stored), "encryption row").text("scope"), lenient=True)
@@ -85,6 +85,13 @@ def notes_on_keys(reader: Reader) -> Iterator[str]:
             yield f"{count} values are encrypted with key {key[:16]!r}, which was not given: they were not checked."
         elif key != key_of(stored):
             yield f"{count} values are encrypted with the older key {key[:16]!r}, which is needed until their runs are purged."
+
+
+def without_lock(reader: Reader) -> int:
+    """How many values `reader` met that no key opens any more, because the row that says how is gone."""
+    if reader.raw(keys.ENCRYPTION) is not None:
+        return 0
+    return sum(count for key, count in reader.secrecy.seen.items() if key)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -40,6 +40,7 @@ class Writer:
         self._backlog: list[WriteItem] = []
         self._reads: list[ReadItem] = []
         self._control: Park | Stop | None = None
+        self._digest_key: bytes | None = None
         self._store: ReadStore
         self._committer: Committer
         self._deletions: Deletions
@@ -75,8 +76,8 @@ class Writer:
 
     @property
     def digest_key(self) -> bytes | None:
-        """What digests of arguments are keyed with."""
-        return self._store.reader.secrecy.digest_key
+        """What digests of arguments are keyed with. It never changes; the store does not know it while it is being reopened."""
+        return self._digest_key
 
     @property
     def alive(self) -> bool:
@@ -106,6 +107,7 @@ class Writer:
             self._refuse_queued()
             self._opened.set_exception(error)
             return
+        self._digest_key = self._store.reader.secrecy.digest_key
         self._committer = Committer(self._store)
         self._deletions = Deletions(self._store)
         self._opened.set_result(None)
