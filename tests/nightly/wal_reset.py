@@ -1,6 +1,6 @@
 """SQLite up to 3.51.2 can lose commits when two checkpoints meet a commit. The journal's lock keeps them apart, whatever the engine:
 several processes commit, and move the log after every commit, until they are killed; then SQLite finds the database sound, and all that
-was acknowledged is there. TOOLSLOT_WAL_SECONDS sets for how long (default: some seconds).
+was acknowledged is there. TOOLSLOT_WAL_SECONDS sets for how long at least (default: some seconds).
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from toolslot.journal._disk import _store
 
 SECONDS = float(os.environ.get("TOOLSLOT_WAL_SECONDS", "10"))
 PROCESSES = 6
+#: checkpoints before which it does not end, on a busy machine
+ENOUGH = 50
+PATIENCE = 120.0
 
 
 class Restless(_store.Store):
@@ -53,15 +56,17 @@ def test_nothing_is_lost_when_commits_and_checkpoints_come_thick_and_fast(tmp_pa
     root = tmp_path / "journal"
     DiskJournal.open(root).close()
     victims = [_victim(root, f"v{number}", tmp_path) for number in range(PROCESSES)]
-    time.sleep(SECONDS)
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until or _moved(tmp_path) < ENOUGH:
+        time.sleep(0.5)
+        assert time.monotonic() < until + PATIENCE
     for victim in victims:
         assert victim.poll() is None, "it works until it is killed"
         victim.kill()
-        victim.wait()
-    acknowledged, moved = Acknowledged(), 0
+        victim.communicate()
+    moved, acknowledged = _moved(tmp_path), Acknowledged()
     for number in range(PROCESSES):
         lines = [line.split() for line in (tmp_path / f"v{number}").read_text().splitlines()]
-        moved += lines.count(["moved"])
         acknowledged.take(line for line in lines if line != ["moved"])
     with DiskJournal.open(root) as journal:
         compared = verify(journal, acknowledged)
@@ -69,8 +74,11 @@ def test_nothing_is_lost_when_commits_and_checkpoints_come_thick_and_fast(tmp_pa
     print(
         f"sqlite={sqlite3.sqlite_version} checkpoints={moved} compared={compared} purged={len(acknowledged.purged)}"
     )
-    assert moved > 10
-    assert compared > 10
+    assert compared
+
+
+def _moved(said: Path) -> int:
+    return sum((said / f"v{number}").read_bytes().count(b"moved\n") for number in range(PROCESSES))
 
 
 def _victim(root: Path, seed: str, said: Path) -> subprocess.Popen[bytes]:
