@@ -81,10 +81,11 @@ coverage: $(READY) ## Run all tests and report the branches they miss
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report
 
-bench: $(READY) ## Measure: the journal against bare SQLite, the node against ToolNode, the whole agent
+bench: $(READY) ## Measure: the journal against bare SQLite, the node against ToolNode, whole agents of both frameworks
 	@$(BIN)/python benchmarks/bench_journal.py
 	@$(BIN)/python benchmarks/bench_toolnode.py
 	@$(BIN)/python benchmarks/bench_agent.py
+	@$(BIN)/python benchmarks/bench_llamaindex.py
 
 .PHONY: browser
 browser: ## Install Chromium and its driver, for the tests of the timeline page (Debian and Ubuntu, as root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from llama_index.core.agent.workflow.workflow_events import ToolCall, ToolCallResult
-from llama_index.core.tools import ToolOutput
+from llama_index.core.tools import FunctionTool, ToolMetadata, ToolOutput
 from llama_index.core.workflow import Context, Event
 from typing_extensions import override
 
@@ -83,6 +83,17 @@ def told(ev: ToolCall, error: Exception) -> Answer:
         ),
         asked=kwargs_of(ev),
     )
+
+
+async def returned(ev: ToolCall, value: object) -> ToolOutput:
+    """The output of a tool that returns this value: the framework knows what the model sees of blocks, documents and all else."""
+
+    async def tool() -> object:
+        return value
+
+    metadata = ToolMetadata(name=ev.tool_name, description="")
+    output = await FunctionTool(async_fn=tool, metadata=metadata).acall()
+    return output.model_copy(update={"raw_input": kwargs_of(ev)})
 
 
 def result_event(ev: ToolCall, answer: Answer, place: Place | None = None) -> ToolCallResult:

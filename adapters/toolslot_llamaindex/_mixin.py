@@ -39,6 +39,7 @@ from toolslot_llamaindex._contexts import (
     MarkingContext,
     OrderingContext,
     result_event,
+    returned,
     told,
     unanswered,
 )
@@ -189,7 +190,9 @@ class DurableSteps:
                     ToolCall(tool_name=ev.tool_name, tool_kwargs=kwargs_of(ev), tool_id=ev.tool_id)
                 )
                 await apply(answer.writes, ctx, self._toolslot.codec.values)
-            ctx.write_event_to_stream(result_event(ev, answer))
+            shown = turn.own_event(place.index, answer) or result_event(ev, answer)
+            turn.shown[place.index] = shown
+            ctx.write_event_to_stream(shown)
         return result_event(ev, answer, place)
 
     async def _toolslot_aggregate_tool_results(self, ctx: Context[Any], ev: ToolCallResult) -> Any:
@@ -233,12 +236,14 @@ class DurableSteps:
             error = result.tool_output.exception
             if error is not None and self._toolslot.tries_again(ev.tool_name, error, tries, began):
                 raise error  # the last failure is an answer, those before are not
-            return Answer(
+            answer = Answer(
                 output=result.tool_output,
                 return_direct=result.return_direct,
                 writes=recording.writes,
                 asked=kwargs_of(ev),
             )
+            turn.made[index] = answer, result
+            return answer
 
         while True:
             task = CallTask()
@@ -295,12 +300,7 @@ class DurableSteps:
 
     async def _toolslot_decided(self, ctx: Context[Any], ev: ToolCall, value: object) -> Answer:
         """The answer to a call whose result somebody decided, or of which only a text is left."""
-        if isinstance(value, ToolOutput):
-            output = value
-        else:
-            output = ToolOutput(
-                content=str(value), tool_name=ev.tool_name, raw_input=kwargs_of(ev), raw_output=value
-            )
+        output = value if isinstance(value, ToolOutput) else await returned(ev, value)
         return Answer(output=output, return_direct=await self._toolslot_returns_directly(ctx, ev.tool_name))
 
     async def _toolslot_returns_directly(self, ctx: Context[Any], tool_name: str) -> bool:

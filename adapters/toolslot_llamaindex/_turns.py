@@ -22,6 +22,7 @@ from toolslot import (
     ToolslotError,
     UnreadablePayload,
 )
+from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._places import place_of
 from toolslot_llamaindex._records import TurnRecord
 
@@ -41,6 +42,10 @@ class Turn:
         self.failures: dict[int, BaseException] = {}
         #: calls whose code ran here: the stream has them, and the state what they wrote
         self.ran: set[int] = set()
+        #: what they came to, with the agent's own event of it
+        self.made: dict[int, tuple[Answer, ToolCallResult]] = {}
+        #: the results that everybody sees
+        self.shown: dict[int, ToolCallResult] = {}
         self._run = run
         self._answered: set[int] = set()
         self._collected: dict[int, Event] = {}
@@ -77,6 +82,11 @@ class Turn:
         self._answered.add(index)
         return first
 
+    def own_event(self, index: int, answer: Answer) -> ToolCallResult | None:
+        """The agent's own event of this answer, if it was made here."""
+        made, event = self.made.get(index, (None, None))
+        return event if made is answer else None
+
     def collect(self, ev: Event, before: Callable[[], Sequence[ToolCallResult]]) -> bool:
         """Whether this result counts, and no other of the same call does. `before` gives those that a stored context has collected."""
         if not self._collecting:
@@ -94,12 +104,9 @@ class Turn:
     def ordered(self, results: Sequence[Event]) -> list[Event]:
         """The results in the model's order, without their places, which are nobody else's business."""
         last = len(self.calls)
-
-        def index(ev: Event) -> int:
-            place = place_of(ev)
-            return last if place is None else place.index
-
-        return [_plain(result) for result in sorted(results, key=index)]
+        placed = [(last if (place := place_of(ev)) is None else place.index, ev) for ev in results]
+        placed.sort(key=lambda pair: pair[0])
+        return [self.shown.get(index) or _plain(ev) for index, ev in placed]
 
     def release(self) -> None:
         run, self._run = self._run, None

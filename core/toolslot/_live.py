@@ -362,7 +362,7 @@ class LiveBatch:
             self.engine.tell(told)
         # Not waited for: dying before it commits leaves a dead owner, which is as good as none.
         try:
-            if fence.owner == self.owner:
+            if fence.owner == self.owner and fence.held:
                 self._submit_release(fence.epoch, closed=closed)
             elif closed and not fence.closed and self.standing() is Standing.FREE:
                 # All was replayed from an owner that died before it closed the batch: only an owner can.

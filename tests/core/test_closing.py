@@ -35,6 +35,17 @@ def test_a_batch_of_which_all_is_replayed_is_closed_too(world: World) -> None:
     assert closed(world)
 
 
+def test_a_batch_without_calls_is_closed_by_the_write_that_reserves_it_and_owned_by_nobody(
+    world: World,
+) -> None:
+    with world.executor().open(batch()) as run:
+        fence = run.record.fence
+        assert (fence.held, fence.closed, fence.epoch) == (False, True, 1)
+        world.crash()  # before it could write anything more
+    with world.executor().open(batch()) as again:
+        assert again.record.fence == fence
+
+
 def test_a_batch_of_which_something_is_missing_is_not_taken_over_to_close_it(world: World) -> None:
     run = world.executor().open(batch("t", "t"))
     run.__enter__()

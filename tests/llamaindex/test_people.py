@@ -7,10 +7,12 @@ from typing import Any
 
 import pydantic
 import pytest
+from llama_index.core.llms import ImageBlock, TextBlock
+from llama_index.core.schema import Document
 from llama_index.core.workflow import Context
 from llama_index.core.workflow.events import HumanResponseEvent, InputRequiredEvent
 
-from toolslot import ToolPolicy, ToolslotError
+from toolslot import Done, ToolPolicy, ToolslotError
 from toolslot_llamaindex import ToolOutcomeQuestion
 
 
@@ -103,6 +105,30 @@ def test_a_call_of_unknown_outcome_is_asked_about_and_settled_by_the_answer(
     assert talk.effects.count("pay 0") == runs
     assert str(talk.run(talk.agent(talk.tools, **settings))) == "done"
     assert talk.effects.count("pay 0") == runs
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [
+        ([TextBlock(text="a receipt"), TextBlock(text="and a note")], ["a receipt", "and a note"]),
+        (ImageBlock(url="https://bank.test/receipt.png"), [None]),
+        (Document(text="a page", metadata={"page": 1}), ["a page"]),
+        ({"receipt": 4711}, ["{'receipt': 4711}"]),
+        ([], []),
+    ],
+    ids=["blocks", "image", "document", "data", "nothing"],
+)
+def test_of_a_decided_result_the_model_sees_what_it_sees_when_a_tool_returns_it(
+    talk: Any, value: Any, seen: list[Any]
+) -> None:
+    settings = unknown(talk, reconcile=lambda slot: Done(value))
+    for _ in range(2):  # as it is decided, and replayed
+        result = talk.run(talk.agent(talk.tools, **settings))
+        output = result.tool_calls[0].tool_output
+        assert [getattr(block, "text", None) for block in output.blocks] == seen
+        assert output.raw_output == value
+        assert output.raw_input == {"i": 0}
+    assert talk.effects == ["pay 0"]
 
 
 def test_a_faulty_answer_settles_nothing_and_is_asked_again_saying_what_is_wrong(talk: Any) -> None:

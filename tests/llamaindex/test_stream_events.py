@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.agent.workflow.workflow_events import ToolCallResult
+
 from toolslot import current_call
 from toolslot_llamaindex import ToolslotEvent
 
@@ -32,6 +35,24 @@ def test_every_event_of_a_call_is_streamed_and_the_end_of_its_batch(talk: Any) -
         assert mine[-1].latency >= 0
     assert [len(event.calls) for event in found if event.event == "batch"] == [2, 0]
     assert "secret" not in "".join(event.model_dump_json() for event in found)
+
+
+def test_the_results_in_the_stream_are_those_that_the_agent_is_given(talk: Any) -> None:
+    """As without toolslot: one event, not two that look the same."""
+    given: list[Any] = []
+
+    class Noting(FunctionAgent):
+        async def handle_tool_call_results(self, ctx: Any, results: Any, memory: Any) -> None:
+            given.extend(results)
+            await super().handle_tool_call_results(ctx, results, memory)
+
+    talk.script([("pay", {"i": 1}), ("pay", {"i": 2})], "done")
+    for _ in range(2):  # made, and replayed
+        given.clear()
+        _, events = talk.stream(talk.wrap(Noting(tools=[pay], llm=talk.llm)))
+        streamed = [event for event in events if isinstance(event, ToolCallResult)]
+        assert {id(event) for event in streamed} == {id(event) for event in given}
+        assert [event.tool_output.content for event in given] == ["secret 1", "secret 2"]
 
 
 def test_run_again_the_stream_tells_of_replays(talk: Any) -> None:

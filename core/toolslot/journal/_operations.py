@@ -109,7 +109,9 @@ class Reserve:
         if adopted is not None:
             found = Reservation(key=adopted.key, record=adopted.record(), fresh=False, adopted=True)
             return Change((PutAlias(key=key, target=adopted.key),), found)
-        fence = Fence(epoch=1, owner=self.owner)
+        # With no calls there is nothing to own and nothing to answer: it is let go and closed in this commit, not in one of its own.
+        some = bool(self.manifest.specs)
+        fence = Fence(epoch=1, owner=self.owner, held=some, closed=not some)
         tenure = Tenure(
             epoch=1,
             owner=self.owner,
