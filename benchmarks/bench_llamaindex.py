@@ -1,8 +1,8 @@
 """What durability costs in a LlamaIndex agent: a durable FunctionAgent against the plain one, in the same process.
 
-Run it with `python benchmarks/bench_llamaindex.py`: a minute, and `--seconds 1` makes it short. One run asks the model twice (its script costs
-nothing) and makes N calls of tools that do nothing, the worst case, and of tools that take 50 ms. Journal: on disk, durability "power". The
-calls of both are 4 at once, as the framework has it.
+Run it with `python benchmarks/bench_llamaindex.py`: a minute, and `--seconds 1` makes it short. One run asks the model twice (its script
+costs nothing) and makes N calls, 4 at once as the framework has it, of tools that do nothing, the worst case, and of tools that take 50 ms.
+Journal: on disk, durability "power".
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class Reservation:
 class Reserve:
     """Write N reserved slots at once, unless they are there already.
 
-    Never changes an existing batch or its ownership.
+    Never changes an existing batch or its ownership. With no calls it is let go and closed at once.
     """
 
     manifest: Manifest
@@ -109,7 +109,7 @@ class Reserve:
         if adopted is not None:
             found = Reservation(key=adopted.key, record=adopted.record(), fresh=False, adopted=True)
             return Change((PutAlias(key=key, target=adopted.key),), found)
-        # With no calls there is nothing to own and nothing to answer: it is let go and closed in this commit, not in one of its own.
+        # Nobody would do anything for it any more but to close it, in a commit of its own, and might die before that.
         some = bool(self.manifest.specs)
         fence = Fence(epoch=1, owner=self.owner, held=some, closed=not some)
         tenure = Tenure(
