@@ -152,6 +152,9 @@ def test_the_installed_package_is_importable(consumer: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(
+    600
+)  # no cache: mypy reads the whole of langgraph, in 15 s of a processor that others may want too
 def test_strict_mypy_of_a_consumer_accepts_the_package(consumer: Path) -> None:
     checked(consumer, "mypy", "--strict", "--python-executable", str(python(consumer)), "consumer.py")
 

@@ -9,12 +9,14 @@ def main() -> None:
     """Run the command; without its packages, say which extra brings them and exit with 3."""
     try:
         from toolslot.cli import cli
+
+        cli(prog_name="toolslot")
     except ModuleNotFoundError as error:
-        if error.name != "click":
+        # Other packages bring click without rich.
+        if error.name not in ("click", "rich"):
             raise
         sys.stderr.write('The toolslot command needs click and rich: pip install "toolslot[cli]"\n')
         sys.exit(3)
-    cli(prog_name="toolslot")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def doctor(*args: str) -> Result:
 def test_a_sound_journal_is_said_to_be_sound(home: Path) -> None:
     result = doctor(str(home))
     assert result.exit_code == 0, result.output
-    assert "1 batches" in result.output
+    assert "1 batch," in result.output
     assert result.output.rstrip().endswith("sound")
 
 

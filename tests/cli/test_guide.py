@@ -9,6 +9,7 @@ from typing import Any
 import click
 import pytest
 
+import toolslot
 from cli.commands import command, said
 from support.guides import blocks
 from support.harness import batch
@@ -42,6 +43,16 @@ def test_every_command_is_in_the_guide_with_each_of_its_options(name: str) -> No
 def test_every_option_has_a_help_text_and_every_command_tells_its_exit_codes(name: str) -> None:
     assert all(option.help for option in cli.commands[name].params if isinstance(option, click.Option))
     assert "Exit code" in said(command(name, "--help"))
+
+
+def test_the_list_of_commands_tells_what_each_does_in_a_whole_sentence() -> None:
+    lines = said(command("--help", env={"COLUMNS": "80"})).partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in lines] == COMMANDS
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+
+
+def test_it_tells_its_version() -> None:
+    assert said(command("--version")) == f"toolslot {toolslot.__version__}\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -102,6 +102,33 @@ def test_a_terminal_of_80_columns_is_enough(dead: Path) -> None:
     assert STYLE.search(output)
 
 
+def test_on_a_narrow_terminal_a_call_is_one_line_and_its_call_id_gives_way(tmp_path: Path) -> None:
+    killed(tmp_path, "--tool", "transfer_money_to_a_foreign_account", "--call-id", "call_" + "x" * 24)
+    words = ("show", "order-17", "--journal", tmp_path / "journal")
+    output = STYLE.sub("", said(in_terminal(*words), NEEDS_DECISION))
+    table = output[output.index("#  ") : output.index("\n\n", output.index("#  "))]
+    assert len(table.splitlines()) == 1 + 6
+    assert "call_" not in output
+    assert "call id" in said(in_terminal(*words, COLUMNS="140"), NEEDS_DECISION)
+
+
+def test_what_a_mark_of_the_timeline_means_is_never_cut(tmp_path: Path) -> None:
+    killed(tmp_path, "--tool", "transfer_money_to_a_foreign_account")
+    output = said(in_terminal("show", "order-17", "--journal", tmp_path / "journal"), NEEDS_DECISION)
+    assert "died after this; nobody has taken over" in output
+
+
+def test_a_decision_is_told_in_a_line_of_its_own_with_who_and_why(home: Path) -> None:
+    why = "found in the ledger of the bank, page 3, under the key that was printed"
+    said(
+        command(
+            "resolve", "order-17", 3, "--done", "1", "--why", why, "--by", "ann\x1b[2J", "--journal", home
+        )
+    )
+    output = said(in_terminal("show", "order-17", "--journal", home), NEEDS_DECISION)
+    assert rf"#3 decision: done, says ann\x1b[2J: {why}" in STYLE.sub("", output)
+
+
 def test_no_color_is_honoured(dead: Path) -> None:
     output = said(in_terminal("show", "order-17", "--journal", dead, NO_COLOR="1"), NEEDS_DECISION)
     codes = {code for style in STYLE.findall(output) for code in style[2:-1].split(";")}

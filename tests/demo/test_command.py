@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from toolslot import DiskJournal
 from toolslot._demo import _view
 from toolslot._demo._frameworks import FRAMEWORKS, Framework
 from toolslot._demo._judge import judge
@@ -38,7 +39,7 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Absent())
-sys.argv = ["toolslot", "demo", *{options!r}]
+sys.argv = ["toolslot", *{options!r}]
 runpy.run_module("toolslot", run_name="__main__")
 """
 
@@ -275,9 +276,9 @@ def test_a_framework_that_is_not_known_is_refused_with_those_that_are() -> None:
 @pytest.mark.parametrize(
     ("package", "options", "hint"),
     [
-        ("click", [], 'pip install "toolslot[cli]"'),
-        ("rich", [], 'pip install "toolslot[demo]"'),
-        ("rich", ["--framework=llamaindex"], "pip install 'toolslot[cli,llamaindex]'"),
+        ("click", ["demo"], 'pip install "toolslot[cli]"'),
+        ("rich", ["demo"], 'pip install "toolslot[demo]"'),
+        ("rich", ["demo", "--framework=llamaindex"], "pip install 'toolslot[cli,llamaindex]'"),
     ],
 )
 def test_without_its_packages_the_command_gives_one_hint_and_no_traceback(
@@ -288,6 +289,14 @@ def test_without_its_packages_the_command_gives_one_hint_and_no_traceback(
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert hint in done.stderr
+
+
+def test_where_another_package_brought_click_alone_a_view_gives_the_same_hint(tmp_path: Path) -> None:
+    DiskJournal.open(tmp_path).close()
+    options = ["runs", "--journal", str(tmp_path)]
+    done = run([sys.executable, "-c", ABSENT.format(package="rich", options=options)])
+    assert done.returncode == 3
+    assert done.stderr == 'The toolslot command needs click and rich: pip install "toolslot[cli]"\n'
 
 
 def test_the_command_imports_no_adapter_and_no_framework() -> None:

@@ -15,7 +15,7 @@ from toolslot._slot import SlotState
 from toolslot._text import shown
 
 #: columns where nobody looks on: nothing is cut or wrapped that another program may read
-_UNBOUNDED = 10_000
+UNBOUNDED = 10_000
 #: a figure that is drawn to the width of the screen, where there is no screen
 _DRAWN = 100
 
@@ -48,7 +48,7 @@ def make_console() -> Console:
         reconfigure(errors="backslashreplace")
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console.width = _UNBOUNDED
+        console.width = UNBOUNDED
     return console
 
 

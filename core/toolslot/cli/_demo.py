@@ -37,15 +37,15 @@ from toolslot.cli._ending import CannotRun, Exit
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
-    default=30.0,
+    default=120.0,
     show_default=True,
     help="Give up after this time.",
 )
 def demo(*, name: str, as_json: bool, keep: Path | None, seconds: float) -> None:
-    """Kill an agent in the middle of eight tool calls, resume it, and count what was paid.
+    """Kill an agent amid its calls, resume it, count what was paid.
 
-    A real agent of the framework and a small bank on 127.0.0.1, once with the framework alone and once with
-    toolslot. It needs no API key.
+    A real agent of the framework with eight tool calls in one message and a small bank on 127.0.0.1, once with the framework alone and
+    once with toolslot. It needs no API key.
 
     Exit code: 0 when the bank's ledger agrees with the promise, 1 when it does not, 3 when the demo could not
     run.

@@ -33,10 +33,11 @@ from toolslot.journal._disk._salvage import salvage
 def doctor(
     path: str | None, *, where: str | None, as_json: bool, repairing: bool, target: Path | None
 ) -> None:
-    """Examine the journal at PATH without disturbing whoever works on it. Without an option nothing is changed.
+    """Examine the journal at PATH, also one that is being worked on.
 
-    Without PATH, it is where --journal says, else the environment variable TOOLSLOT_HOME, else ./.toolslot. With the keys of an
-    encrypted journal in TOOLSLOT_KEY, what is encrypted is examined as well; without, it is left out and counted.
+    Nobody is disturbed, and without an option nothing is changed. Without PATH, it is where --journal says, else the environment
+    variable TOOLSLOT_HOME, else ./.toolslot. With the keys of an encrypted journal in TOOLSLOT_KEY, what is encrypted is examined as well;
+    without, it is left out and counted.
 
     --repair and --salvage need the journal for themselves: end the processes that have it open. --repair first makes a complete copy
     next to it, PATH.backup-1, and never makes, changes or deletes a record of a call. --salvage only reads PATH; a batch that it

@@ -35,10 +35,10 @@ from toolslot.cli._show import existing
 def export(
     run_ids: tuple[str, ...], *, where: str | None, jsonl: bool, output: IO[str], reveal: bool
 ) -> None:
-    """Write every batch and every call of the RUNs, or of all, as JSON: one object a line.
+    """Write every batch and every call as JSON, one object a line.
 
-    Each line has a `type`: "batch", "call", or "damaged" for a batch that cannot be read. Times are seconds since 1970. The journal is read
-    batch by batch, so it may be larger than memory; a batch is one moment of it, the whole is not.
+    Of the RUNs, or of all runs. Each line has a `type`: "batch", "call", or "damaged" for a batch that cannot be read. Times are
+    seconds since 1970. The journal is read batch by batch, so it may be larger than memory; a batch is one moment of it, the whole is not.
 
     Exit code: 0, or 1 when a batch is damaged or a run is not there.
     """

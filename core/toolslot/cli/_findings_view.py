@@ -56,7 +56,7 @@ def show_salvage(report: SalvageReport, *, as_json: bool) -> bool:
         rest = {"rows": report.rows, "lost": list(report.lost), "nameless": report.nameless}
         click.echo(json.dumps({**data, **rest, "notes": list(report.notes)}, indent=2))
         return report.complete
-    click.echo(f"salvaged {report.batches} batches, {report.rows} rows: {report.source} -> {report.target}")
+    click.echo(f"salvaged {_batches(report.batches)}, {report.rows} rows: {report.source} -> {report.target}")
     for note in report.notes:
         click.echo(f"  note     {note}")
     for loss in report.lost:
@@ -75,7 +75,7 @@ def show_salvage(report: SalvageReport, *, as_json: bool) -> bool:
 
 
 def _findings(report: JournalReport) -> None:
-    click.echo(f"journal {report.path} ({report.journal_id}): {report.batches} batches, {report.rows} rows")
+    click.echo(f"journal {report.path} ({report.journal_id}): {_batches(report.batches)}, {report.rows} rows")
     for problem in report.problems:
         click.echo(f"  DAMAGED  {problem}")
     for note in report.notes:
@@ -93,3 +93,7 @@ def _can_repair(report: JournalReport) -> bool:
     return not any(
         report.of(kind) for kind in (FindingKind.ENGINE, FindingKind.UNREADABLE, FindingKind.REPLACED)
     )
+
+
+def _batches(number: int) -> str:
+    return f"{number} {'batch' if number == 1 else 'batches'}"

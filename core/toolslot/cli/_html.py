@@ -28,7 +28,9 @@ from toolslot.cli._show import code_of, existing
 )
 @reveal_option
 def html(run_id: str, *, where: str | None, output: Path, reveal: bool) -> None:
-    """Write the timeline of RUN as one HTML file that needs nothing else: no server, no network.
+    """Write the timeline of RUN as one self-contained HTML file.
+
+    It needs no server and no network.
 
     Exit code: that of `toolslot show`.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from typing_extensions import override
 
+from toolslot import __version__
 from toolslot.cli._demo import demo
 from toolslot.cli._doctor import doctor
 from toolslot.cli._ending import ending
@@ -40,6 +41,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, invoke_without_command=True)
+@click.version_option(__version__, prog_name="toolslot", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Durable, recoverable parallel tool calls for LLM agents."""

@@ -52,9 +52,10 @@ def purge(
     why: str | None,
     by: str | None,
 ) -> None:
-    """Forget RUN, or with --older every finished run of that age: its calls, arguments and results are deleted.
+    """Forget RUN, or with --older every finished run of that age.
 
-    A forgotten run is refused when somebody resumes it; it is never taken for a new one. A run that somebody works on is never forgotten.
+    Calls, arguments and results are deleted. A forgotten run is refused when somebody resumes it; it is never taken for a new one. A run
+    that somebody works on is never forgotten.
 
     Exit code: 0, or 1 when it was refused.
     """

@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 from rich.text import Text
 from typing_extensions import assert_never
 
-from toolslot._insights import BatchView, CallView, OwnerView, RunView, span_text, time_text
+from toolslot._insights import BatchView, CallView, DecisionView, OwnerView, RunView, span_text, time_text
 from toolslot._slot import Handover, SlotState
 from toolslot._text import shown
 from toolslot.cli._bars import drawn
 from toolslot.cli._console import (
     BATCH_STYLES,
     STATE_STYLES,
+    UNBOUNDED,
     drawing_width,
     letter,
     make_console,
@@ -63,7 +66,7 @@ def _print_batch(console: Console, batch: BatchView, run: RunView) -> None:
     )
     for owner in batch.owners:
         say(console, *_owner(owner, batch))
-    console.print(_calls(batch))
+    console.print(_calls(batch, console))
     for call in batch.calls:
         for text in _revealed(call):
             console.print(text, soft_wrap=True)
@@ -71,7 +74,7 @@ def _print_batch(console: Console, batch: BatchView, run: RunView) -> None:
     for text in drawn(
         replace(run, batches=(batch,)), drawing_width(console), ascii_only=console.options.ascii_only
     ):
-        console.print(text, no_wrap=True, crop=False)
+        console.print(text, soft_wrap=True)
 
 
 # --- owners -------------------------------------------------------------------------------------------------------------
@@ -114,18 +117,26 @@ def _how(owner: OwnerView) -> str:
 # --- calls --------------------------------------------------------------------------------------------------------------
 
 _FIGURES = ("#", "att", "queued", "started", "ended", "took")
+#: on a narrow terminal a tool's name takes at most so much
+_SHORT = 20
 
 
-def _calls(batch: BatchView) -> object:
-    rows = table(
-        "#", "", "tool", "call id", "att", "queued", "started", "ended", "took", "note", right=_FIGURES
-    )
+def _calls(batch: BatchView, console: Console) -> Table:
+    """One row per call. Where the screen is too narrow for all columns, the call ids give way, and long names are cut."""
+    wide = _table(batch, call_ids=True)
+    fits = Measurement.get(console, console.options.update(width=UNBOUNDED), wide).maximum <= console.width
+    return wide if fits else _table(batch, call_ids=False)
+
+
+def _table(batch: BatchView, *, call_ids: bool) -> Table:
+    names = ("tool", "call id") if call_ids else ("tool",)
+    rows = table("#", "", *names, "att", "queued", "started", "ended", "took", "note", right=_FIGURES)
     for call in batch.calls:
         rows.add_row(
             str(call.index),
             letter(call.state),
-            name(call.tool, limit=60),
-            name(call.call_id, "dim", limit=60),
+            name(call.tool, limit=60 if call_ids else _SHORT),
+            *((name(call.call_id, "dim", limit=60),) if call_ids else ()),
             str(call.attempt or ""),
             _offset(batch, call.queued_at),
             _offset(batch, call.started_at),
@@ -158,17 +169,16 @@ def _note(call: CallView) -> Text:
     if call.generation > 1:
         parts.append(f"generation {call.generation}")
     if call.decision is not None:
-        decision = call.decision
-        why = f": {shown(decision.why, 200)}" if decision.why else ""
-        parts.append(f"{decision.verdict.value}, says {shown(decision.by, 60)}{why}")
+        parts.append(f"{call.decision.verdict.value}, decided")
     if call.error_type is not None:
         parts.append(shown(call.error_type.rpartition(".")[2], 60))
     return Text(", ".join(parts), overflow="fold")
 
 
 def _revealed(call: CallView) -> Iterator[Text]:
-    """What was asked for; the call itself carries no more."""
+    """Who decided and why, and what was asked for; the call itself carries no more."""
     values = [
+        ("decision", None if call.decision is None else _decision(call.decision)),
         ("arguments", None if call.args is None else line(call.args)),
         ("result", call.result),
         ("error", call.error),
@@ -178,6 +188,11 @@ def _revealed(call: CallView) -> Iterator[Text]:
     for label, value in values:
         if value is not None:
             yield Text.assemble((f"  #{call.index} {label}: ", "dim"), shown(value, _VALUE))
+
+
+def _decision(decision: DecisionView) -> str:
+    why = f": {decision.why}" if decision.why else ""
+    return f"{decision.verdict.value}, says {decision.by}{why}"
 
 
 def _legend(states: set[SlotState]) -> Text:

@@ -25,7 +25,9 @@ from toolslot.cli._options import args_option, journal_option, json_option, reve
 def show(
     run_id: str, *, where: str | None, batch_id: str | None, with_args: bool, reveal: bool, as_json: bool
 ) -> None:
-    """Show what each call of RUN did: its batches, one row per call, its owners, and a timeline.
+    """Show what each call of RUN did, who ran it, and a timeline.
+
+    Each batch with its owners and one row per call. A narrow terminal has no room for call ids: `--json` has them, and so does a pipe.
 
     Exit code: 0, 1 when there is no such run or a batch of it is damaged, 2 when somebody has to decide about a call.
     """

@@ -24,9 +24,10 @@ from toolslot.cli._show import existing
 @why_option
 @by_option
 def takeover(run_id: str, *, where: str | None, force: bool, why: str, by: str | None) -> None:
-    """Take the batches of RUN from whoever holds them, so that the next resume goes on with them.
+    """Take the batches of RUN from whoever holds them.
 
-    What was running becomes unknown and needs a decision, unless its tool's policy settles it. Nothing is started here.
+    The next resume goes on with them. What was running becomes unknown and needs a decision, unless its tool's policy settles it.
+    Nothing is started here.
 
     Exit code: 0, or 1 when it was refused: an owner lives and --force is not given.
     """
@@ -49,7 +50,7 @@ def takeover(run_id: str, *, where: str | None, force: bool, why: str, by: str |
 @why_option
 @by_option
 def abandon(run_id: str, *, where: str | None, batch_ids: tuple[str, ...], why: str, by: str | None) -> None:
-    """Close the batches of RUN that are still open: nothing of them runs any more.
+    """Close the open batches of RUN: nothing of them runs any more.
 
     For what a fork or a new run has superseded. Results that are recorded still replay; a call without one is refused when the agent comes
     to it.

@@ -33,10 +33,10 @@ from toolslot.cli._watching import Watcher
 )
 @json_option
 def watch(run_id: str | None, *, where: str | None, interval: float, until_idle: bool, as_json: bool) -> None:
-    """Watch the batches that are worked on, of RUN or of all runs, until Ctrl-C.
+    """Watch the batches that are worked on, until Ctrl-C.
 
-    A terminal shows a live table; elsewhere each change is one line, with --json an object with the batch. The journal is only read, so
-    nobody is held up.
+    Of RUN, or of all runs. A terminal shows a live table; elsewhere each change is one line, with --json an object with the batch. The
+    journal is only read, so nobody is held up.
 
     Exit code: 0; with --until-idle 2 when a batch that was watched was left with calls that need a decision.
     """
