@@ -290,3 +290,14 @@ def test_a_row_that_is_there_twice_with_two_values_is_not_chosen(home: Path, tar
         connection.commit()
     report = salvage(resolve(home), resolve(target))
     assert any("run-5/b-1" in lost for lost in report.lost)
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_commits_behind_a_damaged_part_of_the_log_are_told(root: Path, tmp_path: Path, damaged: bool) -> None:
+    cut_short(root, ["run-0", "run-1"])
+    log = Path(resolve(root).wal)
+    if damaged:
+        overwrite(log, log.stat().st_size // 2, b"\xa5" * 64)
+    report = salvage(resolve(root), resolve(tmp_path / "salvaged"))
+    assert report.nameless is damaged
+    assert any("is damaged, and" in note for note in report.notes) is damaged

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolslot._errors import JournalCorrupt
+from toolslot.journal._disk._log_frames import unread_commits
 from toolslot.journal._disk._pages import found_rows
 from toolslot.journal._disk._place import DATABASE, Place
 from toolslot.journal._disk._seal import unseal
@@ -52,6 +53,7 @@ def read_remains(place: Place, scratch: Path, fresh: Path) -> Remains:
         if os.path.exists(name) and (unreadable := _copy(Path(name), scratch / Path(name).name)):
             remains.notes.append(f"{unreadable} blocks of {name} could not be read from the disk.")
             remains.nameless = True
+    _look_at_log(place, scratch / Path(place.wal).name, remains)
     names, count = _ask_sqlite(copied, fresh, place, remains)
     _take_rows(copied, names, count, remains)
     if not remains.rows:
@@ -77,6 +79,14 @@ def _copy(source: Path, target: Path) -> int:
     finally:
         os.close(descriptor)
     return unreadable
+
+
+def _look_at_log(place: Place, copied: Path, remains: Remains) -> None:
+    """What SQLite passes over, nothing names: the rows before it look whole."""
+    unread = unread_commits(copied.read_bytes()) if copied.exists() else 0
+    if unread > 1:
+        remains.notes.append(f"{place.wal} is damaged, and {unread} commits after that cannot be read.")
+        remains.nameless = True
 
 
 def _ask_sqlite(copied: Path, fresh: Path, place: Place, remains: Remains) -> tuple[set[str], int | None]:
