@@ -298,6 +298,9 @@ def test_commits_behind_a_damaged_part_of_the_log_are_told(root: Path, tmp_path:
     log = Path(resolve(root).wal)
     if damaged:
         overwrite(log, log.stat().st_size // 2, b"\xa5" * 64)
+    found = diagnose(resolve(root))
+    assert bool(found.of(FindingKind.ENGINE)) is damaged
+    assert found.sound is not damaged
     report = salvage(resolve(root), resolve(tmp_path / "salvaged"))
     assert report.nameless is damaged
     assert any("is damaged, and" in note for note in report.notes) is damaged

@@ -6,10 +6,12 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 from toolslot._errors import JournalUnsafe
 from toolslot.journal._disk._filesystem import is_remote, is_volatile, type_of
 from toolslot.journal._disk._findings import Finding, FindingKind
+from toolslot.journal._disk._log_frames import unread_commits
 from toolslot.journal._disk._owner_lock import Owners, look
 from toolslot.journal._disk._place import Place, check_safe
 
@@ -77,6 +79,8 @@ def _left_behind(place: Place, owners: Owners) -> Iterator[Finding]:
             " another program has opened and closed the database since then, all is well; if somebody deleted the file, the records of"
             " the last commits went with it.",
         )
+    if log and owners.dead and not owners.living:
+        yield from _log(place)
     if log > _LONG_LOG and not owners.living:
         yield Finding(
             kind=FindingKind.LONG_LOG,
@@ -87,6 +91,16 @@ def _left_behind(place: Place, owners: Owners) -> Iterator[Finding]:
             kind=FindingKind.UNFINISHED,
             text=f"{place.unfinished} was left by a process that died while it made the database. It is no journal yet.",
             subject=str(place.unfinished),
+        )
+
+
+def _log(place: Place) -> Iterator[Finding]:
+    unread = unread_commits(Path(place.wal).read_bytes())
+    if unread > 1:
+        yield Finding(
+            kind=FindingKind.ENGINE,
+            text=f"SQLite's log {place.wal} is damaged, and {unread} commits after that cannot be read: what they recorded is lost, and the"
+            " next opener would not know it. Do not let agents resume before it is known what their calls did.",
         )
 
 
