@@ -13,6 +13,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.types import Command
 
 from toolslot import InvalidSetting, NotStorable, UnreadablePayload
+from toolslot_langgraph._msgpack import msgpack_exceeds
 
 #: a class, or its module and name
 AllowedType: TypeAlias = "type | tuple[str, str]"
@@ -70,7 +71,12 @@ class LangGraphCodec:
         """
         try:
             data = self._dump(value)
-            if not _is_simple(value) and not self._kept(value, self.decode(data)):
+            if msgpack_exceeds(data):
+                raise NotStorable(
+                    f"a {type(value).__name__} cannot be stored: it has millions of parts or hundreds of levels. Return less (a path or an"
+                    " id instead of the contents)."
+                )
+            if not _is_simple(value) and not self._kept(value, self._load(data)):
                 raise NotStorable(
                     f"a {type(value).__name__} would not come back as it was; name its classes in allowed_types="
                 )
@@ -89,8 +95,15 @@ class LangGraphCodec:
         """The output, as a new object at each call.
 
         Raises:
-            UnreadablePayload: the bytes are damaged, or of another format.
+            UnreadablePayload: the bytes are damaged, of another format, or have more parts or levels than anything that is stored.
         """
+        if msgpack_exceeds(data):
+            raise UnreadablePayload(
+                f"{len(data)} bytes of a {self.name} payload have more parts or levels than are allowed."
+            )
+        return self._load(data)
+
+    def _load(self, data: bytes) -> object:
         try:
             stored: Any = self._serializer.loads_typed(("msgpack", data))
         except Exception as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from toolslot import Done, Failed, NotDone, Slot, UnknownOutcome
+from toolslot._text import shown
 
 Decision: TypeAlias = "Done | Failed | NotDone"
 
@@ -104,7 +105,7 @@ def read(answer: object, questions: Sequence[Question]) -> Reading:
             stale.append(key)
         else:
             return Reading(
-                problem=f"{key!r} is not the id of a question; the open ones are: {', '.join(by_id)}"
+                problem=f"{shown(repr(key))} is not the id of a question; the open ones are: {', '.join(by_id)}"
             )
     if not decisions and not stale:
         return Reading(problem="the answer is empty")

@@ -15,15 +15,14 @@ from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from toolslot import Codec, NotStorable, UnreadablePayload
-from toolslot._codec import weight_exceeds
+from toolslot._codec import MAX_WEIGHT, weight_exceeds
+from toolslot._text import quoted
 from toolslot_llamaindex._recording import Write
 from toolslot_llamaindex._values import AllowedType, value_codec
 
 log = logging.getLogger("toolslot")
 
 _FORMAT = 1
-#: by the measure of `weight_exceeds`: a million lists; what tools give stands in texts, which are one part each
-_MOST_PARTS = 8 * 2**20
 _BLOCKS: TypeAdapter[list[Any]] = TypeAdapter(list[ContentBlock])
 
 
@@ -107,7 +106,8 @@ class LlamaIndexCodec:
             )
         except Exception as error:
             raise AnswerNotStorable(
-                f"the output of {output.tool_name!r} cannot be stored: {type(error).__name__}", output.content
+                f"the output of {quoted(output.tool_name)} cannot be stored: {type(error).__name__}",
+                output.content,
             ) from error
 
     def decode(self, data: bytes) -> object:
@@ -157,9 +157,9 @@ class LlamaIndexCodec:
         if output.tool_name not in self._warned:
             self._warned.add(output.tool_name)
             log.warning(
-                "toolslot.raw_output_lossy tool=%r: its raw_output is a %s, which cannot be stored; a replay has its text instead (the"
+                "toolslot.raw_output_lossy tool=%s: its raw_output is a %s, which cannot be stored; a replay has its text instead (the"
                 " model sees the same). Name its class in allowed_types=, or give ToolPolicy(codec=...).",
-                output.tool_name,
+                quoted(output.tool_name),
                 type(raw).__name__,
             )
         return ["text", _b64(_text(raw).encode("utf-8", "replace"))]
@@ -182,7 +182,7 @@ def bounded_json(data: bytes) -> object:
         UnreadablePayload: it has more parts than anything that is stored here, and would take gigabytes.
         ValueError, RecursionError: it is no JSON, or too deep.
     """
-    if weight_exceeds(data, _MOST_PARTS):
+    if weight_exceeds(data, MAX_WEIGHT):
         raise UnreadablePayload(f"{len(data)} bytes of JSON have more parts than are allowed.")
     return json.loads(data)
 

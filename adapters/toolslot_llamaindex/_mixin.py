@@ -26,6 +26,7 @@ from toolslot import (
     ToolFailed,
     UnknownOutcome,
 )
+from toolslot._text import quoted
 from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._compat import (
     PAUSES,
@@ -146,9 +147,9 @@ class DurableSteps:
                 return output
         if record.asked and record.asked != asked:
             self._toolslot.warn_once(
-                "toolslot.input_differs run=%r turn=%d: the model's recorded answer is replayed, although it would be asked something else"
+                "toolslot.input_differs run=%s turn=%d: the model's recorded answer is replayed, although it would be asked something else"
                 " now. Prompts, tools or the state may have changed since.",
-                run.run_id,
+                quoted(run.run_id),
                 number,
             )
         await apply(record.writes, ctx, values)
@@ -286,7 +287,7 @@ class DurableSteps:
             decision = read(answered.answer)
             if isinstance(decision, str):
                 problem = decision
-                log.warning("toolslot.answer_refused run=%r: %s", unknown.run_id, problem)
+                log.warning("toolslot.answer_refused run=%s: %s", quoted(unknown.run_id), problem)
                 continue
             try:
                 await turn.run.adecide(
@@ -294,7 +295,7 @@ class DurableSteps:
                 )
             except DecisionRefused as refused:
                 # Somebody else was quicker. Whatever it is now, the next round looks at it.
-                log.warning("toolslot.answer_refused run=%r: %s", unknown.run_id, refused)
+                log.warning("toolslot.answer_refused run=%s: %s", quoted(unknown.run_id), refused)
             return
         raise unknown
 

@@ -13,6 +13,7 @@ from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import ToolSelection
 
 from toolslot import BatchMismatch, Call, UnreadablePayload
+from toolslot._text import quoted
 from toolslot_llamaindex._codec import bounded_json, pack_writes, plain_json, unpack_writes
 from toolslot_llamaindex._recording import Write
 
@@ -67,7 +68,7 @@ class RunRecord:
         """Raises `BatchMismatch` when the agent is asked something else now."""
         if question != self.question:
             raise BatchMismatch(
-                f"run {run_id!r} is recorded in the journal with another input (sha256:{self.question[:12]}) than it is given now"
+                f"run {quoted(run_id)} is recorded in the journal with another input (sha256:{self.question[:12]}) than it is given now"
                 f" (sha256:{question[:12]}): user_msg or chat_history differ. What was recorded belongs to the other question, so nothing"
                 " was replayed and nothing ran. Use a new run_id for a new question."
             )

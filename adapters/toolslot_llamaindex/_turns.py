@@ -22,6 +22,7 @@ from toolslot import (
     ToolslotError,
     UnreadablePayload,
 )
+from toolslot._text import quoted
 from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._places import place_of
 from toolslot_llamaindex._records import TurnRecord
@@ -68,8 +69,9 @@ class Turn:
         recorded = self._selections[index] if index < len(self.calls) else None
         if recorded is None or (recorded.tool_id, recorded.tool_name) != (ev.tool_id, ev.tool_name):
             raise BatchMismatch(
-                f"call {index} of turn {self.number} is {ev.tool_name!r} with call id {ev.tool_id!r} in the stored context, and another one"
-                " or none in the journal. Nothing was replayed and nothing ran. Take the context up with the journal it belongs to."
+                f"call {index} of turn {self.number} is {quoted(ev.tool_name)} with call id {quoted(ev.tool_id)} in the stored context, and"
+                " another one or none in the journal. Nothing was replayed and nothing ran. Take the context up with the journal it"
+                " belongs to."
             )
 
     @property
@@ -155,7 +157,7 @@ class Run:
         payload = found.manifest.payload
         if payload is None:
             raise UnreadablePayload(
-                f"turn {number} of run {self.run_id!r} holds no answer of the model: something else recorded it. Use a new run_id."
+                f"turn {number} of run {quoted(self.run_id)} holds no answer of the model: something else recorded it. Use a new run_id."
             )
         record = TurnRecord.decode(payload)
         await self._enter(number, record, payload)
@@ -213,8 +215,8 @@ class Run:
                 await self.prepare()
                 if await self.recorded(number) is None:
                     raise ToolslotError(
-                        f"turn {number} of run {self.run_id!r} is not in the journal, so its calls cannot be made durable: the run was"
-                        " begun with another journal. Start it again with its run_id."
+                        f"turn {number} of run {quoted(self.run_id)} is not in the journal, so its calls cannot be made durable: the run"
+                        " was begun with another journal. Start it again with its run_id."
                     )
             assert self.turn is not None
             return self.turn

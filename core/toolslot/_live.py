@@ -34,6 +34,7 @@ from toolslot._slot import (
     Tenure,
 )
 from toolslot._steps import Await, Pause, Steps
+from toolslot._text import quoted
 from toolslot.journal import Adopt, Append, OwnerState, Release, Reserve, TakeOver
 
 RowT = TypeVar("RowT")
@@ -382,7 +383,7 @@ class LiveBatch:
                 self._submit_release(fence.epoch, closed=True)
                 return
         except ToolslotError as error:
-            log.warning("toolslot.release_failed run=%r: %s", self.key.run_id, error)
+            log.warning("toolslot.release_failed run=%s: %s", quoted(self.key.run_id), error)
         self.engine.journal.retire(self.owner)
 
     def _submit_release(self, epoch: int, *, closed: bool) -> None:
@@ -395,4 +396,4 @@ class LiveBatch:
         self.engine.journal.retire(self.owner)
         error = None if future.cancelled() else future.exception()
         if error is not None and not isinstance(error, Fenced):
-            log.warning("toolslot.release_failed run=%r: %s", self.key.run_id, error)
+            log.warning("toolslot.release_failed run=%s: %s", quoted(self.key.run_id), error)

@@ -79,6 +79,84 @@ def test_many_numbers_are_stored_and_read_within_the_same_limits() -> None:
     assert limited(code) == "2000000\n"
 
 
+# --- LangGraph's msgpack ------------------------------------------------------------------------------------------------
+
+MSGPACK = f"""
+def array(data, count): return b'\\xdd' + count.to_bytes(4, 'big') + data * count
+def ext(data): return b'\\xc9' + len(data).to_bytes(4, 'big') + b'\\7' + data
+def nested(levels, lists, data=b'\\1'):
+    for _ in range(levels):
+        data = b'\\x91' * lists + ext(data)
+    return data
+def plain(data): return b'\\x93\\1\\xa5plain' + data
+SIZE = {SIZE}
+"""
+BOMBS = {
+    "lists": "array(b'\\x90', SIZE)",
+    "maps": "array(b'\\x80', SIZE)",
+    "maps of one": "array(b'\\x81\\1\\1', SIZE // 3)",
+    "numbers": "array(b'\\1', SIZE)",
+    "texts": "array(b'\\xa1a', SIZE)",
+    "lists in an extension": "ext(array(b'\\x90', SIZE))",
+    "lists behind an extension that is cut short": "b'\\x92' + ext(b'\\x92') + array(b'\\x90', SIZE)",
+    "lists in a long list that is none": "b'\\xdd' + b'\\xff' * 4 + b'\\x90' * SIZE",
+    "extensions": "array(b'\\xd4\\7\\1', SIZE // 3)",
+    "extensions in one another, each copied": "nested(150, 0, b'\\xc6' + SIZE.to_bytes(4, 'big') + bytes(SIZE))",
+    "levels that no parser counts, for it counts anew in each extension": "nested(60, 1000)",
+    "depth": "b'\\x91' * SIZE + b'\\1'",
+}
+
+
+def test_msgpack_that_would_take_a_multiple_of_its_size_or_the_stack_is_refused_before_it_is_parsed() -> None:
+    pytest.importorskip("langgraph")
+    code = f"from toolslot_langgraph import LangGraphCodec\n{MSGPACK}\n"
+    for data in BOMBS.values():
+        code += f"data = plain({data})\nrefused(lambda: LangGraphCodec().decode(data))\n"
+    for line, name in zip(limited(code).splitlines(), BOMBS, strict=True):
+        assert line.startswith("UnreadablePayload"), name
+        assert "more parts or levels than are allowed" in line, name
+
+
+def test_messages_with_millions_of_parts_or_hundreds_of_levels_are_kept_as_text() -> None:
+    """Else they would be stored and never read again."""
+    pytest.importorskip("langgraph")
+    from langchain_core.messages import ToolMessage
+
+    from toolslot import NotStorable
+    from toolslot_langgraph import LangGraphCodec
+
+    deep: list[object] = [{n} for n in range(5)]
+    for _ in range(220):
+        deep = [deep]
+    for artifact in ([[]] * 1_100_000, deep):
+        message = ToolMessage("text", tool_call_id="c", artifact=artifact)
+        with pytest.raises(NotStorable, match="millions of parts or hundreds of levels") as caught:
+            LangGraphCodec().encode(message)
+        assert getattr(caught.value, "text", None) == "text"
+
+
+@pytest.mark.parametrize(
+    "artifact",
+    [
+        [0.5] * 1_000_000,
+        bytes(range(256)) * 50_000,
+        "\u4e2d\u0752" * 3_000_000,
+        [[n, "x"] for n in range(90_000)],
+    ],
+    ids=["numbers", "bytes", "text", "lists"],
+)
+def test_large_messages_within_the_bounds_come_back(artifact: object) -> None:
+    pytest.importorskip("langgraph")
+    from langchain_core.messages import ToolMessage
+
+    from toolslot_langgraph import LangGraphCodec
+
+    codec = LangGraphCodec()
+    back = codec.decode(codec.encode(ToolMessage("text", tool_call_id="c", artifact=artifact)))
+    assert isinstance(back, ToolMessage)
+    assert back.artifact == artifact
+
+
 # --- in the files of a journal ------------------------------------------------------------------------------------------
 
 LOAD = """

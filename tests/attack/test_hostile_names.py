@@ -111,3 +111,23 @@ def test_a_mismatch_names_the_hostile_call_safely() -> None:
     with pytest.raises(BatchMismatch) as caught:
         world.executor().run_all(batch("\x1b[31m"), {"\x1b[31m": lambda i: i})
     assert unsafe(str(caught.value)) == []
+
+
+@pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
+def test_errors_of_llamaindex_show_it_safely(name: str) -> None:
+    pytest.importorskip("llama_index.core")
+    from llama_index.core.agent.workflow.workflow_events import AgentOutput, ToolCall
+    from llama_index.core.llms import ChatMessage
+
+    from toolslot_llamaindex._records import RunRecord, TurnRecord
+    from toolslot_llamaindex._turns import Turn
+
+    message = ChatMessage(role="user", content="go")
+    turn = Turn(1, TurnRecord(output=AgentOutput(response=message, current_agent_name="a")), [])
+    with pytest.raises(BatchMismatch) as of_call:
+        turn.check(ToolCall(tool_name=name, tool_kwargs={}, tool_id=name), 0)
+    with pytest.raises(BatchMismatch) as of_run:
+        RunRecord(agent="a", question="q", memory=(message,)).check(name, "another")
+    for caught in (of_call, of_run):
+        assert not unsafe(str(caught.value))
+        assert len(str(caught.value)) < 1500

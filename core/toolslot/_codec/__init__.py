@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from toolslot._codec._error import ErrorRecord, encode_error
 from toolslot._codec._json import JsonCodec
-from toolslot._codec._nesting import weight_exceeds
+from toolslot._codec._nesting import CONTAINER, MAX_WEIGHT, weight_exceeds
 from toolslot._codec._payload import HIDDEN, Codec, Payload
 from toolslot._codec._store import as_text, decode, encode
+from toolslot._codec._tree import MAX_DEPTH
 from toolslot._codec._types import TypeCodec, dataclass_type, enum_type, pydantic_type
 
 __all__ = [
+    "CONTAINER",
     "HIDDEN",
+    "MAX_DEPTH",
+    "MAX_WEIGHT",
     "Codec",
     "ErrorRecord",
     "JsonCodec",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from toolslot._codec._compare import difference
-from toolslot._codec._nesting import nesting_exceeds, weight_exceeds
+from toolslot._codec._nesting import MAX_WEIGHT, nesting_exceeds, weight_exceeds
 from toolslot._codec._plain import is_plain
 from toolslot._codec._registered import by_class, checked_load
 from toolslot._codec._tags import LOADERS, TAG, VALUE, plain_int
@@ -48,8 +48,7 @@ class JsonCodec:
                 raise InvalidSetting(f"JsonCodec({name}={limit!r}): it must be an int of at least 1.")
         self._max_bytes = max_bytes
         self._max_depth = max_depth
-        # With the default at most about 8 million numbers, or one million lists.
-        self._max_weight = max(max_bytes, MAX_BYTES) // 8
+        self._max_weight = max(max_bytes * MAX_WEIGHT // MAX_BYTES, MAX_WEIGHT)
         self._types = by_class(types)
         self._loaders = {**LOADERS, **{REGISTERED + each.name: checked_load(each) for each in types}}
         self._plain = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=plain_int).decode

@@ -11,7 +11,9 @@ _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NO_BRACKETS = bytes(set(range(256)) - _STEPS.keys())
 
 #: what a list or an object takes in memory, compared with another item
-_CONTAINER = 8
+CONTAINER = 8
+#: of what is stored by default: at most about 8 million numbers, or one million lists
+MAX_WEIGHT = 8 * 2**20
 #: strings are left out of so much text at a time: of millions of them at once the pieces alone would take gigabytes
 _BLOCK = 2**20
 
@@ -34,7 +36,7 @@ def weight_exceeds(body: bytes, limit: int) -> bool:
     """Whether parsing a JSON text takes more than `limit` units of memory, of about 100 bytes: a list or an object is eight, every
     other item or key is one. 64 MiB of `[[],[],...` would take over a gigabyte.
     """
-    if len(body) * _CONTAINER <= limit or _weight(body) <= limit:
+    if len(body) * CONTAINER <= limit or _weight(body) <= limit:
         return False
     weight = 0
     for block in _outside_strings(body):
@@ -45,7 +47,7 @@ def weight_exceeds(body: bytes, limit: int) -> bool:
 
 
 def _weight(body: bytes) -> int:
-    return _CONTAINER * (body.count(b"[") + body.count(b"{")) + body.count(b",") + body.count(b":")
+    return CONTAINER * (body.count(b"[") + body.count(b"{")) + body.count(b",") + body.count(b":")
 
 
 def _outside_strings(body: bytes) -> Iterator[bytes]:
