@@ -12,7 +12,7 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -65,10 +65,11 @@ class Invoke:
         """Take the code back if it was not entered; whether that is certain. Other executors say "cancelled" of code that runs."""
         if self.refused:
             return True
-        queued = (
-            isinstance(self.offload, (ThreadPoolExecutor, ProcessPoolExecutor)) and self.running is not None
-        )
-        return queued and self.running is not None and self.running.cancel()
+        if self.offload is None or self.running is None:
+            return False
+        from concurrent.futures import ProcessPoolExecutor  # it loads multiprocessing, which few need
+
+        return isinstance(self.offload, (ThreadPoolExecutor, ProcessPoolExecutor)) and self.running.cancel()
 
 
 @dataclass(frozen=True, slots=True)
