@@ -31,6 +31,12 @@ def test_a_pause_that_is_short_beside_the_rest_is_drawn_as_it_was() -> None:
     assert scale([(0.0, 10.0), (11.0, 20.0)]).cuts == ()
 
 
+def test_the_moment_before_the_first_call_of_a_short_batch_is_not_cut_out() -> None:
+    axis = scale([(0.0, 0.0), (0.034, 0.164)])
+    assert axis.cuts == ()
+    assert axis.at(0.082) == pytest.approx(0.5)
+
+
 def test_fifty_milliseconds_after_a_day_are_readable_and_said_to_be_stretched() -> None:
     axis = scale([(0.0, 30.0), (86_400.0, 86_400.05)])
     long, short = axis.pieces

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 #: an idle time is cut short when it is longer than this part of all the time in which something happened
-_IDLE = 0.2
+_IDLE = 0.5
 #: what a cut takes of the axis, and all cuts together at most
 _CUT, _CUTS = 0.035, 0.25
 #: what a piece between two cuts takes at least: of the axis, and of its even share
