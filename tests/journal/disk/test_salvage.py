@@ -304,3 +304,18 @@ def test_commits_behind_a_damaged_part_of_the_log_are_told(root: Path, tmp_path:
     report = salvage(resolve(root), resolve(tmp_path / "salvaged"))
     assert report.nameless is damaged
     assert any("is damaged, and" in note for note in report.notes) is damaged
+
+
+def test_a_journal_whose_log_is_damaged_is_not_worked_on_as_if_nothing_had_been_recorded(root: Path) -> None:
+    cut_short(root, ["run-0", "run-1"])
+    log = Path(resolve(root).wal)
+    overwrite(log, log.stat().st_size // 2, b"\xa5" * 64)
+    before = log.read_bytes()
+    for _ in range(2):
+        with pytest.raises(JournalCorrupt, match="salvage"):
+            DiskJournal.open(root)
+    assert log.read_bytes() == before
+    with DiskJournal.open(
+        root, durability="process"
+    ) as journal:  # which may lose the newest commits at a power cut
+        assert len(journal.keys().result(30)) < 2

@@ -7,17 +7,19 @@ import sqlite3
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 
 from typing_extensions import override
 
 from toolslot._crashpoints import CrashPoint, reach
-from toolslot._errors import JournalBusy, JournalError, JournalIOError, JournalReplaced
+from toolslot._errors import JournalBusy, JournalCorrupt, JournalError, JournalIOError, JournalReplaced
 from toolslot.journal._disk import _opening
 from toolslot.journal._disk._cache import open_cache
 from toolslot.journal._disk._commit_lock import CommitLock
 from toolslot.journal._disk._faults import is_timeout, translate
 from toolslot.journal._disk._intact import Intact
 from toolslot.journal._disk._items import log
+from toolslot.journal._disk._log_frames import unread_commits
 from toolslot.journal._disk._migrations import migrate
 from toolslot.journal._disk._options import Options
 from toolslot.journal._disk._owner_lock import OwnerLock, look, sweep
@@ -70,13 +72,31 @@ class LockedStore(ReadStore):
                 raise
 
     def _look_for_log(self) -> None:
-        """SQLite takes a missing log for an empty one. Where a process died, there must be one, unless some program has emptied it."""
-        if not os.path.exists(self.place.wal) and look(self.place.owners).dead:
+        """SQLite takes a missing log for an empty one, and a damaged part for its end. Where a process died that may hide records."""
+        if not look(self.place.owners).dead:
+            return
+        wal = self.place.wal
+        if not os.path.exists(wal):
             log.warning(
                 "%s is missing although a process died with the journal open. If somebody deleted it, the records of the last commits"
                 " went with it; if another program has opened and closed the database since then, all is well.",
-                self.place.wal,
+                wal,
             )
+            return
+        unread = unread_commits(Path(wal).read_bytes())
+        if unread <= 1:  # one that was not acknowledged may be torn
+            return
+        if self._options.durability == "power":
+            raise JournalCorrupt(
+                f"{wal} is damaged, and {unread} commits behind the damaged part cannot be read: calls that are recorded there would look"
+                " as if they had no record, and might run again. Nothing was changed. Restore a backup, or find out what these calls did:"
+                " `toolslot doctor --salvage DIR` brings the rest into a new journal."
+            )
+        log.warning(
+            "%s is damaged: %d commits cannot be read. After a power cut that is what durability='process' allows.",
+            wal,
+            unread,
+        )
 
     def _connect(self) -> None:
         check_safe(self.place)
