@@ -198,11 +198,9 @@ class DurableParallelToolNode(ToolNode):
         )
 
     def _widened(self, config: RunnableConfig, tools: list[str]) -> RunnableConfig:
-        """The config with a thread for every call that may run at once; without a number ToolNode has as few as there are processors.
-
-        The host's own limit needs no threads taken away: it holds through the permits.
-        """
-        return patch_config(config, max_concurrency=self._executor.workers(tools))
+        """The config with a thread for every call that may run at once; without a number ToolNode has as few as there are processors."""
+        threads = self._executor.workers(tools, config.get("max_concurrency"))
+        return patch_config(config, max_concurrency=threads)
 
     # --- one call -------------------------------------------------------------------------------------------------------
 

@@ -188,14 +188,16 @@ class DurableExecutor:
         engine = self._engine_
         return engine is None or registry_of(engine.journal).drain(timeout)
 
-    def workers(self, tools: Sequence[str]) -> int:
+    def workers(self, tools: Sequence[str], max_parallel: int | None = None) -> int:
         """How many threads a host needs for a batch of calls to these tools, so that every call that may run at once can.
 
-        One for each call where calls of one tool may have to wait while others go on; else no more than the batch's limit.
+        One for each call where calls of one tool may have to wait while others go on; else no more than the batch's limit and the host's,
+        `max_parallel`: threads that can only wait for a permit would ask for it in any order, and one at a time means in turn.
         """
         if any(self._has_own_limit(tool) for tool in set(tools)):
             return max(1, len(tools))
-        return max(1, min(len(tools), self._limits.batch or len(tools)))
+        limits = [limit for limit in (self._limits.batch, max_parallel) if limit is not None]
+        return max(1, min([len(tools), *limits]))
 
     def _has_own_limit(self, tool: str) -> bool:
         policy = self._policies.get(tool, self._default_policy)
