@@ -15,7 +15,7 @@ from crash.chaos.judge import Ending, Violation, judge
 from crash.chaos.plan import ANYWHERE, STOPPED, Door, Kill, Trial, resolvable
 from support.forked import TESTS, Child
 from support.ledger import Ledger
-from toolslot import DiskJournal
+from toolslot import DiskJournal, JournalError
 
 _HERE = TESTS / "crash" / "chaos"
 _SCRIPTS = {
@@ -187,10 +187,20 @@ class _Run:
         ending = Ending(status="done", answers=ending.answers, again=self.again())
         if self.trial.purges and (said := self.aside("purge"))["status"] != "purged":
             self.found.append(Violation(kind="lost", what=said["status"]))
-        with DiskJournal.open(self.folder / "journal", read_only=True) as journal:
-            for problem in journal.check().problems:
-                self.found.append(Violation(kind="lost", what=f"the journal is damaged: {problem}"))
+        self._examine()
         return ending
+
+    def _examine(self) -> None:
+        """The journal must be there, and sound."""
+        try:
+            with DiskJournal.open(self.folder / "journal", read_only=True) as journal:
+                problems = journal.check().problems
+        except JournalError as error:
+            left = sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
+            problems = (f"{error} In the folder: {left}",)
+        self.found += [
+            Violation(kind="lost", what=f"the journal is damaged: {problem}") for problem in problems
+        ]
 
 
 def run_trial(trial: Trial, folder: Path) -> Outcome:
