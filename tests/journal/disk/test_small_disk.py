@@ -87,6 +87,7 @@ def test_full_at_the_start_mark_the_tools_code_is_not_entered(disk: SmallDisk, h
         else:
             assert in_doubt is SlotState.RESERVED
         disk.make_room()
+        run.release()  # as long as it is open its owner is at work, also when the journal is closed
     resumed = resume_all(home)
     assert resumed.ran == [i for i in range(400) if i not in entered or i == failed]
 
