@@ -67,7 +67,7 @@ def test_importing_toolslot_loads_no_optional_package() -> None:
     assert not set(loaded.split()) & (FRAMEWORKS | OPTIONAL | {"toolslot_langgraph"})
 
 
-def test_importing_toolslot_costs_at_most_four_times_what_importing_asyncio_costs(tmp_path: Path) -> None:
+def test_importing_toolslot_costs_at_most_six_times_what_importing_asyncio_costs(tmp_path: Path) -> None:
     """That is about a tenth of a second. A busy machine makes both slower, so it does not decide this.
 
     Measured in processor time, as the best of several, without what compiling costs the first time.
@@ -79,7 +79,7 @@ def test_importing_toolslot_costs_at_most_four_times_what_importing_asyncio_cost
         measure = f"start = time.process_time(); import {module}; print(time.process_time() - start)"
         return min(float(run(f"import time; {measure}", environ)) for _ in range(6))
 
-    assert cost("toolslot") < 4 * cost("asyncio")
+    assert cost("toolslot") < 6 * cost("asyncio")
 
 
 @pytest.mark.parametrize("module", PURE)
