@@ -67,7 +67,7 @@ def test_importing_toolslot_loads_no_optional_package() -> None:
     assert not set(loaded.split()) & (FRAMEWORKS | OPTIONAL | {"toolslot_langgraph"})
 
 
-def test_importing_toolslot_costs_at_most_six_times_what_importing_asyncio_costs(tmp_path: Path) -> None:
+def test_importing_toolslot_costs_at_most_five_times_what_importing_asyncio_costs(tmp_path: Path) -> None:
     """That is about a tenth of a second. A busy machine makes both slower, so it does not decide this.
 
     Measured in processor time, as the best of several, without what compiling costs the first time.
@@ -77,9 +77,9 @@ def test_importing_toolslot_costs_at_most_six_times_what_importing_asyncio_costs
 
     def cost(module: str) -> float:
         measure = f"start = time.process_time(); import {module}; print(time.process_time() - start)"
-        return min(float(run(f"import time; {measure}", environ)) for _ in range(6))
+        return min(float(run(f"import time; {measure}", environ)) for _ in range(12))
 
-    assert cost("toolslot") < 6 * cost("asyncio")
+    assert cost("toolslot") < 5 * cost("asyncio")
 
 
 @pytest.mark.parametrize("module", PURE)

@@ -16,7 +16,6 @@ from toolslot._errors import InvalidSetting, JournalBusy
 from toolslot._identity import Owner, ProcessIdentity
 from toolslot._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot.journal._disk import _owner_lock, _reads
-from toolslot.journal._disk._check import examine
 from toolslot.journal._disk._filesystem import locks_are_shared
 from toolslot.journal._disk._findings import JournalReport
 from toolslot.journal._disk._items import ReadItem, WriteItem
@@ -248,6 +247,8 @@ class DiskJournal:
 
     def check(self) -> JournalReport:
         """Read everything there is and tell what is wrong with it. Changes nothing, and hinders nobody."""
+        from toolslot.journal._disk._check import examine  # an agent never examines
+
         return examine(self._session.place, self._session.terms.options.encryption)
 
     def __enter__(self) -> Self:
