@@ -53,7 +53,7 @@ def fold_slot(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord:
         else:
             steps.append(row)
             attempt = max(attempt, row.attempt)
-    newest = _Attempt(row for row in steps if row.attempt == attempt)
+    newest = _Attempt([row for row in steps if row.attempt == attempt])
     return newest.record(spec, generation, attempt, len(rows), tuple(evidence))
 
 
@@ -75,6 +75,8 @@ class _Attempt:
 
     def _take(self, row: AttemptRow) -> None:
         match row:
+            case Finished():
+                self.finished = row
             case Started():
                 self.started = row
             case Withdrawn():
@@ -85,8 +87,6 @@ class _Attempt:
                 # Of two the one about the escaped failure is the later, in whatever order they come.
                 if self.lost is None or row.reason is Reason.ESCAPED:
                     self.lost = row
-            case Finished():
-                self.finished = row
             case Decided():
                 self.decided = row
             case Delivered():

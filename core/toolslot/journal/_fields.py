@@ -17,7 +17,7 @@ _MISSING: object = object()
 
 
 class Fields:
-    """One JSON object that is read field by field; `done` refuses it when a field was left over.
+    """One JSON object that is read field by field; `done` refuses it when a field was left over. What is read is taken out of the object.
 
     Raises `JournalCorrupt` from every method when the data is not what was asked for.
     """
@@ -27,7 +27,7 @@ class Fields:
     def __init__(self, data: object, what: str) -> None:
         if type(data) is not dict:
             raise JournalCorrupt(f"a stored {what} is a {type(data).__name__}, not an object.")
-        self._data = dict(cast("dict[str, object]", data))
+        self._data = cast("dict[str, object]", data)
         self._what = what
 
     def has(self, name: str) -> bool:
@@ -91,17 +91,17 @@ class Fields:
 
     def part(self, name: str, read: Callable[[object], T]) -> T:
         """A nested record, by its own reader; what that raises is told as corruption."""
+        return self._read(name, self.take(name), read)
+
+    def part_or_none(self, name: str, read: Callable[[object], T]) -> T | None:
         value = self.take(name)
+        return None if value is None else self._read(name, value, read)
+
+    def _read(self, name: str, value: object, read: Callable[[object], T]) -> T:
         try:
             return read(value)
         except (ValueError, TypeError, KeyError) as error:
             raise JournalCorrupt(f"the {name} of a stored {self._what} cannot be read: {error}") from error
-
-    def part_or_none(self, name: str, read: Callable[[object], T]) -> T | None:
-        if self._data.get(name, name) is None:
-            del self._data[name]
-            return None
-        return self.part(name, read)
 
     def done(self) -> None:
         if self._data:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from typing_extensions import assert_never
 
@@ -53,6 +53,13 @@ def payload_to_json(payload: Payload) -> dict[str, object]:
 
 
 def payload_from_json(data: object) -> Payload:
+    kind: type = type(data)
+    found = cast("dict[str, object]", data) if kind is dict else {}
+    codec, text = found.get("codec"), found.get("text")
+    if len(found) == 2 and type(codec) is str and type(text) is str:
+        return Payload(
+            codec=codec, data=text.encode()
+        )  # nearly all are these, and reading a batch spends its time here
     fields = Fields(data, "payload")
     codec = fields.text("codec")
     content = fields.text("text").encode() if fields.has("text") else fields.data("base64")
@@ -284,7 +291,8 @@ def _started(fields: Fields, base: _Base) -> Row:
 def _finished(fields: Fields, base: _Base) -> Row:
     return Finished(
         **base,
-        **_result(fields),
+        outcome=fields.part_or_none("outcome", payload_from_json),
+        error=fields.part_or_none("error", ErrorRecord.from_json),
         failed=fields.flag("failed"),
         escaped=fields.flag("escaped"),
         queued_at=fields.number("queued_at"),

@@ -11,6 +11,7 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import TypeAlias, TypeGuard, cast
 
 from toolslot._codec import HIDDEN, ErrorRecord, Payload
@@ -83,7 +84,9 @@ class Secrecy:
         return self._each_of_row(key, row, lambda place, value: self.hide(place, value, memo))
 
     def reveal_row(self, key: BatchKey, row: object) -> object:
-        return self._each_of_row(key, row, self.reveal) if _is_object(row) else row
+        if not _is_object(row) or self._plainly(row):
+            return row
+        return self._each_of_row(key, row, self.reveal)
 
     def hide_head(self, key: BatchKey, head: Json, memo: Memo) -> Json:
         if self._cipher is None:
@@ -120,14 +123,15 @@ class Secrecy:
             specs = manifest.get("specs")
             if isinstance(specs, list):
                 manifest["specs"] = [
-                    self._each(spec, (*key, "call", spec.get("index")), change) if _is_object(spec) else spec
+                    self._each(spec, (*key, "call", spec.get("index")), change)
+                    if _is_object(spec) and not self._plainly(spec)
+                    else spec
                     for spec in cast("list[object]", specs)
                 ]
         return changed
 
     def _each(self, data: Json, place: tuple[object, ...], change: Change) -> Json:
-        # Most journals are plain. In one that was opened without a key, another process may have turned encryption on since.
-        if self._idle and "spec" not in data and not any(map(_is_hidden, data.values())):
+        if self._plainly(data):
             return data
         changed = dict(data)
         for name in _STAND_INS.keys() & data.keys():
@@ -137,6 +141,14 @@ class Secrecy:
         if _is_object(spec):
             changed["spec"] = self._each(spec, (*place, "spec"), change)
         return changed
+
+    def _plainly(self, data: Json) -> bool:
+        """Whether there is nothing to do: most journals are plain. In one that was opened without a key, another process may have turned
+        encryption on since.
+        """
+        if not self._idle or "spec" in data:
+            return False
+        return not any(map(_is_hidden, map(data.get, _STAND_INS)))
 
     # --- one value ------------------------------------------------------------------------------------------------------
 
@@ -173,7 +185,7 @@ class Secrecy:
         self.seen[key] += 1
         if self._cipher is None or not self.knows(key):
             if self._lenient:
-                return _STAND_INS[str(place[-1])]
+                return copy(_STAND_INS[str(place[-1])])  # who reads a record takes it apart
             raise JournalLocked(
                 f"{what} is encrypted with key {key[:16]!r}, which was not given ({_listed(self._cipher)} was). Nothing was changed and"
                 " nothing ran. Give that key as well, after the one that encrypts."
@@ -204,7 +216,7 @@ def _listed(cipher: Cipher | None) -> str:
 
 
 def _is_hidden(value: object) -> TypeGuard[Json]:
-    return type(value) is dict and value.keys() == _HIDDEN
+    return type(value) is dict and "hidden" in value and value.keys() == _HIDDEN
 
 
 def _is_object(data: object) -> TypeGuard[Json]:
