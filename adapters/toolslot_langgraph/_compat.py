@@ -11,6 +11,7 @@ from typing import Any, cast
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tools import BaseTool, StructuredTool, Tool
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.prebuilt import ToolNode, tool_node
 from langgraph.prebuilt.tool_node import ToolRuntime
 
@@ -100,6 +101,17 @@ def configurable(config: RunnableConfig) -> dict[str, Any]:
 def has_checkpointer(config: RunnableConfig) -> bool:
     """Whether the graph that runs this node saves checkpoints."""
     return bool(configurable(config).get(_CHECKPOINTER))
+
+
+def checkpointer_of(config: RunnableConfig) -> BaseCheckpointSaver[Any] | None:
+    """What saves the checkpoints of the graph that runs this node; None outside a graph, or when there is none."""
+    found: object = configurable(config).get(_CHECKPOINTER)
+    return cast("BaseCheckpointSaver[Any]", found) if isinstance(found, BaseCheckpointSaver) else None
+
+
+def names_a_checkpoint(config: RunnableConfig) -> bool:
+    """Whether the run that is under way was told from which checkpoint to go on."""
+    return "checkpoint_id" in (config.get("metadata") or {})
 
 
 def durability(config: RunnableConfig) -> str | None:
@@ -209,6 +221,7 @@ __all__ = [
     "ToolRuntime",
     "as_content",
     "check_tool_node",
+    "checkpointer_of",
     "config_entered",
     "configurable",
     "durability",
@@ -220,6 +233,7 @@ __all__ = [
     "is_invalid_resume",
     "lend",
     "metadata_of",
+    "names_a_checkpoint",
     "read_channel",
     "rebind",
     "runs_its_own_methods",

@@ -39,6 +39,7 @@ class Entered:
         executor: DurableExecutor,
         *,
         adopt: Adopt,
+        awaits: bool,
         messages_key: str,
     ) -> None:
         self._request = request
@@ -52,7 +53,7 @@ class Entered:
         self._answers = Answers(config, 1, skip=begun) if begun is not None else None
         self._asking: Asking | None = None
         self.index = place.indices[0]
-        self.run = opened(executor, place, self._config, adopt)
+        self.run = opened(executor, place, self._config, adopt, awaits=awaits)
 
     # --- the call's code ------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,8 @@ class Place:
     """Where a batch is kept. `durable` is False when nothing says which run this is: then nothing can be replayed.
 
     `askable`: a question to a human can be raised here and answered later. `calls`: those of the batch, in the model's order; the ones that
-    are run here are those at `indices`, and those at `answered` have an answer in the conversation and are run nowhere.
+    are run here are those at `indices`, and those at `answered` have an answer in the conversation and are run nowhere. `grouped`: they are
+    sent one by one, and no task has the batch for its own.
     """
 
     run_id: str
@@ -32,6 +33,7 @@ class Place:
     calls: Sequence[ToolCall]
     indices: Sequence[int]
     answered: Collection[int] = ()
+    grouped: bool = False
 
     @property
     def partial(self) -> bool:
@@ -230,6 +232,7 @@ def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered
             calls=calls,
             indices=indices,
             answered=answered,
+            grouped=response.grouped,
         )
     )
 
@@ -246,6 +249,12 @@ def _batch_id(response: Response, namespace: str, checkpoint: str, task: str) ->
     by_message = response.message_id is not None and not response.sent
     digest = _digest(_outer(), response.message_id if by_message else _content(response.calls))
     return f"{scope}/{checkpoint}/{task}/{digest[:12]}"
+
+
+def where_it_ran(batch_id: str, *, grouped: bool) -> tuple[str, str]:
+    """The namespace of the graph and the id of the checkpoint that a batch's name tells of."""
+    scope, checkpoint, *_ = batch_id.rsplit("/", 2 if grouped else 3)
+    return scope.rpartition("|")[0], checkpoint
 
 
 def _name(response: Response, config: RunnableConfig) -> list[object]:

@@ -78,7 +78,7 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
         place = self._located(request)
         if place is None:
             return handler(request)
-        call = self._entering(request, place)
+        call = self._entering(request, place, awaits=False)
         with streaming(_runtime(request), _runtime(request).config), call.run as run:
             while True:
                 failure: Exception
@@ -108,7 +108,7 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
             # Opening a journal takes locks and reads files, which must not hold up the event loop.
             await asyncio.to_thread(getattr, self._executor, "journal")
             self._opened = True
-        call = self._entering(request, place)
+        call = self._entering(request, place, awaits=True)
         with streaming(_runtime(request), _runtime(request).config):
             async with call.run as run:
                 while True:
@@ -175,13 +175,14 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
         # What is not kept shares no batch with its siblings.
         return place if place.durable else replace(place, calls=[request.tool_call], indices=[0])
 
-    def _entering(self, request: ToolCallRequest, place: Place) -> Entered:
+    def _entering(self, request: ToolCallRequest, place: Place, *, awaits: bool) -> Entered:
         return Entered(
             request,
             _runtime(request).config,
             place,
             self._executor_for(request),
             adopt=self._settings.adopt,
+            awaits=awaits,
             messages_key=_MESSAGES,
         )
 

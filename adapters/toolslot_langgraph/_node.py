@@ -29,6 +29,7 @@ from toolslot_langgraph._callbacks import Replay, atell_replayed, facts_of, tell
 from toolslot_langgraph._code import Code
 from toolslot_langgraph._compat import DEFAULT_HANDLER, ToolRuntime, handled_text
 from toolslot_langgraph._execution import Execution, apart, entered
+from toolslot_langgraph._history import History
 from toolslot_langgraph._identity import Place, locate, read_response
 from toolslot_langgraph._notices import Notices
 from toolslot_langgraph._outputs import is_error
@@ -110,7 +111,7 @@ class DurableParallelToolNode(ToolNode):
         if not calls:
             return super()._func(input, config, runtime)
         place = self._located(input, calls, config, runtime)
-        execution = self._execution(place, calls, config)
+        execution = self._execution(place, calls, config, awaits=False)
         run = execution.run
         with streaming(runtime, config), run:
             if self._as_upstream(execution):
@@ -142,7 +143,7 @@ class DurableParallelToolNode(ToolNode):
             # Opening a journal takes locks and reads files, which must not hold up the event loop.
             await asyncio.to_thread(getattr, self._executor, "journal")
             self._opened = True
-        execution = self._execution(place, calls, config)
+        execution = self._execution(place, calls, config, awaits=True)
         run = execution.run
         with streaming(runtime, config):
             async with run:
@@ -186,10 +187,12 @@ class DurableParallelToolNode(ToolNode):
             )
         return execution.unanswerable()
 
-    def _execution(self, place: Place, calls: Sequence[ToolCall], config: RunnableConfig) -> Execution:
+    def _execution(
+        self, place: Place, calls: Sequence[ToolCall], config: RunnableConfig, *, awaits: bool
+    ) -> Execution:
         return Execution(
             node=self,
-            run=opened(self._executor, place, config, self._settings.adopt),
+            run=opened(self._executor, place, config, self._settings.adopt, awaits=awaits),
             calls=calls,
             places=place.indices,
             config=config,
@@ -300,8 +303,11 @@ class DurableParallelToolNode(ToolNode):
         )
 
 
-def opened(executor: DurableExecutor, place: Place, config: RunnableConfig, adopt: Adopt) -> BatchRun:
-    """A run of the place's batch, not entered yet."""
+def opened(
+    executor: DurableExecutor, place: Place, config: RunnableConfig, adopt: Adopt, *, awaits: bool
+) -> BatchRun:
+    """A run of the place's batch, not entered yet. `awaits`: it will be entered by `async with`."""
+    history = History.of(place, config)
     batch = Batch(
         run_id=place.run_id,
         batch_id=place.batch_id,
@@ -316,6 +322,7 @@ def opened(executor: DurableExecutor, place: Place, config: RunnableConfig, adop
         max_parallel=config.get("max_concurrency"),
         durable=place.durable,
         adopt=adopt,
+        kept=None if history is None else history.akept if awaits else history.kept,
         partial=place.partial,
         answered=place.answered,
     )

@@ -29,8 +29,8 @@ class DurableOptions(TypedDict, total=False):
         default_policy: For every other tool.
         limits: How many calls may run at once, and for how long. The graph's own `max_concurrency` holds as well, also for async calls.
         on_fork: What to do with an earlier batch of the same model response under another checkpoint, as a resume that names a checkpoint
-            and time travel make it: take it over if it is unfinished ("adopt_unfinished", the default), run everything again ("rerun"), or
-            never repeat an effect ("replay").
+            and time travel make it: take it over unless the thread has gone on from it ("adopt_unfinished", the default), run everything
+            again ("rerun"), or never repeat an effect ("replay").
         hooks: Called with every event. Default: one `LoggingHook`.
         codec: How results are stored. Default: `LangGraphCodec(allowed_types)`.
         allowed_types: Classes of artifacts and state that may be made again from stored data.

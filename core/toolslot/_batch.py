@@ -19,6 +19,7 @@ from toolslot._live import LiveBatch
 from toolslot._plan import Standing
 from toolslot._policy import Done, Failed, NotDone
 from toolslot._registry import Registry
+from toolslot._reserving import Kept
 from toolslot._slot import Batch, BatchKey, BatchRecord, SlotRecord, SlotSpec, SlotState
 from toolslot._steps import Await, Steps, adrive, drive
 from toolslot._view import Slot
@@ -42,6 +43,7 @@ class BatchRun:
         *,
         max_parallel: int | None,
         adopt: Adopt,
+        kept: Kept | None = None,
         partial: bool = False,
         answered: Collection[int] = (),
     ) -> None:
@@ -50,6 +52,7 @@ class BatchRun:
         self._batch = batch
         self._max_parallel = max_parallel
         self._adopt = adopt
+        self._kept = kept
         self._partial = partial
         self._answered = answered
         # With one entrance per call, specs of all calls at each would be N times N; only the first needs them all, to reserve.
@@ -148,7 +151,7 @@ class BatchRun:
 
     def _first(self, live: LiveBatch) -> Steps[bool]:
         try:
-            yield from live.opening(self._adopt)
+            yield from live.opening(self._adopt, self._kept)
         except Exception as error:
             live.discard()
             live.ready.set_exception(error)

@@ -21,6 +21,7 @@ from toolslot._hooks import Hooks
 from toolslot._policy import Limits, ToolPolicy, check_count
 from toolslot._pool import process_pool
 from toolslot._registry import Registry, registry_of
+from toolslot._reserving import Kept
 from toolslot._slot import Batch
 from toolslot._steps import is_async
 from toolslot._text import quoted
@@ -107,6 +108,7 @@ class DurableExecutor:
         max_parallel: int | None = None,
         durable: bool = True,
         adopt: Adopt = Adopt.UNFINISHED,
+        kept: Kept | None = None,
         partial: bool = False,
         answered: Collection[int] = (),
     ) -> BatchRun:
@@ -117,6 +119,9 @@ class DurableExecutor:
             max_parallel: One more limit for this batch, from the host.
             durable: False keeps the slots in memory only, under a run id of their own: for hosts that offer no identity to resume by.
             adopt: What to do with an earlier batch of the same lineage.
+            kept: Whether the host has kept the answers of that batch, asked when all of them were handed over and `adopt` would leave it
+                alone. Those of a host that died before it saved them are lost to it: the batch is then taken over as if it were unfinished.
+                Default: they were kept.
             partial: Several `BatchRun`s share the batch and each enters only some of its calls, as hosts do that run one task per call.
                 The batch is then closed when the last call has an answer on record.
             answered: Calls to which the host has an answer from elsewhere, a person say. They are not entered, and do not hold up the
@@ -131,6 +136,7 @@ class DurableExecutor:
                 batch,
                 max_parallel=max_parallel,
                 adopt=adopt,
+                kept=kept,
                 partial=partial,
                 answered=answered,
             )

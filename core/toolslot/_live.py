@@ -18,6 +18,7 @@ from toolslot._events import EventKind, batch_event
 from toolslot._overdue import held
 from toolslot._plan import Standing
 from toolslot._pool import Demand
+from toolslot._reserving import Kept, reserving
 from toolslot._row_points import after_write, before_write, if_written
 from toolslot._slot import (
     Batch,
@@ -83,7 +84,7 @@ class LiveBatch:
 
     # --- ownership ------------------------------------------------------------------------------------------------------
 
-    def opening(self, adopt: Adopt) -> Steps[None]:
+    def opening(self, adopt: Adopt, kept: Kept | None = None) -> Steps[None]:
         """Reserve the slots, or find them. Who owns them is settled when somebody has to run one."""
         engine, batch = self.engine, self._batch
         engine.journal.enlist(self.owner)
@@ -99,7 +100,7 @@ class LiveBatch:
                 limit=self.limit,
                 trace=self._trace,
             )
-            reservation = yield Await(engine.journal.submit(operation))
+            reservation = yield from reserving(engine.journal, operation, kept)
             reach(CrashPoint.AFTER_RESERVE)
         except BaseException:
             engine.hooks.opened(batch.key, None, self.opened_at)

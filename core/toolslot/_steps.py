@@ -21,9 +21,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 from typing_extensions import assert_never
 
 from toolslot._bridge import Expired, wait_for
-from toolslot._policy import Answer, Reconciler
 from toolslot._pool import Demand, Permit, Pool, Ticket
-from toolslot._view import Slot
 
 T = TypeVar("T")
 
@@ -74,10 +72,10 @@ class Invoke:
 
 @dataclass(frozen=True, slots=True)
 class Consult:
-    """Ask a reconciler; the answer is its answer."""
+    """Ask a function of the user's or the host's, sync or async; the answer is its answer."""
 
-    reconciler: Reconciler
-    slot: Slot
+    ask: Callable[[Any], object]
+    about: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,13 +299,13 @@ def _handed_over(step: Invoke) -> Future[object]:
 # --- reconcilers --------------------------------------------------------------------------------------------------------
 
 
-def _consult(step: Consult) -> Answer:
-    answer = step.reconciler(step.slot)
+def _consult(step: Consult) -> object:
+    answer = step.ask(step.about)
     if not inspect.isawaitable(answer):
         return answer
     awaitable = answer
 
-    async def wait() -> Answer:
+    async def wait() -> object:
         return await awaitable
 
     # In a thread of its own: the current one may be running an event loop, which must neither be blocked twice nor nested.
@@ -316,12 +314,11 @@ def _consult(step: Consult) -> Answer:
         return thread.submit(context.run, asyncio.run, wait()).result()
 
 
-async def _aconsult(step: Consult) -> Answer:
-    reconciler = step.reconciler
-    if is_async(reconciler):
-        answer = reconciler(step.slot)
+async def _aconsult(step: Consult) -> object:
+    if is_async(step.ask):
+        answer = step.ask(step.about)
     else:
-        answer = await asyncio.to_thread(reconciler, step.slot)  # it may block on the network
+        answer = await asyncio.to_thread(step.ask, step.about)  # it may block on the network
     return await answer if inspect.isawaitable(answer) else answer
 
 

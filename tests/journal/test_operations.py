@@ -197,6 +197,19 @@ def test_which_batch_of_the_same_response_is_adopted(adopt: Adopt, closed: bool)
     assert adopted is (adopt is Adopt.ALWAYS or (adopt is Adopt.UNFINISHED and not closed))
 
 
+@pytest.mark.parametrize("adopt", Adopt)
+def test_a_reservation_that_asks_writes_nothing_before_it_is_told_about_a_closed_batch(adopt: Adopt) -> None:
+    change = replace(reserve(FORK, adopt=adopt), ask=True).change(store(closed=True))
+    assert change.result.undecided is (adopt is Adopt.UNFINISHED)
+    if change.result.undecided:
+        assert (change.writes, change.result.key, change.result.fresh) == ((), KEY, False)
+
+
+def test_a_reservation_does_not_ask_about_a_batch_of_other_calls() -> None:
+    change = replace(reserve(FORK, count=2), ask=True).change(store(closed=True))
+    assert (change.result.fresh, change.result.undecided) == (True, False)
+
+
 # --- take over and release --------------------------------------------------------------------------------
 
 

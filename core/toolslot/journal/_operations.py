@@ -56,7 +56,7 @@ class Operation(Protocol[T_co]):
 class Adopt(str, Enum):
     """What a reservation does with an earlier batch of the same model response (a fork of it)."""
 
-    #: take over its slots unless its answers were already handed over
+    #: take over its slots unless its answers were already handed over and, if the host is asked, kept
     UNFINISHED = "adopt_unfinished"
     #: never: run everything again
     NEVER = "rerun"
@@ -66,12 +66,16 @@ class Adopt(str, Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reservation:
-    """Where the slots are (elsewhere after adoption), the record, and whether this operation made it."""
+    """Where the slots are (elsewhere after adoption), the record, and whether this operation made it.
+
+    `undecided`: it is the earlier batch of the lineage, which is closed, and nothing was written.
+    """
 
     key: BatchKey
     record: BatchRecord
     fresh: bool
     adopted: bool = False
+    undecided: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +89,8 @@ class Reserve:
     owner: Owner
     at: float
     adopt: Adopt = Adopt.UNFINISHED
+    #: with `Adopt.UNFINISHED`: write nothing when the lineage has a closed batch, but tell of it
+    ask: bool = False
     run_payload: bytes | None = None
     #: both are kept with the ownership, for views
     limit: int | None = None
@@ -105,10 +111,14 @@ class Reserve:
         state = view.state(key)
         if state is not None:
             return Change((), Reservation(key=key, record=state.record(), fresh=False))
-        adopted = self._adoptable(view)
-        if adopted is not None:
-            found = Reservation(key=adopted.key, record=adopted.record(), fresh=False, adopted=True)
-            return Change((PutAlias(key=key, target=adopted.key),), found)
+        earlier = self._earlier(view)
+        if earlier is not None and (not earlier.fence.closed or self.adopt is Adopt.ALWAYS):
+            found = Reservation(key=earlier.key, record=earlier.record(), fresh=False, adopted=True)
+            return Change((PutAlias(key=key, target=earlier.key),), found)
+        if earlier is not None and self.ask:
+            return Change(
+                (), Reservation(key=earlier.key, record=earlier.record(), fresh=False, undecided=True)
+            )
         # Nobody would do anything for it any more but to close it, in a commit of its own, and might die before that.
         some = bool(self.manifest.specs)
         fence = Fence(epoch=1, owner=self.owner, held=some, closed=not some)
@@ -125,13 +135,14 @@ class Reserve:
         write = NewBatch(manifest=self.manifest, fence=fence, tenure=tenure, run_payload=self.run_payload)
         return Change((write,), Reservation(key=key, record=record, fresh=True))
 
-    def _adoptable(self, view: JournalView) -> BatchState | None:
+    def _earlier(self, view: JournalView) -> BatchState | None:
+        """The batch that may be adopted: of the same response, with the same calls."""
         manifest = self.manifest
         if manifest.lineage is None or self.adopt is Adopt.NEVER:
             return None
         earlier_key = view.lineage(manifest.key.run_id, manifest.lineage)
         earlier = view.state(earlier_key) if earlier_key is not None else None
-        if earlier is None or (earlier.fence.closed and self.adopt is not Adopt.ALWAYS):
+        if earlier is None:
             return None
         same = len(earlier.manifest.specs) == len(manifest.specs) and all(
             (a.tool, a.call_id) == (b.tool, b.call_id) and b.same_arguments(a)

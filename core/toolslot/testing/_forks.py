@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from toolslot._errors import BatchClosed, Fenced
 from toolslot._slot import BatchKey, Manifest, SlotSpec, SlotState
-from toolslot.journal import Adopt, Append
+from toolslot.journal import Adopt, Append, Reserve
 from toolslot.testing._checks import cases, same
 from toolslot.testing._kit import JournalKit, specs
 from toolslot.testing._worker import do, text
@@ -59,6 +59,16 @@ class AdoptionContract(JournalKit):
         worker.release(closed=True)
         found = self.reserve(worker.journal, self._fork())
         same((found.key, found.fresh, found.adopted), (BatchKey("run", "fork"), True, False), "reservation")
+
+    def test_a_reservation_that_asks_is_told_of_a_closed_batch_and_writes_nothing(self) -> None:
+        worker = self.worker(2, lineage="response")
+        worker.release(closed=True)
+        asking = Reserve(manifest=self._fork(), owner=self.owner(worker.journal), at=self.clock(), ask=True)
+        found = do(worker.journal, asking)
+        same((found.key, found.fresh, found.undecided), (worker.key, False, True), "reservation")
+        same(self.load(worker.journal, asking.manifest.key), None, "loaded")
+        adopted = do(worker.journal, replace(asking, adopt=Adopt.ALWAYS))
+        same((adopted.key, adopted.adopted, adopted.undecided), (worker.key, True, False), "adopted")
 
     def test_what_was_adopted_stays_adopted_when_the_batch_is_closed(self) -> None:
         worker = self.worker(2, lineage="response")

@@ -1,4 +1,4 @@
-"""Savers that take their time, as one on the other side of a network does: with results, or with the checkpoint before the calls."""
+"""Savers that take their time, as one across a network does: with results, or with the checkpoint before or after the calls."""
 
 from __future__ import annotations
 
@@ -24,15 +24,20 @@ def _written(kind: type[Any], writes: Sequence[tuple[str, Any]]) -> bool:
     )
 
 
+def _last(checkpoint: Any) -> Any:
+    """Its last message."""
+    return (checkpoint["channel_values"].get("messages") or [None])[-1]
+
+
 def _asks(checkpoint: Any) -> bool:
     """Whether its last message asks for calls."""
-    messages = checkpoint["channel_values"].get("messages") or [None]
-    return bool(getattr(messages[-1], "tool_calls", None))
+    return bool(getattr(_last(checkpoint), "tool_calls", None))
 
 
 class SlowSaver(SqliteSaver):
     seconds = 0.0
     checkpoint_seconds = 0.0
+    answers_seconds = 0.0
     writing: Told
     saved: Told
     answered: Told
@@ -41,6 +46,8 @@ class SlowSaver(SqliteSaver):
         if _asks(checkpoint):
             self.answered()
             time.sleep(self.checkpoint_seconds)
+        if isinstance(_last(checkpoint), ToolMessage):
+            time.sleep(self.answers_seconds)
         return super().put(config, checkpoint, *args, **kwargs)
 
     def put_writes(self, config: Any, writes: Sequence[tuple[str, Any]], *args: Any, **kwargs: Any) -> None:
@@ -58,6 +65,7 @@ class SlowSaver(SqliteSaver):
 class SlowAsyncSaver(AsyncSqliteSaver):
     seconds = 0.0
     checkpoint_seconds = 0.0
+    answers_seconds = 0.0
     writing: Told
     saved: Told
     answered: Told
@@ -66,6 +74,8 @@ class SlowAsyncSaver(AsyncSqliteSaver):
         if _asks(checkpoint):
             self.answered()
             await asyncio.sleep(self.checkpoint_seconds)
+        if isinstance(_last(checkpoint), ToolMessage):
+            await asyncio.sleep(self.answers_seconds)
         return await super().aput(config, checkpoint, *args, **kwargs)
 
     async def aput_writes(

@@ -22,6 +22,19 @@ def recorded(folder: Path) -> set[int]:
     return {i for i, slot in enumerate(slots) if slot.state is SlotState.SUCCEEDED}
 
 
+def await_closed(folder: Path) -> None:
+    """Until the only batch of a living process is closed; no other process is told of that."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with DiskJournal.open(folder / "journal", read_only=True) as journal:
+            (key,) = journal.keys().result()
+            record = journal.load(key).result()
+        if record is not None and record.fence.closed:
+            return
+        time.sleep(0.01)
+    raise AssertionError("the batch was not closed")
+
+
 def kill_as_the_third_call_returns(folder: Path, trial: int, *args: str) -> None:
     with child(folder, *args, "--stamp", "--hang-before", "3,4", "--returns", "3") as first:
         first.await_line("RETURNS")
@@ -93,18 +106,29 @@ def test_killed_before_the_checkpoint_of_the_step_is_saved_no_finished_call_is_r
     assert ledger.count("model") == 1
 
 
+#: what LangGraph has not saved when all calls have been answered, and how the thread is resumed
+LOSSES = {
+    "the-checkpoint-before-the-calls": (("--slow-checkpoint", "60", "--ready", "7"), "async", ()),
+    "the-answers-resumed-by-name": (("--slow-answers", "60", "--ready", "5"), "sync", ("--at-latest",)),
+}
+
+
 @doors
 @modes
-def test_with_replay_on_fork_not_even_when_all_of_them_had_been_answered(
-    tmp_path: Path, door: str, mode: str
+@pytest.mark.parametrize("loss", LOSSES)
+def test_killed_when_all_had_been_answered_and_langgraph_had_not_saved_it_no_call_is_repeated(
+    tmp_path: Path, door: str, mode: str, loss: str
 ) -> None:
-    """Without it, this looks like time travel to a finished batch, and all run again."""
-    args = ("--door", door, "--mode", mode, "--durability", "async", "--on-fork", "replay")
-    with child(tmp_path, *args, "--slow-checkpoint", "60", "--ready", "7") as first:
+    """The batch is closed by then, and LangGraph runs the response under another checkpoint, as it does for time travel."""
+    slow, durability, resume = LOSSES[loss]
+    args = ("--door", door, "--mode", mode, "--durability", durability)
+    with child(tmp_path, *args, *slow) as first:
         first.await_line("READY")
+        await_closed(tmp_path)
         first.kill()
     ledger = Ledger(tmp_path / "ledger")
-    assert resumed(tmp_path, *args)["answers"] == PAID
+    assert ledger.counts("effect", FIVE) == [1, 1, 1, 1, 1]
+    assert resumed(tmp_path, *args, *resume)["answers"] == PAID
     assert ledger.counts("effect", FIVE) == [1, 1, 1, 1, 1]
     assert ledger.count("model") == 1
 

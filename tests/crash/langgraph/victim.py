@@ -142,6 +142,7 @@ class Life:
 
     def graph(self, saver: Any) -> Any:
         saver.seconds, saver.checkpoint_seconds = self.args.slow_saver, self.args.slow_checkpoint
+        saver.answers_seconds = self.args.slow_answers
         saver.writing, saver.saved, saver.answered = self.writing, self.saved, self.answered
         calls = [{"name": "pay", "args": {"i": i}, "id": f"call-{i}"} for i in range(self.args.calls)]
         return build(
@@ -222,6 +223,9 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--slow-saver", type=float, default=0.0, help="seconds for each write of results")
     parser.add_argument(
         "--slow-checkpoint", type=float, default=0.0, help="seconds for the one before the calls"
+    )
+    parser.add_argument(
+        "--slow-answers", type=float, default=0.0, help="seconds for the checkpoint after them"
     )
     parser.add_argument("--writes", type=int, default=0, help="print WRITING as so many of them begin")
     parser.add_argument("--at-latest", action="store_true", help="resume naming the latest checkpoint")
