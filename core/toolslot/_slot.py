@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from toolslot._codec import ErrorRecord, Payload
 from toolslot._identity import Owner
+from toolslot._quick_init import quick_init
 from toolslot._text import shown
 
 
@@ -97,6 +98,7 @@ class Batch:
         return BatchKey(self.run_id, self.batch_id)
 
 
+@quick_init
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlotSpec:
     """What a slot was reserved for. `digest` is None when the arguments could not be normalised."""
@@ -204,6 +206,7 @@ class RowBase:
     at: float
 
 
+@quick_init
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Started(RowBase):
     """Durable before the tool's code is entered."""
@@ -230,6 +233,7 @@ class Lost(RowBase):
     reason: Reason
 
 
+@quick_init
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished(RowBase):
     """The attempt's outcome.
@@ -293,6 +297,7 @@ AttemptRow: TypeAlias = Started | Withdrawn | Paused | Lost | Finished | Decided
 Row: TypeAlias = AttemptRow | Evidence | Regenerated
 
 
+@quick_init
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlotRecord:
     """A slot as its rows tell it: what `fold_slot` makes of them.

@@ -76,6 +76,11 @@ class Secrecy:
         """Whether the key of that id was given."""
         return self._cipher is not None and self._cipher.knows(key)
 
+    def hides_in(self, body: bytes) -> bool:
+        """Whether something in a row with this body may have to be revealed: most journals are plain, and need no search of every value."""
+        # In one that was opened without a key, another process may have turned encryption on since.
+        return not self._idle or b'"hidden"' in body
+
     # --- the rows of batches and runs -----------------------------------------------------------------------------------
 
     def hide_row(self, key: BatchKey, row: Json, memo: Memo) -> Json:
@@ -84,9 +89,7 @@ class Secrecy:
         return self._each_of_row(key, row, lambda place, value: self.hide(place, value, memo))
 
     def reveal_row(self, key: BatchKey, row: object) -> object:
-        if not _is_object(row) or self._plainly(row):
-            return row
-        return self._each_of_row(key, row, self.reveal)
+        return self._each_of_row(key, row, self.reveal) if _is_object(row) else row
 
     def hide_head(self, key: BatchKey, head: Json, memo: Memo) -> Json:
         if self._cipher is None:
@@ -123,16 +126,12 @@ class Secrecy:
             specs = manifest.get("specs")
             if isinstance(specs, list):
                 manifest["specs"] = [
-                    self._each(spec, (*key, "call", spec.get("index")), change)
-                    if _is_object(spec) and not self._plainly(spec)
-                    else spec
+                    self._each(spec, (*key, "call", spec.get("index")), change) if _is_object(spec) else spec
                     for spec in cast("list[object]", specs)
                 ]
         return changed
 
     def _each(self, data: Json, place: tuple[object, ...], change: Change) -> Json:
-        if self._plainly(data):
-            return data
         changed = dict(data)
         for name in _STAND_INS.keys() & data.keys():
             if data[name] is not None:
@@ -141,14 +140,6 @@ class Secrecy:
         if _is_object(spec):
             changed["spec"] = self._each(spec, (*place, "spec"), change)
         return changed
-
-    def _plainly(self, data: Json) -> bool:
-        """Whether there is nothing to do: most journals are plain. In one that was opened without a key, another process may have turned
-        encryption on since.
-        """
-        if not self._idle or "spec" in data:
-            return False
-        return not any(map(_is_hidden, map(data.get, _STAND_INS)))
 
     # --- one value ------------------------------------------------------------------------------------------------------
 
@@ -216,7 +207,7 @@ def _listed(cipher: Cipher | None) -> str:
 
 
 def _is_hidden(value: object) -> TypeGuard[Json]:
-    return type(value) is dict and "hidden" in value and value.keys() == _HIDDEN
+    return type(value) is dict and value.keys() == _HIDDEN
 
 
 def _is_object(data: object) -> TypeGuard[Json]:

@@ -149,8 +149,11 @@ def _head(reader: Reader, key: BatchKey, prefix: str, rows: Mapping[str, bytes])
     body = rows.get("#m")
     if body is None:
         raise JournalCorrupt("its manifest is missing.")
-    data = resolve(reader, keys.manifest(prefix), parse(body))
-    fields = Fields(reader.secrecy.reveal_head(key, data), "batch")
+    stored = parse(body)
+    data = resolve(reader, keys.manifest(prefix), stored)
+    if data is not stored or reader.secrecy.hides_in(body):
+        data = reader.secrecy.reveal_head(key, data)
+    fields = Fields(data, "batch")
     manifest, tenure = manifest_from_json(fields.take("manifest")), tenure_from_json(fields.take("tenure"))
     fields.done()
     _same_key(key, manifest.key)
@@ -186,8 +189,14 @@ def _segment(reader: Reader, key: BatchKey, name: str, body: bytes, seen: set[st
     items = parse(body)
     if type(items) is not list:
         raise JournalCorrupt(f"the row {name!r} is not a list of facts.")
-    found = (resolve(reader, name, item, seen) for item in cast("list[object]", items))
-    return [row_from_json(reader.secrecy.reveal_row(key, item)) for item in found]
+    rows: list[Row] = []
+    hides = reader.secrecy.hides_in(body)
+    for item in cast("list[object]", items):
+        data = resolve(reader, name, item, seen)
+        if hides or data is not item:
+            data = reader.secrecy.reveal_row(key, data)
+        rows.append(row_from_json(data))
+    return rows
 
 
 def _same_key(asked: BatchKey, stored: BatchKey) -> None:
