@@ -17,8 +17,8 @@ from pydantic_core import to_jsonable_python
 from toolslot import Codec, NotStorable, UnreadablePayload
 from toolslot._codec import MAX_WEIGHT, weight_exceeds
 from toolslot._text import quoted
-from toolslot_llamaindex._recording import Write
 from toolslot_llamaindex._values import AllowedType, value_codec
+from toolslot_llamaindex._writes import Write
 
 log = logging.getLogger("toolslot")
 
@@ -189,14 +189,26 @@ def bounded_json(data: bytes) -> object:
 
 def pack_writes(writes: Iterable[Write]) -> list[list[Any]]:
     """Writes as plain JSON that `unpack_writes` reads."""
-    return [[w.path, None if w.data is None else _b64(w.data), w.lost] for w in writes]
+    packed: list[list[Any]] = []
+    for w in writes:
+        packed.append([w.path, None if w.data is None else _b64(w.data), w.lost])
+        if w.items is not None:
+            packed[-1] += [w.kept, [_b64(item) for item in w.items]]
+    return packed
 
 
 def unpack_writes(data: Any) -> tuple[Write, ...]:
     """The writes; raises whatever damaged data makes it raise."""
-    return tuple(
-        Write(path=path, data=None if found is None else _bytes(found), lost=lost)
-        for path, found, lost in data
+    return tuple(_unpacked(*parts) for parts in data)
+
+
+def _unpacked(path: str | None, found: str | None, lost: bool, kept: int = 0, items: Any = None) -> Write:
+    return Write(
+        path=path,
+        data=None if found is None else _bytes(found),
+        lost=lost,
+        kept=kept,
+        items=None if items is None else tuple(map(_bytes, items)),
     )
 
 

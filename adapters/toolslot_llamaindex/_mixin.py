@@ -135,16 +135,19 @@ class DurableSteps:
         number: int = await ctx.store.get("num_iterations", default=0)
         asked = digest(ev.input)
         record = await run.recorded(number)
+        lists = await run.lists(number)
         if record is None:
-            recording = RecordingContext.over(ctx, values)
+            recording = RecordingContext.over(ctx, values, lists)
             output: AgentOutput = await base.run_agent_step(recording, ev)
             # Dies here: the model answered and nobody knows. It is asked again; none of its calls has begun.
             record = await run.reserve(
                 number, TurnRecord(output=output, writes=recording.writes, asked=asked)
             )
             if record is None:
+                run.keep(lists)
                 recording.show_held()
                 return output
+            lists = await run.lists(number)
         if record.asked and record.asked != asked:
             self._toolslot.warn_once(
                 "toolslot.input_differs run=%s turn=%d: the model's recorded answer is replayed, although it would be asked something else"
@@ -152,7 +155,9 @@ class DurableSteps:
                 quoted(run.run_id),
                 number,
             )
-        await apply(record.writes, ctx, values)
+        writes = lists.whole(record.writes)
+        run.keep(lists)
+        await apply(writes, ctx, values)
         ctx.write_event_to_stream(record.output)
         return record.output
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, cast
 
 from llama_index.core.agent.workflow.workflow_events import AgentOutput, ToolCallResult
@@ -14,6 +13,8 @@ from typing_extensions import override
 
 from toolslot import Codec, ToolslotError
 from toolslot_llamaindex._compat import another_view
+from toolslot_llamaindex._growing import Growing
+from toolslot_llamaindex._writes import Write
 
 log = logging.getLogger("toolslot")
 
@@ -21,29 +22,21 @@ log = logging.getLogger("toolslot")
 MEMORY = "memory"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Write:
-    """One change of the state. `path` is where, None for all of it; `data` what was put there, encoded, None for "removed".
-
-    `lost` says that the value could not be stored: the change cannot be repeated.
-    """
-
-    path: str | None
-    data: bytes | None = None
-    lost: bool = False
-
-
 class RecordingContext(Context[Any]):
-    """The step's context; it writes down what is written into the state, and keeps results back until they are durable."""
+    """The step's context; it writes down what is written into the state, and keeps results back until they are durable.
+
+    With `lists`, of a list only what is new is written down.
+    """
 
     _writes: list[Write]
     _held: list[Event]
     _codec: Codec
+    _lists: Growing | None
 
     @classmethod
-    def over(cls, ctx: Context[Any], codec: Codec) -> RecordingContext:
+    def over(cls, ctx: Context[Any], codec: Codec, lists: Growing | None = None) -> RecordingContext:
         new = another_view(cls, ctx)
-        new._writes, new._held, new._codec = [], [], codec
+        new._writes, new._held, new._codec, new._lists = [], [], codec, lists
         return new
 
     @property
@@ -53,7 +46,7 @@ class RecordingContext(Context[Any]):
     @property
     @override
     def store(self) -> Any:
-        return _RecordingStore(super().store, self._writes, self._codec)
+        return _RecordingStore(super().store, self._writes, self._codec, self._lists)
 
     @override
     def write_event_to_stream(self, ev: Event | None) -> None:
@@ -73,22 +66,22 @@ class RecordingContext(Context[Any]):
 class _RecordingStore:
     """The state store; what it does not record it passes on."""
 
-    def __init__(self, store: Any, writes: list[Write], codec: Codec) -> None:
-        self._store, self._writes, self._codec = store, writes, codec
+    def __init__(self, store: Any, writes: list[Write], codec: Codec, lists: Growing | None) -> None:
+        self._store, self._writes, self._codec, self._lists = store, writes, codec, lists
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
     async def set(self, path: str, value: Any) -> None:
         # Encoded now: agents go on appending to the lists that they have put here.
-        write = None if path == MEMORY else _encoded(path, value, self._codec)
+        write = None if path == MEMORY else _encoded(path, value, self._codec, self._lists)
         await self._store.set(path, value)
         if write is not None:
             self._writes.append(write)
 
     async def clear(self) -> None:
         await self._store.clear()
-        self._writes.append(Write(path=None))
+        self._note(Write(path=None))
 
     async def set_state(self, state: Any) -> None:
         before = _snapshot(await self._store.get_state(), self._codec)
@@ -106,13 +99,21 @@ class _RecordingStore:
         items = _items(state)
         for key, value in items.items():
             if before.get(key) != _fingerprint(value, self._codec):
-                self._writes.append(_encoded(key, value, self._codec))
-        self._writes.extend(Write(path=key) for key in before.keys() - items.keys())
+                self._note(_encoded(key, value, self._codec))
+        for key in before.keys() - items.keys():
+            self._note(Write(path=key))
+
+    def _note(self, write: Write) -> None:
+        if self._lists is not None:
+            self._lists.forget(write.path)
+        self._writes.append(write)
 
 
-def _encoded(path: str, value: object, codec: Codec) -> Write:
+def _encoded(path: str, value: object, codec: Codec, lists: Growing | None = None) -> Write:
     try:
-        return Write(path=path, data=codec.encode(value))
+        return (
+            Write(path=path, data=codec.encode(value)) if lists is None else lists.write(path, value, codec)
+        )
     except ToolslotError:
         log.warning(
             "toolslot.state_not_storable path=%r: a %s was written into the workflow's state, which cannot be stored, so it will be"
@@ -120,6 +121,8 @@ def _encoded(path: str, value: object, codec: Codec) -> Write:
             path,
             type(value).__name__,
         )
+        if lists is not None:
+            lists.forget(path)
         return Write(path=path, lost=True)
 
 
@@ -146,7 +149,7 @@ def _items(state: Any) -> dict[str, Any]:
 
 
 async def apply(writes: Iterable[Write], ctx: Context[Any], codec: Codec) -> None:
-    """Write again what was recorded."""
+    """Write again what was recorded, lists in full."""
     store: Any = ctx.store
     for write in writes:
         if write.lost:
@@ -157,6 +160,8 @@ async def apply(writes: Iterable[Write], ctx: Context[Any], codec: Codec) -> Non
             )
         elif write.path is None:
             await store.clear()
+        elif write.items is not None:
+            await store.set(write.path, [codec.decode(item) for item in write.items])
         elif write.data is not None:
             await store.set(write.path, codec.decode(write.data))
         else:

@@ -15,7 +15,7 @@ from llama_index.core.tools import ToolSelection
 from toolslot import BatchMismatch, Call, UnreadablePayload
 from toolslot._text import quoted
 from toolslot_llamaindex._codec import bounded_json, pack_writes, plain_json, unpack_writes
-from toolslot_llamaindex._recording import Write
+from toolslot_llamaindex._writes import Write
 
 _FORMAT = 1
 

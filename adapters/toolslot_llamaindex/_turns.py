@@ -24,6 +24,7 @@ from toolslot import (
 )
 from toolslot._text import quoted
 from toolslot_llamaindex._codec import Answer
+from toolslot_llamaindex._growing import Growing
 from toolslot_llamaindex._places import place_of
 from toolslot_llamaindex._records import TurnRecord
 
@@ -129,6 +130,7 @@ class Run:
         self.turn: Turn | None = None
         #: the turn whose results were handed to the model last; what comes later for it is a repetition
         self.handed = -1
+        self._lists = Growing()
         self._calls: set[asyncio.Task[Any]] = set()
         self._executor = executor
         self._max_parallel = max_parallel
@@ -147,6 +149,30 @@ class Run:
 
     async def recorded(self, number: int) -> TurnRecord | None:
         """The turn, if it is recorded. It becomes the current one, its calls entered by `turn.run`."""
+        payload = await self._payload(number)
+        if payload is None:
+            return None
+        record = TurnRecord.decode(payload)
+        await self._enter(number, record, payload)
+        return record
+
+    async def lists(self, number: int) -> Growing:
+        """For the turn: the lists that those before it have recorded."""
+        if self._lists.turn != number - 1:
+            # A stored context was taken up in the middle of a run.
+            lists = Growing()
+            for earlier in range(number):
+                payload, lists = await self._payload(earlier), lists.next()
+                if payload is not None:
+                    lists.whole(TurnRecord.decode(payload).writes)
+            self._lists = lists
+        return self._lists.next()
+
+    def keep(self, lists: Growing) -> None:
+        """The turn that these lists belong to is recorded."""
+        self._lists = lists
+
+    async def _payload(self, number: int) -> bytes | None:
         if not self.durable:
             return None
         found = await asyncio.wrap_future(
@@ -159,9 +185,7 @@ class Run:
             raise UnreadablePayload(
                 f"turn {number} of run {quoted(self.run_id)} holds no answer of the model: something else recorded it. Use a new run_id."
             )
-        record = TurnRecord.decode(payload)
-        await self._enter(number, record, payload)
-        return record
+        return payload
 
     async def reserve(self, number: int, record: TurnRecord) -> TurnRecord | None:
         """Record the turn and reserve its slots, in one transaction. None: done; else what somebody else recorded in the meantime."""

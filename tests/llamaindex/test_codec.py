@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from toolslot import InvalidSetting, NotStorable, TypeCodec, UnreadablePayload
 from toolslot_llamaindex import LlamaIndexCodec
 from toolslot_llamaindex._codec import Answer, RecordedError
-from toolslot_llamaindex._recording import Write
+from toolslot_llamaindex._writes import Write
 
 
 class Model(BaseModel):

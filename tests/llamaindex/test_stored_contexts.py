@@ -12,6 +12,7 @@ from llama_index.core.workflow import Context
 from llama_index.core.workflow.events import HumanResponseEvent, InputRequiredEvent
 
 from toolslot import BatchMismatch, current_call
+from toolslot_llamaindex._records import TurnRecord
 
 pytestmark = pytest.mark.skipif(
     pydantic.VERSION.startswith("2.14"),
@@ -156,3 +157,37 @@ def test_a_stored_context_is_refused_where_the_journal_holds_other_calls(talk: A
 
     asyncio.run(main())
     assert talk.effects == []
+
+
+def test_a_run_that_was_taken_up_in_its_middle_is_recorded_as_one_that_was_not(talk: Any) -> None:
+    """A turn records what it adds to the scratchpad, so what the turns before the stored context recorded must be known to it."""
+
+    async def look(i: int) -> str:
+        """Looks."""
+        return f"looked {i}"
+
+    talk.script([("look", {"i": 0})], [("pay", {"i": 1})], [("look", {"i": 2})], "done")
+
+    async def main() -> Any:
+        stored = await stored_at_the_question(talk.agent([look, paying(talk)]), run_id="r-1")
+        agent = talk.agent([look, paying(talk)])
+        handler = agent.run(ctx=Context.from_dict(agent, stored))
+        handler.ctx.send_event(HumanResponseEvent(i=1, response="yes"))
+        return await asyncio.wait_for(handler, 20)
+
+    assert str(asyncio.run(main())) == "done"
+    heard, asked = talk.llm.heard[-1], talk.llm.asked
+    kept = [
+        write.kept
+        for state in talk.world.store.batches.values()
+        for write in TurnRecord.decode(state.manifest.payload or b"").writes
+        if write.path == "scratchpad"
+    ]
+    assert kept == [0, 1, 3, 5]
+    assert str(talk.run(talk.agent([look, paying(talk)]))) == "done"
+    assert talk.llm.asked == asked, "it was replayed"
+    assert [message.content for message in heard if message.role.value == "tool"] == [
+        "looked 0",
+        "1: yes",
+        "looked 2",
+    ]

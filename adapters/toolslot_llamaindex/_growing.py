@@ -1,0 +1,70 @@
+"""Lists in the workflow's state that grow from turn to turn, as an agent's scratchpad does: a turn records what it added to them.
+
+Whole, the messages of a run would be stored once for every turn after them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import takewhile
+from typing import cast
+
+from toolslot import Codec, UnreadablePayload
+from toolslot_llamaindex._writes import Write
+
+
+class Growing:
+    """The lists as the turns of one run have recorded them, up to and with turn `turn`, each as its encoded items by its path.
+
+    What counts is what was recorded, not what the state holds: so a list comes back exactly, whatever else has changed it meanwhile.
+    """
+
+    def __init__(self, turn: int = -1, lists: Mapping[str, tuple[bytes, ...]] | None = None) -> None:
+        self.turn = turn
+        self._lists = dict(lists or {})
+
+    def next(self) -> Growing:
+        """A copy for the turn that comes next: what that adds counts only once it is recorded."""
+        return Growing(self.turn + 1, self._lists)
+
+    def write(self, path: str, value: object, codec: Codec) -> Write:
+        """The record of a value that is put at `path`; of a list, what it has beyond what was recorded last.
+
+        Raises:
+            ToolslotError: the codec cannot store it.
+        """
+        if type(value) is not list:
+            self._lists.pop(path, None)
+            return Write(path=path, data=codec.encode(value))
+        items = tuple(codec.encode(item) for item in cast("list[object]", value))
+        before = self._lists.get(path, ())
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, items, strict=False)))
+        self._lists[path] = items
+        return Write(path=path, kept=same, items=items[same:])
+
+    def forget(self, path: str | None) -> None:
+        """The value at `path`, or all of them, was changed in another way."""
+        if path is None:
+            self._lists.clear()
+        else:
+            self._lists.pop(path, None)
+
+    def whole(self, writes: Iterable[Write]) -> tuple[Write, ...]:
+        """The writes of this turn with their lists in full.
+
+        Raises:
+            UnreadablePayload: they add to a list that was not recorded.
+        """
+        return tuple(self._whole(write) for write in writes)
+
+    def _whole(self, write: Write) -> Write:
+        if write.items is None or write.path is None:
+            self.forget(write.path)
+            return write
+        before = self._lists.get(write.path, ())
+        if write.kept > len(before):
+            raise UnreadablePayload(
+                f"a turn adds to a list of {write.kept} items in the workflow's state, and the turns before it recorded {len(before)}."
+            )
+        items = self._lists[write.path] = (*before[: write.kept], *write.items)
+        return Write(path=write.path, items=items)
