@@ -15,7 +15,7 @@ from toolslot._crashpoints import CrashPoint, reach
 from toolslot._engine import Engine, log
 from toolslot._errors import BatchBusy, Fenced, ToolslotError
 from toolslot._events import EventKind, batch_event
-from toolslot._overdue import held
+from toolslot._overdue import gone, held
 from toolslot._plan import Standing
 from toolslot._pool import Demand
 from toolslot._reserving import Kept, reserving
@@ -145,25 +145,27 @@ class LiveBatch:
         return self.fence is not None and self.fence.closed
 
     def standing(self) -> Standing:
+        return self._look()[1]
+
+    def _look(self) -> tuple[Fence, Standing]:
+        """The fence as last seen, and what it means."""
         fence = self.fence
         assert fence is not None, "a batch is opened before it is worked on"
         if fence.owner == self.owner:
-            return Standing.MINE
+            return fence, Standing.MINE
         if not fence.held or self.engine.journal.owner_state(fence.owner) is OwnerState.DEAD:
-            return Standing.FREE
-        return Standing.TAKEN
+            return fence, Standing.FREE
+        return fence, Standing.TAKEN
 
     def refreshing(self) -> Steps[None]:
         """Look at the journal again: an operator may have decided, or another owner recorded."""
         record = yield Await(self.engine.journal.load(self.key))
         if record is None:
-            raise Fenced(
-                f"batch {self.key} is gone from the journal: its run was purged while it was worked on."
-            )
+            raise gone(self.key)
         self.see(record)
 
     def claiming(self, *, force: bool = False, why: str = "to go on with it") -> Steps[None]:
-        """Take the batch over, once for all entrants; afterwards the standing must be looked at again, for somebody else may have won."""
+        """Take the batch over if it is free or `force` is given, once for all entrants. Then look at its standing again."""
         mine: Future[None] = Future()
         with self.lock:
             pending = self._claiming
@@ -173,15 +175,17 @@ class LiveBatch:
             yield Await(pending)
             return
         try:
-            if self.standing() is not Standing.MINE:
-                yield from self._take_over(force=force, why=why)
+            # Whoever comes here saw it free; since then another entrant may have seen who has it now, and that one lives.
+            fence, standing = self._look()
+            if standing is Standing.FREE or (force and standing is Standing.TAKEN):
+                yield from self._take_over(self._taking(fence.epoch, why, force=force))
         finally:
             with self.lock:
                 self._claiming = None
             mine.set_result(None)
 
-    def _take_over(self, *, force: bool, why: str) -> Steps[None]:
-        record = yield Await(self.engine.journal.submit(self._taking(why, force=force)))
+    def _take_over(self, taking: TakeOver) -> Steps[None]:
+        record = yield Await(self.engine.journal.submit(taking))
         reach(CrashPoint.AFTER_TAKEOVER)
         self.see(record)
         for slot in self.slots:
@@ -193,12 +197,12 @@ class LiveBatch:
             detail = slot.reason.value if slot.reason is not None else ""
             self.engine.emit(EventKind.UNKNOWN, self.key, slot, detail=detail)
 
-    def _taking(self, why: str, *, force: bool) -> TakeOver:
+    def _taking(self, epoch: int, why: str, *, force: bool = False) -> TakeOver:
         reach(CrashPoint.BEFORE_TAKEOVER)
         return TakeOver(
             key=self.key,
             owner=self.owner,
-            expected_epoch=self.epoch,
+            expected_epoch=epoch,
             at=self.engine.clock(),
             why=why,
             force=force,
@@ -349,8 +353,6 @@ class LiveBatch:
         )
 
     def _let_go(self, *, closed: bool) -> None:
-        fence = self.fence
-        assert fence is not None, "only a batch that was opened is let go"
         if self.engine.hooks.wants(None):
             told = batch_event(
                 self.key,
@@ -363,14 +365,14 @@ class LiveBatch:
             )
             self.engine.tell(told)
         # Not waited for: dying before it commits leaves a dead owner, which is as good as none.
+        fence, standing = self._look()
         try:
-            if fence.owner == self.owner and fence.held:
+            if standing is Standing.MINE and fence.held:
                 self._submit_release(fence.epoch, closed=closed)
-            elif closed and not fence.closed and self.standing() is Standing.FREE:
+            elif standing is Standing.FREE and closed and not fence.closed:
                 # All was replayed from an owner that died before it closed the batch: only an owner can.
-                self.engine.journal.submit(self._taking("to close it", force=False)).add_done_callback(
-                    self._close_now
-                )
+                taking = self._taking(fence.epoch, "to close it")
+                self.engine.journal.submit(taking).add_done_callback(self._close_now)
             else:
                 self.engine.journal.retire(self.owner)
         except ToolslotError:

@@ -1,8 +1,8 @@
-"""What to say when waiting has come to nothing: for a permit, for a call's code, for another owner."""
+"""What to say when waiting has come to nothing: for a permit, for a call's code, for another owner; or there is nothing left."""
 
 from __future__ import annotations
 
-from toolslot._errors import BatchBusy, BatchTimedOut, CallTimedOut
+from toolslot._errors import BatchBusy, BatchTimedOut, CallTimedOut, Fenced
 from toolslot._slot import BatchKey, Fence
 from toolslot._text import shown
 
@@ -28,3 +28,7 @@ def held(key: BatchKey, fence: Fence | None, busy_timeout: float) -> BatchBusy:
         f"batch {key} is worked on by {owner} (epoch {epoch}), which is alive, and did not finish within {busy_timeout:g} s. Nothing ran"
         " here. Try again later; if that owner is stuck, take the batch over by force."
     )
+
+
+def gone(key: BatchKey) -> Fenced:
+    return Fenced(f"batch {key} is gone from the journal: its run was purged while it was worked on.")

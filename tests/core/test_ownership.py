@@ -20,6 +20,8 @@ from toolslot import (
     SlotState,
     ToolPolicy,
 )
+from toolslot._plan import Standing
+from toolslot._steps import drive
 
 
 def test_case_34_a_call_another_living_owner_runs_is_waited_for_and_then_refused(world: World) -> None:
@@ -68,6 +70,42 @@ def test_a_waiting_process_gets_the_result_of_the_one_that_works(world: World) -
         with running(second):
             release.set()
     assert got == ["first"]
+
+
+def test_an_entrant_that_saw_the_batch_free_does_not_take_it_from_who_lives_and_has_it_by_now(
+    world: World,
+) -> None:
+    """Of two entrants that both saw a dead owner, the second comes when the first has learnt that another process was quicker."""
+    with world.executor().open(batch("pay", "mail")) as first:
+        first.call(0, lambda: "paid")
+        world.crash()
+    late = world.executor()
+    with late.open(batch("pay", "mail")) as run:
+        live = run._opened
+        assert live.standing() is Standing.FREE
+        with world.executor().open(batch("pay", "mail")) as quicker:
+            quicker.takeover(why="it is quicker")
+            drive(live.claiming())  # the first entrant: the journal tells it who has the batch
+            assert live.standing() is Standing.TAKEN
+            drive(live.claiming())  # the second, which had seen the batch free
+            assert live.standing() is Standing.TAKEN
+            assert quicker.call(1, lambda: "mailed by who has it") == "mailed by who has it"
+    with world.executor().open(batch("pay", "mail")) as run:
+        assert [tenure.epoch for tenure in run.record.tenures] == [1, 2]
+
+
+def test_an_owner_that_lives_is_not_taken_over_to_close_its_batch(world: World) -> None:
+    with world.executor().open(batch("pay")) as first:
+        first.call(0, lambda: "paid")
+        world.crash()
+    with world.executor().open(batch("pay")) as run:
+        assert run.call(0, lambda: "again") == "paid"
+        with world.executor().open(batch("pay")) as quicker:
+            quicker.takeover(why="it is quicker")
+            run.release()
+            assert quicker.record.fence.epoch == 2
+            drive(quicker._opened.refreshing())
+            assert quicker.record.fence.epoch == 2
 
 
 def test_case_24_an_owner_that_was_taken_over_changes_nothing_and_learns_it(world: World) -> None:
