@@ -87,9 +87,10 @@ class BatchRun:
 
     def release(self) -> None:
         """Let the batch go. Returns at once: the one write is not waited for, and threads that still run keep the batch until they end."""
-        live, self._live = self._live, None
+        live = self._live
         if live is not None and self._pid == os.getpid():
-            live.detach()
+            live.detach(self)
+        self._live = None
 
     def _opening(self) -> Steps[None]:
         if self._live is not None:
@@ -103,10 +104,10 @@ class BatchRun:
 
     def _attached(self) -> Steps[bool]:
         """Whether the batch is open now; it is not when whoever was opening it was interrupted."""
-        live: LiveBatch | None = None
-        first = False
+        met: list[LiveBatch] = []
         try:
-            live, first = self._registry.attach(self._batch.key, self._make)
+            live = self._registry.attach(self._batch.key, self, self._make, met.append)
+            first = live.opener is self and not live.ready.done()
             opened: bool = (yield from self._first(live)) if first else (yield Await(live.ready))
             if opened:
                 self._check_size(live)
@@ -114,19 +115,19 @@ class BatchRun:
                 self._live, self._pid = live, os.getpid()
                 return True
         except BaseException:
-            if live is not None:
-                self._give_up(live, first)
+            for live in met:
+                self._give_up(live)
             raise
-        live.detach()
+        live.detach(self)
         return False
 
-    def _give_up(self, live: LiveBatch, first: bool) -> None:
+    def _give_up(self, live: LiveBatch) -> None:
         """An interrupt may come at any line. It is this entrant's alone: others must not wait for what it had begun."""
         self._live = None
-        if first and not live.ready.done():
+        if live.opener is self and not live.ready.done():
             live.discard()
             live.ready.set_result(False)
-        live.detach()
+        live.detach(self)
 
     def _check_size(self, live: LiveBatch) -> None:
         """Raises `BatchMismatch` when the journal holds another number of calls."""

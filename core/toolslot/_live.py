@@ -12,9 +12,10 @@ from typing import TypeVar
 
 from toolslot._active import Active
 from toolslot._crashpoints import CrashPoint, reach
-from toolslot._engine import Engine, log
-from toolslot._errors import BatchBusy, Fenced, ToolslotError
-from toolslot._events import EventKind, batch_event
+from toolslot._engine import Engine
+from toolslot._errors import BatchBusy
+from toolslot._events import EventKind
+from toolslot._letting_go import let_go
 from toolslot._overdue import gone, held
 from toolslot._plan import Standing
 from toolslot._pool import Demand
@@ -35,8 +36,7 @@ from toolslot._slot import (
     Tenure,
 )
 from toolslot._steps import Await, Pause, Steps
-from toolslot._text import quoted
-from toolslot.journal import Adopt, Append, OwnerState, Release, Reserve, TakeOver
+from toolslot.journal import Adopt, Append, OwnerState, Reserve, TakeOver
 
 RowT = TypeVar("RowT")
 
@@ -67,7 +67,9 @@ class LiveBatch:
         self.tenures: tuple[Tenure, ...] = ()
         self.lock = threading.Lock()
         self.active: dict[int, Active] = {}
-        self.handles = 0
+        #: who has it open, and who of them it was made for
+        self.entrants: set[object] = set()
+        self.opener: object = None
         self.answered: set[int] = set()
         self.replayed: set[int] = set()
         #: outcomes the journal could not take (a full disk, say), with the live value: the call is done and must not run again
@@ -145,9 +147,9 @@ class LiveBatch:
         return self.fence is not None and self.fence.closed
 
     def standing(self) -> Standing:
-        return self._look()[1]
+        return self.look()[1]
 
-    def _look(self) -> tuple[Fence, Standing]:
+    def look(self) -> tuple[Fence, Standing]:
         """The fence as last seen, and what it means."""
         fence = self.fence
         assert fence is not None, "a batch is opened before it is worked on"
@@ -176,9 +178,9 @@ class LiveBatch:
             return
         try:
             # Whoever comes here saw it free; since then another entrant may have seen who has it now, and that one lives.
-            fence, standing = self._look()
+            fence, standing = self.look()
             if standing is Standing.FREE or (force and standing is Standing.TAKEN):
-                yield from self._take_over(self._taking(fence.epoch, why, force=force))
+                yield from self._take_over(self.taking(fence.epoch, why, force=force))
         finally:
             with self.lock:
                 self._claiming = None
@@ -197,7 +199,7 @@ class LiveBatch:
             detail = slot.reason.value if slot.reason is not None else ""
             self.engine.emit(EventKind.UNKNOWN, self.key, slot, detail=detail)
 
-    def _taking(self, epoch: int, why: str, *, force: bool = False) -> TakeOver:
+    def taking(self, epoch: int, why: str, *, force: bool = False) -> TakeOver:
         reach(CrashPoint.BEFORE_TAKEOVER)
         return TakeOver(
             key=self.key,
@@ -305,17 +307,17 @@ class LiveBatch:
         if error is not None and not isinstance(error, self.engine.pauses):
             raise error
 
-    def attach(self) -> bool:
-        """One more handle, unless the batch was let go already: then a new `LiveBatch` must be made."""
+    def attach(self, entrant: object) -> bool:
+        """One more has it open, unless the batch was let go already: then a new `LiveBatch` must be made."""
         with self.lock:
-            if self._released:
-                return False
-            self.handles += 1
-            return True
+            if not self._released:
+                self.entrants.add(entrant)
+            return not self._released
 
-    def detach(self) -> None:
+    def detach(self, entrant: object) -> None:
+        """Once or more often, and whether or not it was attached."""
         with self.lock:
-            self.handles -= 1
+            self.entrants.discard(entrant)
         self.maybe_release()
 
     def discard(self) -> None:
@@ -326,20 +328,20 @@ class LiveBatch:
         self.on_idle(self)
 
     def maybe_release(self) -> None:
-        """Let the batch go once nobody works on it here: no handle is open, nothing waits to be recorded, and no thread runs on.
+        """Let the batch go once nobody works on it here: nobody has it open, nothing waits to be recorded, and no thread runs on.
 
         A thread that runs on does not hold up the end of a batch whose answers were all handed over: what it returns changes nothing.
         """
         with self.lock:
             answered = self._all_answered()
-            busy = bool(self.handles or self.unrecorded or (self.active and not answered))
+            busy = bool(self.entrants or self.unrecorded or (self.active and not answered))
             release = not (busy or self._released or self.fence is None)
             self._released = self._released or release
             idle = self._released and not self.active
         if idle:
             self.on_idle(self)
         if release:
-            self._let_go(closed=self.closed or answered)
+            let_go(self, closed=self.closed or answered)
 
     def _all_answered(self) -> bool:
         """Whether every answer was handed over.
@@ -351,52 +353,3 @@ class LiveBatch:
         return all(
             slot.index in self.answered or slot.final or slot.delivered is not None for slot in self.slots
         )
-
-    def _let_go(self, *, closed: bool) -> None:
-        if self.engine.hooks.wants(None):
-            told = batch_event(
-                self.key,
-                self.slots,
-                self.replayed,
-                epoch=self.epoch,
-                span=(self.opened_at, self.engine.clock()),
-                closed=closed,
-                traces=[t.trace for t in self.tenures if t.trace is not None and t.owner != self.owner],
-            )
-            self.engine.tell(told)
-        # Not waited for: dying before it commits leaves a dead owner, which is as good as none.
-        fence, standing = self._look()
-        try:
-            if standing is Standing.MINE and fence.held:
-                self._submit_release(fence.epoch, closed=closed)
-            elif standing is Standing.FREE and closed and not fence.closed:
-                # All was replayed from an owner that died before it closed the batch: only an owner can.
-                taking = self._taking(fence.epoch, "to close it")
-                self.engine.journal.submit(taking).add_done_callback(self._close_now)
-            else:
-                self.engine.journal.retire(self.owner)
-        except ToolslotError:
-            self.engine.journal.retire(self.owner)
-
-    def _close_now(self, taken: Future[BatchRecord]) -> None:
-        fence = None if taken.cancelled() or taken.exception() is not None else taken.result().fence
-        try:
-            if fence is not None and fence.owner == self.owner:
-                reach(CrashPoint.AFTER_TAKEOVER)
-                self._submit_release(fence.epoch, closed=True)
-                return
-        except ToolslotError as error:
-            log.warning("toolslot.release_failed run=%s: %s", quoted(self.key.run_id), error)
-        self.engine.journal.retire(self.owner)
-
-    def _submit_release(self, epoch: int, *, closed: bool) -> None:
-        release = Release(key=self.key, epoch=epoch, closed=closed)
-        reach(CrashPoint.BEFORE_RELEASE)
-        self.engine.journal.submit(release).add_done_callback(self._released_now)
-
-    def _released_now(self, future: Future[None]) -> None:
-        reach(CrashPoint.AFTER_RELEASE)
-        self.engine.journal.retire(self.owner)
-        error = None if future.cancelled() else future.exception()
-        if error is not None and not isinstance(error, Fenced):
-            log.warning("toolslot.release_failed run=%s: %s", quoted(self.key.run_id), error)

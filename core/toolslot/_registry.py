@@ -21,17 +21,30 @@ class Registry:
         self._lock = threading.Lock()
         self._live: dict[BatchKey, LiveBatch] = {}
 
-    def attach(self, key: BatchKey, make: Callable[[], LiveBatch]) -> tuple[LiveBatch, bool]:
-        """The live batch with one more handle, and whether it was made just now (and must be opened by the caller)."""
+    def attach(
+        self,
+        key: BatchKey,
+        entrant: object,
+        make: Callable[[], LiveBatch],
+        meet: Callable[[LiveBatch], None],
+    ) -> LiveBatch:
+        """The live batch, with the entrant among those who have it open. Its `opener`, for whom it was made, must open it.
+
+        `meet` is told of a batch before that one knows of the entrant, who may be interrupted at any line and must then detach from it.
+        """
         with self._lock:
             live = self._live.get(key)
-            if live is not None and live.attach():
-                return live, False
+            if live is not None:
+                meet(live)
+                if live.attach(entrant):
+                    return live
             live = make()
-            live.attach()
+            live.opener = entrant
             live.on_idle = lambda idle: self._forget(key, idle)
+            meet(live)
+            live.attach(entrant)
             self._live[key] = live
-            return live, True
+            return live
 
     def _forget(self, key: BatchKey, idle: LiveBatch) -> None:
         with self._lock:

@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ from toolslot import (
     UnknownOutcome,
 )
 from toolslot._errors import JournalBusy, JournalFull
-from toolslot._registry import registry_of
+from toolslot._registry import Registry, registry_of
 from toolslot._slot import BatchKey, Finished, Lost, Started, Verdict, Withdrawn
 from toolslot.journal import Decide, Reserve
 
@@ -93,6 +94,40 @@ def test_a_batch_whose_opening_failed_can_be_opened_again(odd: OddJournal) -> No
         pass
     with executor.open(batch("t")) as run:
         assert run.call(0, lambda: 1) == 1
+
+
+@pytest.mark.parametrize("others", [False, True], ids=["alone", "beside another"])
+def test_an_interrupt_as_the_batch_is_found_leaves_nothing_that_others_wait_for(
+    odd: OddJournal, monkeypatch: pytest.MonkeyPatch, others: bool
+) -> None:
+    executor = on(odd)
+    original = Registry.attach
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        original(*args, **kwargs)
+        raise KeyboardInterrupt  # at its last line, say
+
+    run = executor.open(batch("t"))
+    with executor.open(batch("t")) if others else nullcontext(), monkeypatch.context() as patched:
+        patched.setattr(Registry, "attach", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run.__enter__()
+    assert not len(registry_of(odd)), "it was let go"
+    with executor.open(batch("t")) as run:
+        assert run.call(0, lambda: 1) == 1
+
+
+def test_a_run_can_be_left_more_than_once_and_opened_again(odd: OddJournal) -> None:
+    executor = on(odd)
+    run = executor.open(batch("t", "u"))
+    with executor.open(batch("t", "u")) as other:
+        for _ in range(2):
+            with run:
+                assert run.call(0, lambda: 1) == 1
+                run.release()
+                run.release()
+        assert other.call(1, lambda: 2) == 2
+    assert not len(registry_of(odd))
 
 
 def test_who_opens_a_batch_and_is_cancelled_takes_nobody_along(odd: OddJournal) -> None:
