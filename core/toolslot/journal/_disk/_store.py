@@ -16,8 +16,9 @@ from toolslot.journal._disk._place import Place
 from toolslot.journal._disk._reads import runs_being_deleted
 from toolslot.journal._disk._transaction import Transaction
 
-#: a checkpoint is due when about so many pages were written to the write-ahead log
-_CHECKPOINT_PAGES = 1000
+#: a checkpoint is due when about so many pages were written to the write-ahead log. It holds the lock until all of them are in their places
+#: in the database, which may lie far apart.
+_CHECKPOINT_PAGES = 500
 _PAGE = 4096
 #: pages that a small commit writes beside its data
 _PAGES_PER_COMMIT = 6
