@@ -32,7 +32,7 @@ def runs(home: Path) -> list[str]:
 
 
 def test_a_finished_run_is_forgotten_by_name(home: Path) -> None:
-    assert "1 batches, 1 calls" in said(purge(home, "done"))
+    assert "1 batch, 1 call" in said(purge(home, "done"))
     assert runs(home) == []
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.commands import NEEDS_DECISION, OK, answer, command, killed, said
+from toolslot import DiskJournal
 
 pytestmark = pytest.mark.crash
 
@@ -42,3 +43,12 @@ def test_asked_for_decisions_the_exit_code_tells_whether_there_are_any(folder: P
     said(command("runs", *where), OK)
     said(command("abandon", "order-17", "--why", "test", *where))
     said(command("runs", "--needs-decision", *where), OK)
+
+
+def test_without_a_run_it_says_whether_there_is_none_or_none_of_those_asked_for(tmp_path: Path) -> None:
+    with DiskJournal.open(tmp_path / "empty"):
+        pass
+    empty = command("runs", "--journal", tmp_path / "empty")
+    assert said(empty).startswith("no run in ")
+    narrowed = command("runs", "--needs-decision", "--journal", tmp_path / "empty")
+    assert said(narrowed).startswith("no such run in ")

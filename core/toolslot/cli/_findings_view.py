@@ -6,6 +6,7 @@ import json
 
 import click
 
+from toolslot.cli._numbers import count
 from toolslot.journal._disk._findings import FindingKind, JournalReport, Remedy, remedy
 from toolslot.journal._disk._repair import RepairReport
 from toolslot.journal._disk._salvage import SalvageReport
@@ -56,7 +57,9 @@ def show_salvage(report: SalvageReport, *, as_json: bool) -> bool:
         rest = {"rows": report.rows, "lost": list(report.lost), "nameless": report.nameless}
         click.echo(json.dumps({**data, **rest, "notes": list(report.notes)}, indent=2))
         return report.complete
-    click.echo(f"salvaged {_batches(report.batches)}, {report.rows} rows: {report.source} -> {report.target}")
+    click.echo(
+        f"salvaged {count(report.batches, 'batch', 'batches')}, {count(report.rows, 'row')}: {report.source} -> {report.target}"
+    )
     for note in report.notes:
         click.echo(f"  note     {note}")
     for loss in report.lost:
@@ -75,7 +78,9 @@ def show_salvage(report: SalvageReport, *, as_json: bool) -> bool:
 
 
 def _findings(report: JournalReport) -> None:
-    click.echo(f"journal {report.path} ({report.journal_id}): {_batches(report.batches)}, {report.rows} rows")
+    click.echo(
+        f"journal {report.path} ({report.journal_id}): {count(report.batches, 'batch', 'batches')}, {count(report.rows, 'row')}"
+    )
     for problem in report.problems:
         click.echo(f"  DAMAGED  {problem}")
     for note in report.notes:
@@ -93,7 +98,3 @@ def _can_repair(report: JournalReport) -> bool:
     return not any(
         report.of(kind) for kind in (FindingKind.ENGINE, FindingKind.UNREADABLE, FindingKind.REPLACED)
     )
-
-
-def _batches(number: int) -> str:
-    return f"{number} {'batch' if number == 1 else 'batches'}"

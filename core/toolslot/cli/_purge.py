@@ -9,6 +9,7 @@ import click
 from toolslot._insights import BatchState, RunView, span_text
 from toolslot._text import quoted, shown
 from toolslot.cli._ending import Refused
+from toolslot.cli._numbers import count
 from toolslot.cli._opening import opened, reading
 from toolslot.cli._options import by_option, journal_option, operator, optional_run_argument
 from toolslot.cli._show import existing
@@ -76,7 +77,11 @@ def _purge_one(run_id: str, where: str | None, why: str, *, dry_run: bool, force
     if not dry_run:
         with opened(where, read_only=False) as journal:
             purge_run(journal, run_id, why=why)
-    click.echo(f"{_done(dry_run)}{shown(run_id)}: {len(run.batches)} batches, {len(run.calls)} calls")
+    click.echo(f"{_done(dry_run)}{shown(run_id)}: {_of(run)}")
+
+
+def _of(run: RunView) -> str:
+    return f"{count(len(run.batches), 'batch', 'batches')}, {count(len(run.calls), 'call')}"
 
 
 def _unfinished(run: RunView) -> str:

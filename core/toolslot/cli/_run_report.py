@@ -28,6 +28,7 @@ from toolslot.cli._console import (
     table,
 )
 from toolslot.cli._json import line
+from toolslot.cli._numbers import count
 
 #: shown of an argument list, a result or a message, in characters
 _VALUE = 2_000
@@ -42,7 +43,7 @@ def print_run(run: RunView) -> None:
         console,
         ("run ", "dim"),
         (shown(run.run_id), "bold"),
-        f": {run.state.value}, {_count(len(run.batches), 'batch', 'batches')}, {_count(len(run.calls), 'call', 'calls')}",
+        f": {run.state.value}, {count(len(run.batches), 'batch', 'batches')}, {count(len(run.calls), 'call')}",
         state,
     )
     for problem in run.damaged:
@@ -165,7 +166,7 @@ def _note(call: CallView) -> Text:
     if call.lossy:
         parts.append("kept as text")
     if call.evidence:
-        parts.append(_count(call.evidence, "late result", "late results"))
+        parts.append(count(call.evidence, "late result"))
     if call.generation > 1:
         parts.append(f"generation {call.generation}")
     if call.decision is not None:
@@ -202,7 +203,3 @@ def _legend(states: set[SlotState]) -> Text:
         if state in states
     ]
     return Text("   ").join(words)
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

@@ -43,7 +43,7 @@ def runs(
         if as_json:
             click.echo(document(found))
         else:
-            _print(found, insights.location)
+            _print(found, insights.location, narrowed=state is not None or needs_decision)
     sys.exit(_code(found, needs_decision=needs_decision))
 
 
@@ -59,12 +59,13 @@ def _code(found: list[RunSummary], *, needs_decision: bool) -> Exit:
     return Exit.NEEDS_DECISION if needs_decision and found else Exit.OK
 
 
-def _print(found: list[RunSummary], location: str) -> None:
+def _print(found: list[RunSummary], location: str, *, narrowed: bool) -> None:
     from toolslot.cli._console import BATCH_STYLES, counted, make_console, moment_text, name, say, table
 
     console = make_console()
     if not found:
-        say(console, f"no such run in {location}" if location else "no run")
+        none = "no such run" if narrowed else "no run"
+        say(console, f"{none} in {location}" if location else none)
         return
     rows = table(
         "run", "state", "calls", "batches", "to decide", "last activity (UTC)", right=("batches", "to decide")
