@@ -12,9 +12,10 @@ from langgraph.errors import GraphInterrupt
 from langgraph.types import interrupt
 
 from toolslot import DecisionRefused
+from toolslot._human_answer import Decision
 from toolslot_langgraph._answers import NODE, Answers
 from toolslot_langgraph._compat import enter_config
-from toolslot_langgraph._questions import Decision, Question, payload, read
+from toolslot_langgraph._questions import Question, payload, read
 
 log = logging.getLogger("toolslot")
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
-from toolslot import Done, Failed, NotDone, Slot, UnknownOutcome
+from toolslot import Slot, UnknownOutcome
+from toolslot._human_answer import Decision, decision_of, what_is_wrong
 from toolslot._text import shown
-
-Decision: TypeAlias = "Done | Failed | NotDone"
 
 _ID = re.compile(r"[^@]+@\d+")
 _CHOICES = ("done", "failed", "rerun")
@@ -86,7 +85,7 @@ def read(answer: object, questions: Sequence[Question]) -> Reading:
     """The decisions in an answer. A faulty answer decides nothing at all."""
     kind = type(answer).__name__
     by_id = {question.id: question for question in questions}
-    if not isinstance(answer, dict) or _decision(cast("object", answer)) is not None:
+    if not isinstance(answer, dict) or decision_of(cast("object", answer)) is not None:
         # Not even when only one is open: it may be an answer to an earlier question, sent again, and nobody has looked into this one.
         return Reading(
             problem=f"expected a mapping of question ids to answers, got a {kind} that does not say which question it"
@@ -97,9 +96,9 @@ def read(answer: object, questions: Sequence[Question]) -> Reading:
     for key, value in cast("dict[object, object]", answer).items():
         question = by_id.get(key) if isinstance(key, str) else None
         if question is not None:
-            decision = _decision(value)
+            decision = decision_of(value)
             if decision is None:
-                return Reading(problem=f"{question.id}: {_wrong(value)}")
+                return Reading(problem=f"{question.id}: {what_is_wrong(value)}")
             decisions.append((question, decision))
         elif isinstance(key, str) and _ID.fullmatch(key):
             stale.append(key)
@@ -110,21 +109,3 @@ def read(answer: object, questions: Sequence[Question]) -> Reading:
     if not decisions and not stale:
         return Reading(problem="the answer is empty")
     return Reading(decisions=tuple(decisions), stale=tuple(stale))
-
-
-def _decision(value: object) -> Decision | None:
-    if value == "rerun":
-        return NotDone()
-    if not isinstance(value, dict) or len(cast("dict[object, object]", value)) != 1:
-        return None
-    ((verdict, said),) = cast("dict[object, object]", value).items()
-    if verdict == "done":
-        return Done(said)
-    if verdict == "failed" and isinstance(said, str):
-        return Failed(said)
-    return None
-
-
-def _wrong(value: object) -> str:
-    # Never the value itself: it may hold a result.
-    return f'an answer is {{"done": result}}, {{"failed": "text"}} or "rerun"; got a {type(value).__name__} that is none of these'

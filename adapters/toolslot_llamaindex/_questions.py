@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, cast
+from typing import Any
 
 from pydantic import Field
 from workflows.events import HumanResponseEvent, InputRequiredEvent
 
-from toolslot import Done, Failed, NotDone, Slot, UnknownOutcome
-
-Decision: TypeAlias = "Done | Failed | NotDone"
+from toolslot import Slot, UnknownOutcome
+from toolslot._human_answer import Decision, decision_of, what_is_wrong
 
 _MESSAGE = (
     "This tool call began, and left no record or failed in a way that may have come after its effect: nobody here can know whether it was"
@@ -65,14 +64,5 @@ def question(unknown: UnknownOutcome, slot: Slot, *, tries: int = 0, error: str 
 
 def read(answer: object) -> Decision | str:
     """The decision, or what is wrong with the answer."""
-    if answer == "rerun":
-        return NotDone()
-    if isinstance(answer, dict) and len(cast("dict[object, object]", answer)) == 1:
-        ((verdict, said),) = cast("dict[object, object]", answer).items()
-        if verdict == "done":
-            return Done(said)
-        if verdict == "failed" and isinstance(said, str):
-            return Failed(said)
-    # Never the value itself: it may hold a result.
-    kind = type(cast("object", answer)).__name__
-    return f"an answer is {{'done': result}}, {{'failed': 'text'}} or 'rerun'; got a {kind} that is none of these"
+    decision = decision_of(answer)
+    return decision if decision is not None else what_is_wrong(answer)

@@ -136,7 +136,7 @@ def test_a_faulty_answer_settles_nothing_and_is_asked_again_saying_what_is_wrong
     _, events = talk.stream(talk.agent(talk.tools, **settings), ["perhaps", {"done": "was paid"}])
     first, second = (event for event in events if isinstance(event, ToolOutcomeQuestion))
     assert first.error == ""
-    assert "'rerun'" in second.error
+    assert '"rerun"' in second.error
     assert "perhaps" not in second.error
     assert talk.heard() == ["was paid", "other"]
 
