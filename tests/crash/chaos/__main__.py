@@ -1,7 +1,7 @@
 """`make chaos`: kill agents at every named point, in every door, and judge what is left by a ledger outside of them.
 
     python -m crash.chaos [--deaths N] [--workers N]      the matrix, until N processes have died
-    python -m crash.chaos --door .. --mode .. --policy .. --point .. --seed .. [--control ..]      one trial
+    python -m crash.chaos --door .. --mode .. --policy .. --point .. --seed .. [--race ..] [--control ..]      one trial
     python -m crash.chaos --controls      broken builds in every door; each must be caught
 
 Prints one line of figures. Exit code: 0 when nothing was violated and every point was reached; 1 otherwise.
@@ -19,7 +19,7 @@ from crash.chaos.broken import CONTROLS
 from crash.chaos.controls import WHERE, attempts
 from crash.chaos.figures import Figures, repeat
 from crash.chaos.grid import POINTS, cells, trials
-from crash.chaos.plan import MODES, POLICIES, Door, Trial, possible
+from crash.chaos.plan import MODES, POLICIES, STOPPED, Door, Trial, possible
 from crash.chaos.pool import run_many
 from crash.chaos.trial import Outcome
 
@@ -35,6 +35,9 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--policy", choices=POLICIES)
     parser.add_argument("--point", choices=POINTS)
     parser.add_argument("--seed", type=int, default=0, help="the first one; with a whole cell, the only one")
+    parser.add_argument(
+        "--race", type=int, choices=(2, 3), default=0, help="only trials in which so many recover at once"
+    )
     parser.add_argument("--control", choices=tuple(CONTROLS), default="")
     parser.add_argument("--controls", action="store_true", help="see that every broken build is caught")
     return parser.parse_args(argv)
@@ -44,14 +47,16 @@ def wanted(args: argparse.Namespace) -> Iterator[Trial]:
     """The trials in question; one when all is given."""
     asked = {name: getattr(args, name) for name in ("door", "mode", "policy", "point")}
     if all(value is not None for value in asked.values()):
-        yield Trial(**asked, seed=args.seed, control=args.control)
+        if args.race and args.point == STOPPED:
+            raise SystemExit("an owner that is stopped is taken over by one process; there is no race")
+        yield Trial(**asked, seed=args.seed, race=args.race, control=args.control)
         return
     if not any(
         all(value in (None, part) for value, part in zip(asked.values(), cell, strict=True))
         for cell in cells()
     ):
         raise SystemExit("no trial reaches that point in that door, with that mode and policy")
-    for trial in trials(args.seed):
+    for trial in trials(args.seed, args.race):
         if all(value in (None, getattr(trial, name)) for name, value in asked.items()):
             yield trial
 
@@ -80,7 +85,8 @@ def matrix(args: argparse.Namespace) -> int:
 def controls() -> int:
     began, missed, caught = time.monotonic(), 0, 0
     for control, door, mode in product(CONTROLS, Door, MODES):
-        if not possible(door, mode, *WHERE[control]):
+        policy, point, _ = WHERE[control]
+        if not possible(door, mode, policy, point):
             continue
         if any(outcome.violations for outcome in run_many(attempts(control, mode, door), 1)):
             caught += 1

@@ -9,12 +9,15 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from crash.chaos.facts import Fact, Verb, parse
 from crash.chaos.plan import STOPPED, Door, Kind, Trial
+from support.gate import pass_gate
 from support.ledger import Ledger
 from toolslot import (
     CallEvent,
@@ -33,7 +36,7 @@ from toolslot import (
 )
 from toolslot._crashpoints import Trap, arm
 from toolslot._identity import idempotency_key
-from toolslot._slot import Started
+from toolslot._slot import Finished, Started
 from toolslot.journal import Append
 
 _TIMEOUT, _HANG, _PAUSE = 0.15, 0.4, 0.004
@@ -86,11 +89,13 @@ class Orders:
     answers: Any = None
     #: the first call stays in its code until `release` is there
     hold: bool = False
+    #: it is one of several that go on at the same instant
+    gate: bool = False
 
     def spoken(self) -> str:
         trial = {**vars(self.trial), "door": self.trial.door.value}
-        known = {name: trial[name] for name in ("door", "mode", "policy", "point", "seed", "control")}
-        words = {name: getattr(self, name) for name in ("folder", "life", "verb", "crash", "answers", "hold")}
+        known = {each.name: trial[each.name] for each in fields(self.trial)}
+        words = {each.name: getattr(self, each.name) for each in fields(self)}
         return json.dumps({**words, "trial": known})
 
     @classmethod
@@ -115,8 +120,18 @@ class Body:
 
             break_build(orders.trial.control)
         _note_marks(self)
-        if orders.crash:
-            arm(Trap.parse(orders.crash))
+        if not orders.gate:
+            self._arm()
+
+    def _arm(self) -> None:
+        if self.orders.crash:
+            arm(Trap.parse(self.orders.crash))
+
+    def at_the_gate(self) -> None:
+        """All is ready, and the run can begin: the others of a race are waited for. Before, nobody of them dies."""
+        if self.orders.gate:
+            pass_gate(self.folder / "gate")
+            self._arm()
 
     def note(self, verb: Verb, **fields: Any) -> None:
         self.ledger.note(*Fact(verb=verb, life=self.life, **fields).words())
@@ -208,7 +223,9 @@ class Body:
 
     def limits(self) -> Limits:
         # An owner that was taken over waits so long for the new one's results.
-        return Limits(batch=self.trial.limit, busy_timeout=0.5 if self.orders.hold else 20.0)
+        return Limits(
+            batch=self.trial.limit, busy_timeout=0.5 if self.orders.hold else self.trial.busy_timeout
+        )
 
     def hook(self, event: Any) -> None:
         if not isinstance(event, CallEvent):
@@ -248,14 +265,21 @@ def failed(error: BaseException) -> dict[str, Any]:
 
 
 def _note_marks(body: Body) -> None:
-    """Have every start mark noted before it is handed to the journal: a call without one can never be asked about."""
+    """Have every start mark noted before it is handed to the journal: a call without one can never be asked about. And every refusal."""
     submit = DiskJournal.submit
+
+    def refused(row: Started | Finished, future: Future[Any]) -> None:
+        if not future.cancelled() and isinstance(future.exception(), Fenced):
+            body.note(Verb.FENCED, index=row.index, attempt=row.attempt)
 
     def noting(self: DiskJournal, operation: Any) -> Any:
         if isinstance(operation, Append) and isinstance(operation.row, Started):
             row, (run_id, batch_id) = operation.row, operation.key
             key = idempotency_key(run_id, batch_id, row.index, row.generation)
             body.note(Verb.MARK, index=row.index, attempt=row.attempt, key=key)
-        return submit(self, operation)
+        future = submit(self, operation)
+        if isinstance(operation, Append) and isinstance(operation.row, (Started, Finished)):
+            future.add_done_callback(partial(refused, operation.row))
+        return future
 
     DiskJournal.submit = noting  # type: ignore[method-assign]

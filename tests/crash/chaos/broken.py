@@ -6,6 +6,7 @@ Each is a small patch, made in the processes of a trial that asks for it by name
 from __future__ import annotations
 
 import itertools
+import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,10 @@ from typing import Any
 
 from toolslot import BatchRun, DiskJournal, Fenced
 from toolslot._engine import Engine
+from toolslot._live import LiveBatch
+from toolslot._plan import Standing
 from toolslot._slot import Finished
+from toolslot._steps import Pause, Steps
 from toolslot.journal import Append, Change, _append, _operations
 from toolslot.journal._disk._committer import Committer, _run
 from toolslot.journal._operations import existing
@@ -109,6 +113,17 @@ def evicts() -> None:
     Committer.commit = culling  # type: ignore[method-assign]
 
 
+def takes_from_the_living() -> None:
+    """Takes a batch that an entrant has once seen free from whoever has it by the time he comes to it."""
+
+    def late(self: LiveBatch, *, force: bool = False, why: str = "to go on with it") -> Steps[None]:
+        yield Pause(random.uniform(0, 0.02))  # entrants come to it one after the other
+        if self.standing() is not Standing.MINE:
+            yield from self._take_over(self.taking(self.epoch, why, force=force))
+
+    LiveBatch.claiming = late  # type: ignore[method-assign]
+
+
 CONTROLS: dict[str, Callable[[], None]] = {
     each.__name__: each
     for each in (
@@ -119,6 +134,7 @@ CONTROLS: dict[str, Callable[[], None]] = {
         keys_by_call_id,
         swallows_refusals,
         evicts,
+        takes_from_the_living,
     )
 }
 

@@ -82,6 +82,7 @@ def given(body: Body, state: Any) -> Any:
 def run(body: Body) -> Any:
     with SqliteSaver.from_conn_string(str(body.folder / "checkpoints.db")) as saver:
         graph = graph_of(body, saver)
+        body.at_the_gate()
         state = graph.get_state(CONFIG)
         if state.values and not state.next:
             return state.values
@@ -91,6 +92,7 @@ def run(body: Body) -> Any:
 async def arun(body: Body) -> Any:
     async with AsyncSqliteSaver.from_conn_string(str(body.folder / "checkpoints.db")) as saver:
         graph = graph_of(body, saver)
+        body.at_the_gate()
         state = await graph.aget_state(CONFIG)
         if state.values and not state.next:
             return state.values

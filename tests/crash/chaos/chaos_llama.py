@@ -68,6 +68,7 @@ async def run(body: Body) -> dict[str, Any]:
         max_parallel=8,
         limits=body.limits(),
     )
+    body.at_the_gate()
     handler = agent.run(user_msg="pay", run_id="run")
     async for event in handler.stream_events():
         if isinstance(event, InputRequiredEvent):

@@ -52,6 +52,7 @@ def executor_of(body: Body) -> DurableExecutor:
 
 def outcomes(body: Body, executor: DurableExecutor) -> list[Any]:
     batch, tools = batch_of(body), tools_of(body)
+    body.at_the_gate()
     if body.trial.mode == "sync":
         return executor.run_all(batch, tools, return_exceptions=True)
     return asyncio.run(executor.arun_all(batch, tools, return_exceptions=True))

@@ -8,15 +8,16 @@ from crash.chaos.broken import CONTROLS
 from crash.chaos.plan import STOPPED, Door, Trial
 from toolslot.testing import CrashPoint
 
-#: where each of them shows first: (policy, point)
+#: where each of them shows first: (policy, point, how many recover at once)
 WHERE = {
-    "acks_before_commit": ("reconcile", CrashPoint.BEFORE_COMMIT.value),
-    "forgets_start_marks": ("fail", CrashPoint.AFTER_RETURN.value),
-    "ignores_the_epoch": ("rerun", STOPPED),
-    "records_by_completion": ("reconcile", CrashPoint.AFTER_FINISH.value),
-    "keys_by_call_id": ("rerun", CrashPoint.BEFORE_RELEASE.value),
-    "swallows_refusals": ("fail", STOPPED),
-    "evicts": ("reconcile", CrashPoint.AFTER_FINISH.value),
+    "acks_before_commit": ("reconcile", CrashPoint.BEFORE_COMMIT.value, 0),
+    "forgets_start_marks": ("fail", CrashPoint.AFTER_RETURN.value, 0),
+    "ignores_the_epoch": ("rerun", STOPPED, 0),
+    "records_by_completion": ("reconcile", CrashPoint.AFTER_FINISH.value, 0),
+    "keys_by_call_id": ("rerun", CrashPoint.BEFORE_RELEASE.value, 0),
+    "swallows_refusals": ("fail", STOPPED, 0),
+    "evicts": ("reconcile", CrashPoint.AFTER_FINISH.value, 0),
+    "takes_from_the_living": ("rerun", CrashPoint.BEFORE_RELEASE.value, 3),
 }
 assert WHERE.keys() == CONTROLS.keys()
 
@@ -26,6 +27,6 @@ ENOUGH = 12
 
 def attempts(control: str, mode: str = "sync", door: Door = Door.PLAIN) -> Iterator[Trial]:
     """Trials of one broken build, likely ones first."""
-    policy, point = WHERE[control]
+    policy, point, race = WHERE[control]
     for seed in range(1, 2 * ENOUGH, 2):  # with even ones the process dies at the very first chance
-        yield Trial(door=door, mode=mode, policy=policy, point=point, seed=seed, control=control)
+        yield Trial(door=door, mode=mode, policy=policy, point=point, seed=seed, race=race, control=control)

@@ -24,7 +24,9 @@ class Verb(str, Enum):
     ASKED = "asked"
     #: an operator or a person said so
     DECIDED = "decided"
-    #: a life was killed, or ended by itself
+    #: the journal refused its start mark or its outcome, for the batch was somebody else's
+    FENCED = "fenced"
+    #: a life was killed, or ended by itself; `word`: how
     DEATH = "death"
     OVER = "over"
     #: a life has taken the batch over by force

@@ -14,9 +14,10 @@ KINDS = ("lost", "duplicated", "stuck", "asked_wrongly", "wrong_answers")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    """What many trials showed together. `unreached`: points that are named and at which nothing died."""
+    """What many trials showed together. `unreached`: points that are named and at which nothing died. `raced`: trials with a race."""
 
     trials: int
+    raced: int
     deaths: int
     points: frozenset[str]
     found: Counter[str]
@@ -24,9 +25,10 @@ class Figures:
 
     @classmethod
     def of(cls, outcomes: Iterable[Outcome]) -> Figures:
-        trials, died, found = 0, list[str](), Counter[str]()
+        trials, raced, died, found = 0, 0, list[str](), Counter[str]()
         for outcome in outcomes:
             trials += 1
+            raced += outcome.raced
             died += outcome.deaths
             # A trial that shows the same thing ten times has found it once.
             found.update({violation.kind for violation in outcome.violations})
@@ -34,6 +36,7 @@ class Figures:
         named = [point.value for point in CrashPoint]
         return cls(
             trials=trials,
+            raced=raced,
             deaths=len(died),
             points=reached & frozenset(named),
             found=found,
@@ -42,7 +45,8 @@ class Figures:
 
     def line(self, seconds: float) -> str:
         violations = " ".join(f"{kind}={self.found[kind]}" for kind in KINDS)
-        return f"deaths={self.deaths} points={len(self.points)} trials={self.trials} {violations} seconds={seconds:.0f}"
+        counted = f"deaths={self.deaths} points={len(self.points)} trials={self.trials} raced={self.raced}"
+        return f"{counted} {violations} seconds={seconds:.0f}"
 
 
 def repeat(outcome: Outcome) -> Iterator[str]:

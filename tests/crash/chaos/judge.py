@@ -22,10 +22,11 @@ class Violation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """What the last life reported. `again`: what one more life reported after the run had come to its end."""
+    """What the last life reported. `again`: what one more life reported after the run had come to its end. `others`: those of a race."""
 
     status: str
     answers: Sequence[str] = ()
+    others: Sequence[Sequence[str]] = ()
     again: Sequence[str] | None = None
     detail: str = ""
 
@@ -44,6 +45,10 @@ class _Place:
     timed_out: bool = False
     decided: str = ""
     keys: set[str] = field(default_factory=set)
+
+
+#: why nobody may have lost it
+_NO_FORCE = "somebody else had its batch, and nobody took it by force"
 
 
 class _Judge:
@@ -69,6 +74,7 @@ class _Judge:
         match fact.verb:
             case Verb.DEATH | Verb.OVER:
                 self.ended.add(fact.life)
+                self._told(fact)
             case Verb.TAKEOVER:
                 self.taken_by = fact.life
                 self.ended.update(range(fact.life))
@@ -103,8 +109,20 @@ class _Judge:
                     self.wrong("asked_wrongly", f"call {fact.index} was asked about, and is on record")
             case Verb.DECIDED:
                 place.decided = fact.word
+            case Verb.FENCED:
+                if fact.life >= self.taken_by and not place.timed_out:
+                    self.wrong(
+                        "duplicated", f"call {fact.index} of life {fact.life} was refused: {_NO_FORCE}"
+                    )
             case _:
                 raise AssertionError(fact)
+
+    def _told(self, over: Fact) -> None:
+        """What a life reported as its end."""
+        if over.word == "fenced" and over.life >= self.taken_by:
+            self.wrong("duplicated", f"life {over.life} lost its batch: {_NO_FORCE}")
+        elif over.word == "BatchBusy" and self.trial.busy_timeout > 1:
+            self.wrong("stuck", f"life {over.life} waited {self.trial.busy_timeout:g} s for another one")
 
     def _may_repeat(self, place: _Place) -> bool:
         return self.trial.policy == "rerun" or place.call.kind is Kind.LOOK
@@ -125,7 +143,9 @@ class _Judge:
 
     def _again(self, fact: Fact, before: Fact, place: _Place, decided: str) -> None:
         what = f"call {fact.index} ran again in life {fact.life}"
-        if before.life not in self.ended:
+        # A task that timed out is cancelled, so its owner may have let the batch go; a thread runs on, and its owner keeps it.
+        gave_up = place.timed_out and self.trial.mode == "async" and before.life != fact.life
+        if before.life not in self.ended and not gave_up:
             self.wrong("duplicated", f"{what} beside itself")
         elif self._may_repeat(place):
             return
@@ -158,6 +178,11 @@ class _Judge:
             return
         for index, answer in enumerate(ending.answers):
             self._answer(index, answer)
+        for other in ending.others:
+            if not self._same(ending.answers, other) and not self._same(other, ending.answers):
+                self.wrong(
+                    "wrong_answers", f"of one race, one got {list(ending.answers)} and one {list(other)}"
+                )
         if ending.again is not None and not self._same(ending.answers, ending.again):
             self.wrong(
                 "lost", f"run once more it gave {list(ending.again)} instead of {list(ending.answers)}"
@@ -197,10 +222,22 @@ class _Judge:
         return self.trial.door is Door.LLAMA and doubtful and any(text in answer for text in TOLD)
 
 
+def _last_words(facts: Sequence[Fact]) -> dict[int, tuple[int]]:
+    """Which life may have been dead from that fact on: it said no more. The runner notes a death later, when another may have gone on."""
+    found: dict[int, tuple[int]] = {}
+    for number, fact in enumerate(facts):
+        if fact.verb is Verb.DEATH:
+            last = max((i for i, it in enumerate(facts[:number]) if it.life == fact.life), default=number)
+            found[last] = (fact.life,)
+    return found
+
+
 def judge(trial: Trial, facts: Sequence[Fact], ending: Ending) -> tuple[Violation, ...]:
     """Everything that the trial shows to be wrong."""
     judging = _Judge(trial)
-    for fact in facts:
+    deaths = _last_words(facts)
+    for number, fact in enumerate(facts):
         judging.hear(fact)
+        judging.ended.update(deaths.get(number, ()))
     judging.close(ending)
     return tuple(judging.found)

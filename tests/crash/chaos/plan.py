@@ -121,12 +121,15 @@ class Trial:
     policy: str
     point: str
     seed: int
+    #: how many processes recover at the same instant what the first one left; 0: one after the other
+    race: int = 0
     #: which broken build it runs on; empty for the real one
     control: str = ""
 
     def __str__(self) -> str:
         words = [f"--door {self.door.value} --mode {self.mode} --policy {self.policy} --point {self.point}"]
-        words += [f"--seed {self.seed}", *([f"--control {self.control}"] if self.control else [])]
+        words += [f"--seed {self.seed}", *([f"--race {self.race}"] if self.race else [])]
+        words += [f"--control {self.control}"] if self.control else []
         return " ".join(words)
 
     @property
@@ -135,13 +138,16 @@ class Trial:
         return None if self.point in (ANYWHERE, STOPPED) else P(self.point)
 
     def _chance(self, what: str) -> random.Random:
-        return random.Random(f"{what} {self.door.value} {self.mode} {self.policy} {self.point} {self.seed}")
+        race = f" {self.race}" if self.race else ""
+        return random.Random(
+            f"{what} {self.door.value} {self.mode} {self.policy} {self.point} {self.seed}{race}"
+        )
 
     @cached_property
     def calls(self) -> tuple[CallPlan, ...]:
         chance = self._chance("calls")
         kinds = [chance.choice(_CHOICES) for _ in range(chance.randint(1, 8))]
-        if self.at in ONLY_RECOVERY or self.at is None:
+        if self.race or self.at in ONLY_RECOVERY or self.at is None:
             kinds[:0] = [Kind.PAY, Kind.PAY]  # something must be in flight when the first owner dies
         if self.at in _KIND:
             kinds.insert(chance.randint(0, len(kinds)), _KIND[self.at])
@@ -187,6 +193,14 @@ class Trial:
         )
 
     @property
+    def answered_once(self) -> bool:
+        """Whether one process alone goes on with what people answered, whichever of a race have asked.
+
+        LangGraph numbers a task's writes by what else the task was given: of two that both were given an answer, both messages are kept.
+        """
+        return self.door in (Door.NODE, Door.AGENT)
+
+    @property
     def foresees(self) -> bool:
         """Whether an operator settles what a dead owner left running before anybody resumes."""
         return resolvable(self.door, self.policy) and self.seed % 3 == 2
@@ -201,9 +215,17 @@ class Trial:
         return self.at in PURGING
 
     @cached_property
+    def busy_timeout(self) -> float:
+        """How long a process waits for another one's results, in seconds. Some give up soon, and are run again."""
+        impatient = self.race and self._chance("busy").random() < 0.25
+        return 0.03 if impatient else 20.0
+
+    @cached_property
     def kills(self) -> tuple[Kill, ...]:
-        """Where the lives that run calls die, one after the other; those after them are left alone."""
+        """Where the lives that run calls die, one after the other; those after them are left alone. Of a race, one in each round."""
         chance = self._chance("kills")
+        if self.race:
+            return self._kills_of_a_race(chance)
         if self.point == STOPPED or self.at in PURGING:
             return ()
         own = self._kill(chance, self.point)
@@ -217,6 +239,15 @@ class Trial:
         for _ in range(chance.choice((0, 1, 1, 2, 3))):
             kills.append(self._kill(chance, chance.choice([*(point.value for point in RECOVERY), ANYWHERE])))
         return tuple(kills[:4])
+
+    def _kills_of_a_race(self, chance: random.Random) -> tuple[Kill, ...]:
+        """The first life leaves something in flight for certain; after that, in one trial of three nobody dies."""
+        kills = [Kill(point=chance.choice(IN_FLIGHT).value, nth=chance.randint(1, 2))]
+        if chance.random() < 2 / 3:
+            beside = self.at in RESOLVING | PURGING
+            kills.append(self._kill(chance, chance.choice(RECOVERY).value if beside else self.point))
+            kills += [self._kill(chance, chance.choice(RECOVERY).value)][: chance.randint(0, 1)]
+        return tuple(kills)
 
     @cached_property
     def side_kills(self) -> tuple[Kill, ...]:

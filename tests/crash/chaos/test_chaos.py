@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 
 from crash.chaos.figures import Figures, repeat
-from crash.chaos.grid import cells, slice_of, trials
+from crash.chaos.grid import cells, slice_of, slice_of_races, trials
 from crash.chaos.plan import MODES, POLICIES, STOPPED, Door, Kind
 from crash.chaos.pool import run_many
 from support.forked import TESTS
@@ -26,6 +27,27 @@ def test_killed_at_every_point_nothing_is_lost_nothing_is_done_twice_and_every_r
     wrong = [line for outcome in outcomes for line in repeat(outcome)]
     assert not wrong, "\n".join(wrong)
     assert Figures.of(outcomes).unreached == (), "a point that nothing reaches says nothing"
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(400)
+def test_of_processes_that_recover_at_the_same_instant_none_takes_what_another_has_and_all_are_told_the_same() -> (
+    None
+):
+    outcomes = list(run_many(slice_of_races(), 4))
+    wrong = [line for outcome in outcomes for line in repeat(outcome)]
+    assert not wrong, "\n".join(wrong)
+    assert all(outcome.raced for outcome in outcomes)
+
+
+def test_a_tenth_of_all_trials_are_races_in_every_door_of_two_or_three() -> None:
+    made = [trial for trial, _ in zip(trials(), range(2000), strict=False)]
+    races = [trial for trial in made if trial.race]
+    assert 190 <= len(races) <= 200
+    assert {(trial.door, trial.mode, trial.policy) for trial in races} == {*product(Door, MODES, POLICIES)}
+    assert {trial.race for trial in races} == {2, 3}
+    assert {len(trial.kills) for trial in races} == {1, 2, 3}, "in some nobody dies on the way"
+    assert {trial.busy_timeout < 1 for trial in races} == {True, False}, "some do not wait for others"
 
 
 def test_every_point_has_its_cells_and_every_door_its_points() -> None:

@@ -19,8 +19,8 @@ CALLS = (
 DONE = ("pay:100:v", "look:101:v", "decline:102!")
 
 
-def trial(policy: str = "rerun", door: Door = Door.PLAIN) -> Trial:
-    made = Trial(door=door, mode="sync", policy=policy, point="after_start", seed=0)
+def trial(policy: str = "rerun", door: Door = Door.PLAIN, mode: str = "sync") -> Trial:
+    made = Trial(door=door, mode=mode, policy=policy, point="after_start", seed=0)
     made.__dict__["calls"] = CALLS  # what would be made of the seed
     return made
 
@@ -42,12 +42,19 @@ def acked(life: int = 1, index: int = 0, word: str = "finished") -> Fact:
     return fact(Verb.ACK, life, index, word=word)
 
 
-REST = [*ran(1, 1, "look:101:v"), acked(1, 1), fact(Verb.BEGIN, 1, 2), acked(1, 2, "failed")]
+#: what the other calls leave, by the life that runs them
+REST_OF = {
+    life: [*ran(life, 1, "look:101:v"), acked(life, 1), fact(Verb.BEGIN, life, 2), acked(life, 2, "failed")]
+    for life in (1, 2)
+}
+REST = REST_OF[1]
 
 
-def kinds(facts: list[Fact], *, policy: str = "rerun", door: Door = Door.PLAIN, **ending: Any) -> list[str]:
+def kinds(
+    facts: list[Fact], *, policy: str = "rerun", door: Door = Door.PLAIN, mode: str = "sync", **ending: Any
+) -> list[str]:
     end = replace(Ending(status="done", answers=DONE), **ending)
-    return [violation.kind for violation in judge(trial(policy, door), facts, end)]
+    return [violation.kind for violation in judge(trial(policy, door, mode), facts, end)]
 
 
 def test_a_run_without_a_death_passes() -> None:
@@ -129,6 +136,46 @@ def test_that_it_asked_a_person_excuses_nothing_after_its_effect() -> None:
 def test_an_owner_that_was_taken_over_begins_nothing() -> None:
     facts = [fact(Verb.TAKEOVER, 2, -1), *ran(1), acked(1), *REST]
     assert kinds(facts)[0] == "duplicated"
+
+
+# --- races: a death is noted when the runner learns of it, and others live at the same time --------------------------------
+
+
+def test_who_had_said_its_last_word_may_have_been_dead_when_another_went_on() -> None:
+    assert kinds([*ran(), *ran(2), acked(2), *REST_OF[2], fact(Verb.DEATH, 1)]) == []
+
+
+def test_a_call_that_ran_in_two_processes_while_both_lived_is_duplicated() -> None:
+    both_end = [fact(Verb.OVER, 1), fact(Verb.OVER, 2)]
+    assert kinds([*ran(), *ran(2), acked(2), *REST_OF[2], *both_end]) == ["duplicated"]
+
+
+def test_who_still_said_something_was_not_dead() -> None:
+    facts = [*ran()[:2], *ran(2), ran()[2], acked(2), *REST_OF[2], fact(Verb.DEATH, 1)]
+    assert "duplicated" in kinds(facts)
+
+
+def test_a_task_that_timed_out_is_cancelled_and_may_run_elsewhere_a_thread_goes_on() -> None:
+    facts = [*ran()[:2], fact(Verb.TIMEOUT), *ran(2), acked(2), *REST_OF[2], fact(Verb.OVER, 1)]
+    assert kinds(facts, mode="async") == []
+    assert kinds(facts, mode="sync") == ["duplicated"]
+
+
+def test_nobody_loses_its_batch_to_another_that_did_not_take_it_by_force() -> None:
+    passed = [*ran(), acked(), *REST]
+    assert kinds([fact(Verb.FENCED), *passed]) == ["duplicated"]
+    assert kinds([*passed, fact(Verb.OVER, 1, word="fenced")]) == ["duplicated"]
+    assert kinds([fact(Verb.TAKEOVER, 2, -1), fact(Verb.FENCED, 1), *ran(2), acked(2), *REST_OF[2]]) == []
+
+
+def test_a_process_that_waited_long_for_another_one_was_stuck() -> None:
+    assert kinds([*ran(), acked(), *REST, fact(Verb.OVER, 1, word="BatchBusy")]) == ["stuck"]
+
+
+def test_all_of_a_race_are_told_the_same() -> None:
+    facts = [*ran(), acked(), *REST]
+    assert kinds(facts, others=[DONE, DONE]) == []
+    assert kinds(facts, others=[DONE, (*DONE[:2], "decline:103!")]) == ["wrong_answers"]
 
 
 # --- asked wrongly, wrong answers, stuck ----------------------------------------------------------------------------------

@@ -5,15 +5,17 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from crash.chaos.body import Orders, effect_of, key_to_index
 from crash.chaos.facts import Fact, Verb, parse
 from crash.chaos.judge import Ending, Violation, judge
 from crash.chaos.plan import ANYWHERE, STOPPED, Door, Kill, Trial, resolvable
 from support.forked import TESTS, Child
+from support.gate import gate
 from support.ledger import Ledger
 from toolslot import DiskJournal, JournalError
 
@@ -24,19 +26,24 @@ _SCRIPTS = {
     Door.AGENT: _HERE / "chaos_graph.py",
     Door.LLAMA: _HERE / "chaos_llama.py",
 }
-#: lives after which a run that does not come to its end is stuck
-_MOST_LIVES = 16
+#: rounds of lives after which a run that does not come to its end is stuck
+_MOST_ROUNDS = 16
 _PATIENCE = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What a trial showed. `deaths` names the point of each."""
+    """What a trial showed. `deaths` names the point of each; `raced`: several processes did recover at once."""
 
     trial: Trial
     deaths: tuple[str, ...]
+    raced: bool
     violations: tuple[Violation, ...]
     seconds: float
+
+
+#: of a process that came to its end
+Report: TypeAlias = dict[str, Any]
 
 
 class Stuck(Exception):
@@ -50,6 +57,7 @@ class _Run:
         self.deaths: list[str] = []
         self.kills, self.side_kills = list(trial.kills), list(trial.side_kills)
         self.life = 0
+        self.raced = False
         self.answers: Any = None
         self.found: list[Violation] = []
 
@@ -57,11 +65,13 @@ class _Run:
         return parse(self.ledger.lines())
 
     def note(self, verb: Verb, **fields: Any) -> None:
-        self.ledger.note(*Fact(verb=verb, life=self.life, **fields).words())
+        self.ledger.note(*Fact(verb=verb, **{"life": self.life, **fields}).words())
 
     # --- processes ----------------------------------------------------------------------------------------------------
 
-    def child(self, verb: str = "run", kill: Kill | None = None, *, hold: bool = False) -> Child:
+    def child(
+        self, verb: str = "run", kill: Kill | None = None, *, hold: bool = False, at_gate: bool = False
+    ) -> Child:
         orders = Orders(
             folder=str(self.folder),
             trial=self.trial,
@@ -70,6 +80,7 @@ class _Run:
             crash=kill.armed if kill is not None else "",
             answers=self.answers,
             hold=hold,
+            gate=at_gate,
         )
         return Child(_SCRIPTS[self.trial.door if verb == "run" else Door.PLAIN], orders.spoken())
 
@@ -103,38 +114,81 @@ class _Run:
 
     # --- the run ------------------------------------------------------------------------------------------------------
 
-    def to_its_end(self, report: dict[str, Any] | None) -> Ending:
-        """Live until the run is done. `report` is the last life's, if there was one."""
-        while self.life < _MOST_LIVES:
-            if report is not None and report["status"] == "done":
-                return Ending(status="done", answers=report["answers"])
-            if report is not None:
-                self._before_the_next_life(report)
-            self.life += 1
-            # A life that ended before it came to its point leaves the point to the next: it may be reached with the answers only.
-            kill = self.kills[0] if self.kills else None
-            with self.child(kill=kill) as child:
-                report = self.lived(child, kill)
-            self.kills = self.kills[1:] if report is None else self.kills
-            self.note(Verb.DEATH if report is None else Verb.OVER)
-            if report is None and self.trial.foresees:
+    def to_its_end(self, reports: list[Report | None]) -> Ending:
+        """Live until the run is done, in every process of a race. `reports`: of the lives before, if there were any."""
+        told: list[Sequence[str]] = []
+        left = 1
+        for _ in range(_MOST_ROUNDS):
+            ended = [report for report in reports if report is not None]
+            told += [report["answers"] for report in ended if report["status"] == "done"]
+            left = self._left(left) - sum(report["status"] == "done" for report in ended)
+            if left > 1 and self.trial.answered_once and any(report["status"] == "asks" for report in ended):
+                left = 1
+            if left == 0:
+                return Ending(status="done", answers=told[0], others=told[1:])
+            self._before_the_next_lives([report for report in ended if report["status"] != "done"])
+            reports = self._lives(left)
+            if None in reports and self.trial.foresees:
                 self.aside("resolve")
             if self.trial.door is not Door.PLAIN:
                 self.answers = None
-        raise Stuck(f"not done after {self.life} lives: {report}")
+        raise Stuck(f"not done after {self.life} lives: {reports}")
 
-    def _before_the_next_life(self, report: dict[str, Any]) -> None:
-        match report["status"]:
-            case "asks" if self.trial.door is Door.PLAIN:
-                self.answers = True
-            case "asks":
-                self.answers = {name: self._answer(asked) for name, asked in report["questions"].items()}
-            case "doubt" if resolvable(self.trial.door, self.trial.policy):
-                self.aside("resolve")
-            case "again":
-                pass
-            case status:
-                raise Stuck(f"{status}: {report.get('detail', '')}")
+    def _left(self, left: int) -> int:
+        """How many are to come to the end: all of a race, once there is something to recover."""
+        if self.raced or not (self.trial.race and self.deaths):
+            return left
+        self.raced = True
+        return self.trial.race
+
+    def _lives(self, count: int) -> list[Report | None]:
+        """So many at once, what they reported, and None for the one that was killed."""
+        # A life that ended before it came to its point leaves the point to the next: it may be reached with the answers only.
+        kill = self.kills[0] if self.kills else None
+        victim = self.trial.seed % count
+        with ExitStack() as stack:
+            lives: dict[int, Child] = {}
+            with gate(self.folder / "gate"):
+                for number in range(count):
+                    self.life += 1
+                    child = self.child(kill=kill if number == victim else None, at_gate=self.raced)
+                    lives[self.life] = stack.enter_context(child)
+                for child in lives.values() if self.raced else ():
+                    child.await_line("READY")
+            first = self.life - count + 1 + victim
+            reports = [
+                self._report(life, child, kill if life == first else None)
+                for life, child in sorted(lives.items(), key=lambda it: it[0] != first)
+            ]
+        self.kills = self.kills[1:] if None in reports else self.kills
+        return reports
+
+    def _report(self, life: int, child: Child, kill: Kill | None) -> Report | None:
+        report = self.lived(child, kill)
+        if report is None:
+            self.note(Verb.DEATH, life=life)
+        else:
+            self.note(Verb.OVER, life=life, word=report["status"])
+        return report
+
+    def _before_the_next_lives(self, reports: list[Report]) -> None:
+        """Somebody answers what was asked, once, however many processes have asked it."""
+        statuses = {report["status"]: report for report in reports}
+        for status, report in statuses.items():
+            match status:
+                case "asks" if self.trial.door is Door.PLAIN:
+                    self.answers = True
+                case "asks":
+                    asked = {name: it for each in reports for name, it in each.get("questions", {}).items()}
+                    self.answers = {name: self._answer(it) for name, it in asked.items()}
+                case "doubt" if resolvable(self.trial.door, self.trial.policy):
+                    self.aside("resolve")
+                case "again":
+                    pass
+                case "BatchBusy" | "fenced" if self.raced:
+                    pass  # whether it may say so, the judge knows
+                case _:
+                    raise Stuck(f"{status}: {report.get('detail', '')}")
 
     def _answer(self, asked: Any) -> Any:
         """What a person says: of calls of unknown outcome, what the ledger knows."""
@@ -182,9 +236,8 @@ class _Run:
         return list(report.get("answers", [str(report)]))
 
     def whole(self) -> Ending:
-        report = self.stopped() if self.trial.point == STOPPED else None
-        ending = self.to_its_end(report)
-        ending = Ending(status="done", answers=ending.answers, again=self.again())
+        ending = self.to_its_end([self.stopped()] if self.trial.point == STOPPED else [])
+        ending = replace(ending, again=self.again())
         if self.trial.purges and (said := self.aside("purge"))["status"] != "purged":
             self.found.append(Violation(kind="lost", what=said["status"]))
         self._examine()
@@ -213,5 +266,9 @@ def run_trial(trial: Trial, folder: Path) -> Outcome:
         ending = Ending(status="stuck", detail=str(error))
     violations = (*run.found, *judge(trial, run.facts(), ending))
     return Outcome(
-        trial=trial, deaths=tuple(run.deaths), violations=violations, seconds=time.monotonic() - began
+        trial=trial,
+        deaths=tuple(run.deaths),
+        raced=run.raced,
+        violations=violations,
+        seconds=time.monotonic() - began,
     )
