@@ -41,9 +41,9 @@ class Escaped(Exception):
 
 
 class Attempt:
-    """Runs the code once. Used for one attempt and thrown away."""
+    """Runs the code once, under the epoch in which that was decided. Used for one attempt and thrown away."""
 
-    def __init__(self, entry: Entry[Any], active: Active) -> None:
+    def __init__(self, entry: Entry[Any], active: Active, epoch: int) -> None:
         self._entry = entry
         self._live = entry.live
         self._engine = entry.engine
@@ -51,7 +51,7 @@ class Attempt:
         self._active = active
         self._idempotent = entry.spec.idempotent and entry.slot.spec.idempotent
         self._generation = entry.slot.generation
-        self._owner, self._own_epoch = self._live.owner, self._live.own_epoch
+        self._owner, self._own_epoch = self._live.owner, epoch
         self._number = 0
         self._queued_at = self._engine.clock()
         self._started_at = 0.0

@@ -89,7 +89,11 @@ class BatchRun:
         """Let the batch go. Returns at once: the one write is not waited for, and threads that still run keep the batch until they end."""
         live = self._live
         if live is not None and self._pid == os.getpid():
-            live.detach(self)
+            try:
+                live.detach(self)
+            except BaseException:
+                live.detach(self)  # an interrupt; nobody else would do it
+                raise
         self._live = None
 
     def _opening(self) -> Steps[None]:

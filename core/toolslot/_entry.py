@@ -113,21 +113,23 @@ class Entry(Generic[T]):
         busy_until = began + self.engine.limits.busy_timeout
         tries = 0
         again: _plan.Rerun | None = None
+        again_at = (0, 0)
         if self.index in self.live.unrecorded:
             epoch = self.live.unrecorded[self.index][0].epoch
             try:
-                return cast("T", (yield from Attempt(self, active).record_again()))
+                return cast("T", (yield from Attempt(self, active, epoch).record_again()))
             except Fenced:
                 yield from self._after_fenced(epoch, tries)
         if self.slot.state is SlotState.UNKNOWN:
             yield from self.live.refreshing()  # somebody may have decided it from outside
         while True:
-            standing, epoch = self.live.standing(), self.live.own_epoch
+            fence, standing = self.live.look()
+            epoch = fence.epoch if standing is _plan.Standing.MINE else 0
             action = _plan.plan(self.slot, self.spec, self.policy, standing, closed=self.live.closed)
             if self.slot.state is SlotState.RUNNING and isinstance(action, _UNSETTLED):
                 yield from self._end_of_nobody(epoch, tries)
                 continue
-            if again is not None and standing is _plan.Standing.MINE:
+            if again is not None and again_at == (epoch, self.slot.version):
                 action = again
             again = None
             match action:
@@ -136,8 +138,9 @@ class Entry(Generic[T]):
                 case _plan.Run() | _plan.Rerun():
                     tries += 1
                     try:
-                        return (yield from self._run(active, action))
+                        return (yield from self._run(active, action, epoch))
                     except Escaped as escaped:
+                        again_at = epoch, self.slot.version
                         again = yield from self._before_retry(escaped.error, tries, began)
                     except Fenced:
                         yield from self._after_fenced(epoch, tries)
@@ -186,11 +189,11 @@ class Entry(Generic[T]):
         except Fenced:
             yield from self._after_fenced(epoch, tries)
 
-    def _run(self, active: Active, action: _plan.Run | _plan.Rerun) -> Steps[T]:
+    def _run(self, active: Active, action: _plan.Run | _plan.Rerun, epoch: int) -> Steps[T]:
         if isinstance(action, _plan.Rerun):
             self._tell_rerun(action)
         self.live.answered.discard(self.index)
-        value = yield from Attempt(self, active).steps(action.attempt)
+        value = yield from Attempt(self, active, epoch).steps(action.attempt)
         return cast("T", value)
 
     def _tell_rerun(self, action: _plan.Rerun) -> None:

@@ -169,21 +169,19 @@ class LiveBatch:
     def claiming(self, *, force: bool = False, why: str = "to go on with it") -> Steps[None]:
         """Take the batch over if it is free or `force` is given, once for all entrants. Then look at its standing again."""
         mine: Future[None] = Future()
-        with self.lock:
-            pending = self._claiming
-            if pending is None:
-                self._claiming = mine
-        if pending is not None:
-            yield Await(pending)
-            return
         try:
+            with self.lock:
+                if self._claiming is None or self._claiming.done():
+                    self._claiming = mine
+                pending = self._claiming
+            if pending is not mine:
+                yield Await(pending)
+                return
             # Whoever comes here saw it free; since then another entrant may have seen who has it now, and that one lives.
             fence, standing = self.look()
             if standing is Standing.FREE or (force and standing is Standing.TAKEN):
                 yield from self._take_over(self.taking(fence.epoch, why, force=force))
         finally:
-            with self.lock:
-                self._claiming = None
             mine.set_result(None)
 
     def _take_over(self, taking: TakeOver) -> Steps[None]:
@@ -321,7 +319,7 @@ class LiveBatch:
         self.maybe_release()
 
     def discard(self) -> None:
-        """It could not be opened: nobody else may get it. A reservation may exist with an owner that never works; now it is free."""
+        """It could not be opened, or be let go in order: nobody here may get it. In the journal it may have our owner; now it is free."""
         self.engine.journal.retire(self.owner)
         with self.lock:
             self._released = True
@@ -332,16 +330,22 @@ class LiveBatch:
 
         A thread that runs on does not hold up the end of a batch whose answers were all handed over: what it returns changes nothing.
         """
-        with self.lock:
-            answered = self._all_answered()
-            busy = bool(self.entrants or self.unrecorded or (self.active and not answered))
-            release = not (busy or self._released or self.fence is None)
-            self._released = self._released or release
-            idle = self._released and not self.active
-        if idle:
-            self.on_idle(self)
-        if release:
-            let_go(self, closed=self.closed or answered)
+        release = False
+        try:
+            with self.lock:
+                answered = self._all_answered()
+                busy = bool(self.entrants or self.unrecorded or (self.active and not answered))
+                release = not (busy or self._released or self.fence is None)
+                self._released = self._released or release
+                idle = self._released and not self.active
+            if idle:
+                self.on_idle(self)
+            if release:
+                let_go(self, closed=self.closed or answered)
+        except BaseException:
+            if release:
+                self.discard()  # an interrupt: an owner that looks dead is as good as none
+            raise
 
     def _all_answered(self) -> bool:
         """Whether every answer was handed over.
