@@ -109,9 +109,12 @@ def checkpointer_of(config: RunnableConfig) -> BaseCheckpointSaver[Any] | None:
     return cast("BaseCheckpointSaver[Any]", found) if isinstance(found, BaseCheckpointSaver) else None
 
 
-def names_a_checkpoint(config: RunnableConfig) -> bool:
-    """Whether the run that is under way was told from which checkpoint to go on."""
-    return "checkpoint_id" in (config.get("metadata") or {})
+def named_checkpoint(config: RunnableConfig, thread: str) -> bool:
+    """Whether the run of this thread that is under way was told from which checkpoint to go on. Agents inside tools inherit what is said of
+    the run outside.
+    """
+    told = config.get("metadata") or {}
+    return bool(told.get("checkpoint_id")) and told.get("thread_id") == thread
 
 
 def durability(config: RunnableConfig) -> str | None:
@@ -233,7 +236,7 @@ __all__ = [
     "is_invalid_resume",
     "lend",
     "metadata_of",
-    "names_a_checkpoint",
+    "named_checkpoint",
     "read_channel",
     "rebind",
     "runs_its_own_methods",

@@ -6,7 +6,7 @@ never was, so running it again is no time travel, whether the thread is resumed 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
 from toolslot import BatchKey
-from toolslot_langgraph._compat import checkpointer_of, configurable, names_a_checkpoint
+from toolslot_langgraph._compat import checkpointer_of, configurable, durability, named_checkpoint
 from toolslot_langgraph._identity import Place, where_it_ran
 
 
@@ -27,7 +27,7 @@ class Saved:
     source: str | None
 
 
-def went_on(saved: Iterable[Saved], batch: str, *, now: str, named: bool) -> bool:
+def went_on(saved: Iterable[Saved], batch: str, *, now: str, named: bool, alone: bool = False) -> bool:
     """Whether the thread went on from the answers of the batch that ran at checkpoint `batch`.
 
     Args:
@@ -35,20 +35,28 @@ def went_on(saved: Iterable[Saved], batch: str, *, now: str, named: bool) -> boo
         batch: Where the batch ran.
         now: Where the same response is run now; it may be saved or not.
         named: Whether the run that is under way was told from which checkpoint to go on.
+        alone: Whether these checkpoints are those of one entrance into a sub-graph, which both belong to.
     """
     known = {each.id: each for each in saved}
-    later = [known[name] for name in sorted(known) if name > batch and name != now]
+    later = [known[name] for name in sorted(known) if name > batch]
     if batch in known:
         branches = {batch}
-        for each in later:
-            if each.parent in branches:
-                if each.source not in ("fork", "update"):
-                    return True
+        for each in (each for each in later if each.id != now):
+            if each.parent in branches and each.source == "loop":
+                return True
+            # A person who speaks instead drops the answers, whatever comes after it.
+            if each.parent in branches and each.source != "input":
                 branches.add(each.id)
         return False
-    # It was never saved, or is gone. Never saved it was when the thread, resumed by its id alone, came past it from an older one.
-    past = not named and min(known, default=batch) < batch
-    return not (past and all(each.source == "loop" and each.parent in known for each in later))
+
+    # It was never saved, or is gone. Never saved it was when the thread, resumed by its id alone, came past it from an older one; or the
+    # sub-graph began anew.
+    def regular(each: Saved) -> bool:
+        begun = alone and each.source == "input" and each.parent is None
+        return begun or (each.source == "loop" and each.parent in known)
+
+    past = alone or min(known, default=batch) < batch
+    return named or not past or not all(map(regular, later))
 
 
 class History:
@@ -61,47 +69,62 @@ class History:
 
     @classmethod
     def of(cls, place: Place, config: RunnableConfig) -> History | None:
-        """None where there is none, or no batch of the same response can be found."""
+        """None where no batch of the same response can be found, or the thread has its answers for certain: in a run that has come back to
+        the response, or that saves nothing before its end, so that after a crash the model is asked again.
+        """
         saver = checkpointer_of(config)
-        if saver is None or place.lineage is None:
+        if saver is None or place.lineage is None or place.again or durability(config) == "exit":
             return None
-        return cls(saver, place, named=names_a_checkpoint(config))
+        return cls(saver, place, named=named_checkpoint(config, place.run_id))
 
     def kept(self, earlier: BatchKey) -> bool:
         """Whether the answers of that batch were saved. A saver that cannot list checkpoints is believed to have kept everything."""
-        namespace, batch = self._where(earlier.batch_id)
-        found: list[Saved] = []
+        reading = _Reading(self._place, earlier)
         try:
-            for each in self._saver.list(self._config(namespace)):  # the newest first
-                found.append(_saved(each))
-                if found[-1].id < batch:
-                    break
+            while reading.wants_more:
+                reading.take([*self._saver.list(reading.config, before=reading.before, limit=_PAGE)])
         except NotImplementedError:
             return True
-        return self._went_on(found, batch)
+        return reading.went_on(named=self._named)
 
     async def akept(self, earlier: BatchKey) -> bool:
         """As `kept`."""
-        namespace, batch = self._where(earlier.batch_id)
-        found: list[Saved] = []
+        reading = _Reading(self._place, earlier)
         try:
-            async for each in self._saver.alist(self._config(namespace)):
-                found.append(_saved(each))
-                if found[-1].id < batch:
-                    break
+            while reading.wants_more:
+                page = self._saver.alist(reading.config, before=reading.before, limit=_PAGE)
+                reading.take([each async for each in page])
         except NotImplementedError:
             return True
-        return self._went_on(found, batch)
+        return reading.went_on(named=self._named)
 
-    def _where(self, batch_id: str) -> tuple[str, str]:
-        return where_it_ran(batch_id, grouped=self._place.grouped)
 
-    def _config(self, namespace: str) -> RunnableConfig:
-        return {"configurable": {"thread_id": self._place.run_id, "checkpoint_ns": namespace}}
+#: checkpoints that are read at once. Each page is read to its end: a saver may hold a lock until then.
+_PAGE = 16
 
-    def _went_on(self, saved: Iterable[Saved], batch: str) -> bool:
-        _, now = self._where(self._place.batch_id)
-        return went_on(saved, batch, now=now, named=self._named)
+
+class _Reading:
+    """The thread's checkpoints, the newest first, as far back as they tell of the batch."""
+
+    def __init__(self, place: Place, earlier: BatchKey) -> None:
+        self._namespace, self._batch = where_it_ran(earlier.batch_id, grouped=place.grouped)
+        self._here = where_it_ran(place.batch_id, grouped=place.grouped)
+        self._found: list[Saved] = []
+        self.config: RunnableConfig = {
+            "configurable": {"thread_id": place.run_id, "checkpoint_ns": self._namespace}
+        }
+        self.before: RunnableConfig | None = None
+        self.wants_more = True
+
+    def take(self, page: Sequence[CheckpointTuple]) -> None:
+        self._found += map(_saved, page)
+        self.before = page[-1].config if page else None
+        self.wants_more = len(page) == _PAGE and self._found[-1].id > self._batch
+
+    def went_on(self, *, named: bool) -> bool:
+        namespace, now = self._here
+        alone = bool(namespace) and namespace == self._namespace
+        return went_on(self._found, self._batch, now=now, named=named, alone=alone)
 
 
 def _saved(found: CheckpointTuple) -> Saved:

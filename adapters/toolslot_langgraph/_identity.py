@@ -34,6 +34,8 @@ class Place:
     indices: Sequence[int]
     answered: Collection[int] = ()
     grouped: bool = False
+    #: the conversation has the answers already: the graph has come back to the response
+    again: bool = False
 
     @property
     def partial(self) -> bool:
@@ -56,6 +58,8 @@ class Response:
     siblings: Sequence[ToolCall] = ()
     indices: Sequence[int] = ()
     answered: Collection[int] = ()
+    #: all of `calls` have an answer in the conversation
+    again: bool = False
 
     @property
     def grouped(self) -> bool:
@@ -110,6 +114,7 @@ def respond(
                 siblings=siblings,
                 indices=indices,
                 answered=answered,
+                again=len(_answered(calls, messages[position + 1 :])) == len(calls),
             )
     return Response(calls=calls, sent=sent)
 
@@ -233,6 +238,7 @@ def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered
             indices=indices,
             answered=answered,
             grouped=response.grouped,
+            again=response.again,
         )
     )
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage, ToolMessage
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, MessagesState, StateGraph
 
 from support.sending import FORMS, GO, Work, answers, calls
+from toolslot_langgraph._compat import named_checkpoint
 from toolslot_langgraph._history import Saved, went_on
+
+CALL = {"name": "poll", "args": {"job": "j"}, "id": "c", "type": "tool_call"}
 
 
 def line(text: str) -> list[Saved]:
     """Checkpoints as `id<parent source`, the oldest first; given to the test the newest first, as savers list them."""
     found: list[Saved] = []
-    for item in text.split(", "):
+    for item in filter(None, text.split(", ")):
         ids, _, source = item.partition(" ")
         name, _, parent = ids.partition("<")
         found.append(Saved(id=name, parent=parent or None, source=source or "loop"))
@@ -33,7 +40,7 @@ HISTORIES: dict[str, tuple[str, bool, bool]] = {
     "it was saved when it was tried again": ("c1 input, c3<c1, c5<c3 fork, c6<c5, c9<c3 fork", True, True),
     "the state was edited after it was saved": ("c1 input, c3<c1, c4<c3, c9<c3 update", False, True),
     "the state was edited before it was saved": ("c1 input, c3<c1, c9<c3 update", False, False),
-    "a person spoke instead": ("c1 input, c3<c1, c4<c3 input, c9<c3 fork", True, True),
+    "a person spoke instead": ("c1 input, c3<c1, c4<c3 input, c5<c4, c9<c3 fork", True, False),
     "not even its own checkpoint was saved": ("c1 input, c2<c1", False, False),
     "the same, the new one is saved": ("c1 input, c2<c1, c9<c2", False, False),
     "the same, with another step made anew": ("c1 input, c2<c1, c5<c2, c9<c5", False, False),
@@ -42,6 +49,17 @@ HISTORIES: dict[str, tuple[str, bool, bool]] = {
     "only the newest is kept": ("c8<c7 update", False, True),
     "the thread was deleted and begun again": ("c5 input, c6<c5, c9<c6", False, True),
     "nothing is kept": ("c9 input", False, True),
+    "the state is edited where its checkpoint is gone": ("c1 input, c2<c1, c5<c2, c9<c5 update", False, True),
+    "the same, in a thread that saves at its end only": ("c1 input, c9<c1 update", False, True),
+}
+
+#: the same for one entrance into a sub-graph
+ENTRANCES: dict[str, tuple[str, bool, bool]] = {
+    "it was not saved at all": ("", False, False),
+    "nor its batch": ("c1 input, c2<c1", False, False),
+    "it began anew": ("c5 input, c9<c5", False, False),
+    "it was gone back to": ("c5 input, c9<c5", True, True),
+    "only the newest is kept": ("c8<c7", False, True),
 }
 
 
@@ -50,19 +68,32 @@ def test_whether_a_thread_went_on_from_a_batch(history: str, named: bool, expect
     assert went_on(line(history), "c3", now="c9", named=named) is expected
 
 
+@pytest.mark.parametrize(("history", "named", "expected"), ENTRANCES.values(), ids=ENTRANCES.keys())
+def test_whether_a_sub_graph_went_on_from_a_batch(history: str, named: bool, expected: bool) -> None:
+    assert went_on(line(history), "c3", now="c9", named=named, alone=True) is expected
+
+
 class Forgetful(InMemorySaver):
-    """A saver that cannot be reached when the last message of a checkpoint is of this kind."""
+    """A saver that takes its time, and may not be reached: for checkpoints whose last message is of this kind, or for those of sub-graphs."""
 
     refuses: type[Any] | None = None
+    refuses_sub_graphs = False
+    seconds = 0.0
 
-    def put(self, config: Any, checkpoint: Any, *args: Any, **kwargs: Any) -> Any:
-        messages: Sequence[Any] = checkpoint["channel_values"].get("messages") or [None]
-        if self.refuses is not None and isinstance(messages[-1], self.refuses):
-            raise ConnectionError("the saver is away")
-        return super().put(config, checkpoint, *args, **kwargs)
+    def put(self, *args: Any, **kwargs: Any) -> Any:
+        time.sleep(self.seconds)
+        return self._put(*args, **kwargs)
 
     async def aput(self, *args: Any, **kwargs: Any) -> Any:
-        return self.put(*args, **kwargs)
+        await asyncio.sleep(self.seconds)
+        return self._put(*args, **kwargs)
+
+    def _put(self, config: Any, checkpoint: Any, *args: Any, **kwargs: Any) -> Any:
+        messages: Sequence[Any] = checkpoint["channel_values"].get("messages") or [None]
+        inside = self.refuses_sub_graphs and config["configurable"].get("checkpoint_ns")
+        if inside or (self.refuses is not None and isinstance(messages[-1], self.refuses)):
+            raise ConnectionError("the saver is away")
+        return super().put(config, checkpoint, *args, **kwargs)
 
 
 @pytest.fixture(params=sorted(FORMS))
@@ -126,3 +157,109 @@ def test_a_saver_that_cannot_list_its_checkpoints_is_believed_to_have_kept_them(
     monkeypatch.setattr(talk.saver, "alist", unable)
     talk.run(agent, None, **config)
     assert sorted(work.ran) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["make_durable", "middleware", "one_node"])
+def test_a_resume_by_name_after_a_person_spoke_repeats_nothing(talk: Any, name: str) -> None:
+    """The answers were dropped: the thread never had them."""
+    work, agent = unsaved(talk, FORMS[name])
+    config = agent.get_state(talk.config).config
+    talk.run(agent, {"messages": [HumanMessage("never mind", id="h-2")]})
+    work.ran.clear()
+    assert len(answers(talk.run(agent, None, **config))) == 3
+    assert work.ran == []
+
+
+def invoked(talk: Any, graph: Any, value: Any, durability: str) -> Any:
+    if talk.asynchronous:
+        return asyncio.run(graph.ainvoke(value, talk.config, durability=durability))
+    return graph.invoke(value, talk.config, durability=durability)
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+@pytest.mark.parametrize("seconds", [0.0, 0.03], ids=["quick saver", "slow saver"])
+def test_a_graph_that_comes_back_to_a_response_runs_its_calls_again(
+    talk: Any, durability: str, seconds: float
+) -> None:
+    """It polls. Its thread has the answers, whether they are saved by then or not."""
+    polled: list[int] = []
+
+    @tool
+    def poll(job: str) -> str:
+        """Looks whether it is done."""
+        polled.append(len(polled))
+        return "done" if len(polled) == 3 else f"not yet ({len(polled)})"
+
+    def model(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [AIMessage("", id="ai-1", tool_calls=[CALL])]}
+
+    def check(state: MessagesState) -> dict[str, Any]:
+        return {}
+
+    def following(state: MessagesState) -> str:
+        return END if state["messages"][-1].content == "done" or len(polled) > 5 else "tools"
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("model", model)
+    graph.add_node("tools", talk.node([poll]))
+    graph.add_node("check", check)
+    graph.add_edge(START, "model")
+    graph.add_edge("model", "tools")
+    graph.add_edge("tools", "check")
+    graph.add_conditional_edges("check", following, ["tools", END])
+    saver = Forgetful()
+    saver.seconds = seconds
+    agent = graph.compile(checkpointer=saver)
+    agent.update_state(talk.config, {"messages": [HumanMessage("before")]}, as_node="check")
+    outcome = invoked(talk, agent, {"messages": [HumanMessage("go")]}, durability)
+    said = [message.content for message in outcome["messages"] if isinstance(message, ToolMessage)]
+    assert said == ["not yet (1)", "not yet (2)", "done"]
+
+
+def test_a_deliberate_edit_runs_the_calls_again_where_only_the_end_of_a_run_was_saved(talk: Any) -> None:
+    work = Work(talk)
+    talk.calls = calls("a", "b")
+    agent = talk.graph([work.tool])
+    for number in range(2):
+        invoked(talk, agent, {"messages": [HumanMessage("go", id=f"h-{number}")]}, "exit")
+    work.ran.clear()
+    messages = agent.get_state(talk.config).values["messages"]
+    removed = [RemoveMessage(message.id) for message in messages[-2:]]
+    agent.update_state(talk.config, {"messages": removed}, as_node="model")
+    talk.resume(agent)
+    assert sorted(work.ran) == [0, 1]
+
+
+def test_a_sub_graph_of_which_nothing_was_saved_repeats_nothing(talk: Any) -> None:
+    """The outer graph made the response, and has saved it."""
+    work = Work(talk)
+    talk.calls = calls("a", "b")
+    inside = StateGraph(MessagesState)
+    inside.add_node("tools", talk.node([work.tool]))
+    inside.add_edge(START, "tools")
+
+    def model(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [AIMessage("", id="ai-1", tool_calls=talk.calls)]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("model", model)
+    graph.add_node("act", inside.compile())
+    graph.add_edge(START, "model")
+    graph.add_edge("model", "act")
+    saver = Forgetful()
+    agent = graph.compile(checkpointer=saver)
+    saver.refuses_sub_graphs, saver.seconds = True, 0.2  # the calls are done when it is refused
+    with pytest.raises(ConnectionError):
+        invoked(talk, agent, GO, "async")
+    saver.refuses_sub_graphs, saver.seconds = False, 0.0
+    assert sorted(work.ran) == [0, 1]
+    talk.resume(agent)
+    assert sorted(work.ran) == [0, 1]
+
+
+def test_agents_inside_a_tool_are_not_named_by_the_name_that_the_run_outside_was_given() -> None:
+    config: Any = {"metadata": {"thread_id": "outer", "checkpoint_id": "c-1"}}
+    assert named_checkpoint(config, "outer")
+    assert not named_checkpoint(config, "inner")
+    assert not named_checkpoint({"metadata": {"thread_id": "outer", "checkpoint_id": ""}}, "outer")
+    assert not named_checkpoint({}, "outer")
