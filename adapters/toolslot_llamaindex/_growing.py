@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import takewhile
-from typing import cast
 
-from toolslot import Codec, UnreadablePayload
+from toolslot import UnreadablePayload
 from toolslot_llamaindex._writes import Write
 
 
@@ -27,27 +26,17 @@ class Growing:
         """A copy for the turn that comes next: what that adds counts only once it is recorded."""
         return Growing(self.turn + 1, self._lists)
 
-    def write(self, path: str, value: object, codec: Codec) -> Write:
-        """The record of a value that is put at `path`; of a list, what it has beyond what was recorded last.
-
-        Raises:
-            ToolslotError: the codec cannot store it.
-        """
-        if type(value) is not list:
-            self._lists.pop(path, None)
-            return Write(path=path, data=codec.encode(value))
-        items = tuple(codec.encode(item) for item in cast("list[object]", value))
-        before = self._lists.get(path, ())
-        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, items, strict=False)))
-        self._lists[path] = items
-        return Write(path=path, kept=same, items=items[same:])
-
-    def forget(self, path: str | None) -> None:
-        """The value at `path`, or all of them, was changed in another way."""
-        if path is None:
-            self._lists.clear()
-        else:
-            self._lists.pop(path, None)
+    def shortened(self, write: Write) -> Write:
+        """The write as it is recorded: of a list, what it has beyond what was recorded last for its path."""
+        if write.items is None or write.path is None:
+            self._forget(write.path)
+            return write
+        before = self._lists.get(write.path, ())
+        same = sum(
+            1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, write.items, strict=False))
+        )
+        self._lists[write.path] = write.items
+        return Write(path=write.path, kept=same, items=write.items[same:])
 
     def whole(self, writes: Iterable[Write]) -> tuple[Write, ...]:
         """The writes of this turn with their lists in full.
@@ -59,7 +48,7 @@ class Growing:
 
     def _whole(self, write: Write) -> Write:
         if write.items is None or write.path is None:
-            self.forget(write.path)
+            self._forget(write.path)
             return write
         before = self._lists.get(write.path, ())
         if write.kept > len(before):
@@ -68,3 +57,10 @@ class Growing:
             )
         items = self._lists[write.path] = (*before[: write.kept], *write.items)
         return Write(path=write.path, items=items)
+
+    def _forget(self, path: str | None) -> None:
+        """The value at `path`, or all of them, became something else than a list."""
+        if path is None:
+            self._lists.clear()
+        else:
+            self._lists.pop(path, None)

@@ -140,14 +140,15 @@ class DurableSteps:
             recording = RecordingContext.over(ctx, values, lists)
             output: AgentOutput = await base.run_agent_step(recording, ev)
             # Dies here: the model answered and nobody knows. It is asked again; none of its calls has begun.
-            record = await run.reserve(
-                number, TurnRecord(output=output, writes=recording.writes, asked=asked)
-            )
+            mine = TurnRecord(output=output, writes=recording.writes, asked=asked)
+            record = await run.reserve(number, mine)
+            # What counts is what was recorded: a task that the step has left behind may still be writing.
+            lists = await run.lists(number)
             if record is None:
+                lists.whole(mine.writes)
                 run.keep(lists)
                 recording.show_held()
                 return output
-            lists = await run.lists(number)
         if record.asked and record.asked != asked:
             self._toolslot.warn_once(
                 "toolslot.input_differs run=%s turn=%d: the model's recorded answer is replayed, although it would be asked something else"

@@ -74,10 +74,10 @@ class _RecordingStore:
 
     async def set(self, path: str, value: Any) -> None:
         # Encoded now: agents go on appending to the lists that they have put here.
-        write = None if path == MEMORY else _encoded(path, value, self._codec, self._lists)
+        write = None if path == MEMORY else _encoded(path, value, self._codec, grows=self._lists is not None)
         await self._store.set(path, value)
         if write is not None:
-            self._writes.append(write)
+            self._note(write)
 
     async def clear(self) -> None:
         await self._store.clear()
@@ -104,16 +104,15 @@ class _RecordingStore:
             self._note(Write(path=key))
 
     def _note(self, write: Write) -> None:
-        if self._lists is not None:
-            self._lists.forget(write.path)
-        self._writes.append(write)
+        self._writes.append(write if self._lists is None else self._lists.shortened(write))
 
 
-def _encoded(path: str, value: object, codec: Codec, lists: Growing | None = None) -> Write:
+def _encoded(path: str, value: object, codec: Codec, *, grows: bool = False) -> Write:
     try:
-        return (
-            Write(path=path, data=codec.encode(value)) if lists is None else lists.write(path, value, codec)
-        )
+        kind: type = type(value)
+        if grows and kind is list:
+            return Write(path=path, items=tuple(map(codec.encode, cast("list[object]", value))))
+        return Write(path=path, data=codec.encode(value))
     except ToolslotError:
         log.warning(
             "toolslot.state_not_storable path=%r: a %s was written into the workflow's state, which cannot be stored, so it will be"
@@ -121,8 +120,6 @@ def _encoded(path: str, value: object, codec: Codec, lists: Growing | None = Non
             path,
             type(value).__name__,
         )
-        if lists is not None:
-            lists.forget(path)
         return Write(path=path, lost=True)
 
 

@@ -74,7 +74,7 @@ def test_whether_a_sub_graph_went_on_from_a_batch(history: str, named: bool, exp
 
 
 class Forgetful(InMemorySaver):
-    """A saver that takes its time, and may not be reached: for checkpoints whose last message is of this kind, or for those of sub-graphs."""
+    """A saver that takes its time, and cannot be reached for checkpoints whose last message is of this kind, or for sub-graphs."""
 
     refuses: type[Any] | None = None
     refuses_sub_graphs = False
