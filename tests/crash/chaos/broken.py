@@ -6,7 +6,6 @@ Each is a small patch, made in the processes of a trial that asks for it by name
 from __future__ import annotations
 
 import itertools
-import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -114,10 +113,11 @@ def evicts() -> None:
 
 
 def takes_from_the_living() -> None:
-    """Takes a batch that an entrant has once seen free from whoever has it by the time he comes to it."""
+    """Takes a batch that an entrant has once seen free from whoever has it when the entrant comes to take it."""
+    came = itertools.count()
 
     def late(self: LiveBatch, *, force: bool = False, why: str = "to go on with it") -> Steps[None]:
-        yield Pause(random.uniform(0, 0.02))  # entrants come to it one after the other
+        yield Pause(next(came) * 0.01)  # one after the other: the first one learns who was quicker
         if self.standing() is not Standing.MINE:
             yield from self._take_over(self.taking(self.epoch, why, force=force))
 

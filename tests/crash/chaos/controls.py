@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count, islice
 
 from crash.chaos.broken import CONTROLS
 from crash.chaos.plan import STOPPED, Door, Trial
@@ -27,6 +28,15 @@ ENOUGH = 12
 
 def attempts(control: str, mode: str = "sync", door: Door = Door.PLAIN) -> Iterator[Trial]:
     """Trials of one broken build, likely ones first."""
+    return islice(filter(_likely, _trials(control, mode, door)), ENOUGH)
+
+
+def _trials(control: str, mode: str, door: Door) -> Iterator[Trial]:
     policy, point, race = WHERE[control]
-    for seed in range(1, 2 * ENOUGH, 2):  # with even ones the process dies at the very first chance
+    for seed in count(1, 2):  # with even ones the process dies at the very first chance
         yield Trial(door=door, mode=mode, policy=policy, point=point, seed=seed, race=race, control=control)
+
+
+def _likely(trial: Trial) -> bool:
+    """In a race, several calls of each process must see the dead owner."""
+    return not trial.race or min(trial.limit, len(trial.calls)) > 2
