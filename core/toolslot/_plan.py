@@ -101,6 +101,10 @@ def plan(
     action = _by_state(slot, policy)
     if isinstance(action, Replay):
         return action
+    if isinstance(action, Fail) and slot.delivered is not None:
+        return Replay(
+            delivered=True
+        )  # the agent was told already that nobody knows; whoever comes next is told the same
     if closed:
         return Replay(delivered=True) if slot.delivered is not None else Closed()
     match standing:

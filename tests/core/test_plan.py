@@ -35,6 +35,7 @@ WAITING = replace(RUNNING, state=SlotState.WAITING)
 SUCCEEDED = replace(RUNNING, state=SlotState.SUCCEEDED)
 SEEN = replace(RUNNING, state=SlotState.FAILED)
 ESCAPED = replace(RUNNING, state=SlotState.FAILED, escaped=True, error=encode_error(TimeoutError("read")))
+TOLD = Delivered(index=0, generation=1, attempt=1, epoch=1, at=0.0, outcome=Payload(codec="j", data=b"1"))
 MINE = Standing.MINE
 
 
@@ -106,10 +107,32 @@ def test_nothing_of_a_closed_batch_runs(slot: SlotRecord) -> None:
 
 
 def test_a_closed_batch_repeats_what_the_agent_was_told() -> None:
-    told = Delivered(index=0, generation=1, attempt=1, epoch=1, at=0.0, outcome=Payload(codec="j", data=b"1"))
-    assert plan(replace(UNKNOWN, delivered=told), SPEC, ToolPolicy(), MINE, closed=True) == Replay(
+    assert plan(replace(UNKNOWN, delivered=TOLD), SPEC, ToolPolicy(), MINE, closed=True) == Replay(
         delivered=True
     )
+
+
+@pytest.mark.parametrize("standing", Standing)
+def test_what_the_agent_was_told_of_a_call_that_fails_is_told_to_whoever_comes_next(
+    standing: Standing,
+) -> None:
+    told = replace(UNKNOWN, delivered=TOLD)
+    assert plan(told, SPEC, ToolPolicy(on_unknown="fail"), standing) == Replay(delivered=True)
+
+
+@pytest.mark.parametrize(
+    ("policy", "action"),
+    [
+        (ToolPolicy(), Rerun),
+        (ToolPolicy(on_unknown="ask"), Ask),
+        (ToolPolicy(on_unknown="fail", reconcile=reconcile), Reconcile),
+    ],
+    ids=["rerun", "ask", "reconcile"],
+)
+def test_what_was_told_does_not_keep_the_policy_from_settling_the_call(
+    policy: ToolPolicy, action: type
+) -> None:
+    assert isinstance(plan(replace(UNKNOWN, delivered=TOLD), SPEC, policy, MINE), action)
 
 
 @pytest.mark.parametrize(
