@@ -12,7 +12,7 @@ class Active:
     __slots__ = ("_detached", "_done", "_error", "_lock", "_over", "_settled", "index")
 
     def __init__(self, index: int, lock: threading.Lock) -> None:
-        self.index = index
+        self.index: int = index
         self._detached = False
         self._lock = lock
         self._over = False

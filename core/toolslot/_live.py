@@ -15,6 +15,7 @@ from toolslot._crashpoints import CrashPoint, reach
 from toolslot._engine import Engine
 from toolslot._errors import BatchBusy
 from toolslot._events import EventKind
+from toolslot._identity import Owner
 from toolslot._letting_go import let_go
 from toolslot._overdue import gone, held
 from toolslot._plan import Standing
@@ -56,16 +57,16 @@ class LiveBatch:
         *,
         partial: bool = False,
     ) -> None:
-        self.engine = engine
+        self.engine: Engine = engine
         self.key: BatchKey = batch.key
-        self.owner = engine.owner()
-        self.opened_at = engine.clock()
-        self.limit = min(filter(None, (engine.limits.batch, max_parallel)), default=None)
+        self.owner: Owner = engine.owner()
+        self.opened_at: float = engine.clock()
+        self.limit: int | None = min(filter(None, (engine.limits.batch, max_parallel)), default=None)
         self.slots: list[SlotRecord] = []
         self.fence: Fence | None = None
         self.manifest: Manifest | None = None
         self.tenures: tuple[Tenure, ...] = ()
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self.active: dict[int, Active] = {}
         #: who has it open, and who of them it was made for
         self.entrants: set[object] = set()
