@@ -72,6 +72,11 @@ def graph_of(body: Body, saver: Any) -> Any:
     return make_durable(create_agent(model, tools_of(body), checkpointer=saver), **options)
 
 
+def is_done(state: Any) -> bool:
+    """Whether the graph has come to its end. `next` is empty also where the results of a step were saved, and no checkpoint after it."""
+    return bool(state.values) and not state.tasks
+
+
 def given(body: Body, state: Any) -> Any:
     """What to invoke the graph with, by what it has saved."""
     if not state.values:
@@ -84,7 +89,7 @@ def run(body: Body) -> Any:
         graph = graph_of(body, saver)
         body.at_the_gate()
         state = graph.get_state(CONFIG)
-        if state.values and not state.next:
+        if is_done(state):
             return state.values
         return graph.invoke(given(body, state), CONFIG, durability="sync")
 
@@ -94,7 +99,7 @@ async def arun(body: Body) -> Any:
         graph = graph_of(body, saver)
         body.at_the_gate()
         state = await graph.aget_state(CONFIG)
-        if state.values and not state.next:
+        if is_done(state):
             return state.values
         return await graph.ainvoke(given(body, state), CONFIG, durability="sync")
 
