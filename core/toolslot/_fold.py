@@ -36,6 +36,10 @@ def fold_slot(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord:
     """
     if not rows:
         return SlotRecord(spec=spec)
+    if len(rows) == 1 and isinstance(only := rows[0], Finished) and only.generation > 0:
+        return _Attempt([only]).record(
+            spec, only.generation, only.attempt, 1, ()
+        )  # an idempotent call's, often
     generation = 1
     for row in rows:
         if row.generation > generation and not isinstance(row, Evidence):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Callable
 from enum import Enum
+from math import isfinite
 from typing import NoReturn, TypeVar, cast
 
 from toolslot._errors import JournalCorrupt
@@ -54,7 +54,7 @@ class Fields:
     def number(self, name: str) -> float:
         value = self._data.pop(name, _MISSING)
         if type(value) is float:
-            if not math.isfinite(value):
+            if not isfinite(value):
                 raise JournalCorrupt(f"a stored {self._what} has a number as {name!r} that no clock gives.")
             return value
         return value if type(value) is int else self._refuse(name, value)

@@ -28,7 +28,7 @@ _DELETE_ROWS = 500
 _DELETE_BYTES = 2 * 2**20
 #: what deleting a row writes beside its value, roughly: its place in the index and in the table
 _ROW = 256
-_VACUUM_PAGES = 500
+_VACUUM_PAGES = 200
 
 
 class Store(LockedStore):
