@@ -12,8 +12,10 @@ _LITTLE, _BIG = 0x377F0682, 0x377F0683
 
 
 def unread_commits(log: bytes) -> int:
-    """How many commits of the same log stand behind the first frame that SQLite does not believe. One may be what a crash tore;
-    where there are more, records are lost that were acknowledged.
+    """How many commits of the same log stand in a row behind a frame that SQLite does not believe; of several rows, the longest.
+
+    One may be what a crash tore, and each process that died beside others that went on may have left one: its row ends where theirs began,
+    for every frame's sum goes on from the one before it. Where there are more in a row, records are lost that were acknowledged.
     """
     if len(log) < _HEADER:
         return 0
@@ -23,19 +25,23 @@ def unread_commits(log: bytes) -> int:
         return 0
     salts, state = log[16:24], _sum(order, log[:24], (0, 0))
     believed = struct.pack(">II", *state) == log[24:32]
-    commits = 0
+    commits = most = 0
+    before = state
     for start in range(_HEADER, len(log) - _FRAME - page_size + 1, _FRAME + page_size):
         head = log[start : start + _FRAME]
         if head[8:16] != salts:
-            believed = False  # damaged, or left from before the log was begun anew
+            believed, commits = False, 0  # damaged, or left from before the log was begun anew
             continue
-        if believed:
-            page = log[start + _FRAME : start + _FRAME + page_size]
-            state = _sum(order, head[:8] + page, state)
-            believed = struct.pack(">II", *state) == head[16:24]
+        page = log[start + _FRAME : start + _FRAME + page_size]
+        follows = _sum(order, head[:8] + page, before) == (stored := struct.unpack(">II", head[16:24]))
+        believed = believed and follows
+        if not follows:
+            commits = 0  # another row
         if not believed and head[4:8] != b"\0\0\0\0":
             commits += 1
-    return commits
+            most = max(most, commits)
+        before = stored
+    return most
 
 
 def _sum(order: str, data: bytes, state: tuple[int, int]) -> tuple[int, int]:
