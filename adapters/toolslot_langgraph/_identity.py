@@ -99,12 +99,13 @@ def respond(
     for position in range(len(messages) - 1, -1, -1):
         message = messages[position]
         if isinstance(message, AIMessage):
+            later = messages[position + 1 :]
             siblings: Sequence[ToolCall] = ()
             indices: Sequence[int] = ()
             answered: Collection[int] = ()
             if sent:
                 siblings = [call for call in message.tool_calls if serves is None or call["name"] in serves]
-                answered = _answered(siblings, messages[position + 1 :])
+                answered = _answered(siblings, later)
                 indices = _indices(calls, siblings, answered, _push_index(config))
             return Response(
                 calls=calls,
@@ -114,7 +115,7 @@ def respond(
                 siblings=siblings,
                 indices=indices,
                 answered=answered,
-                again=len(_answered(calls, messages[position + 1 :])) == len(calls),
+                again=len(_answered(calls, later)) == len(calls),
             )
     return Response(calls=calls, sent=sent)
 

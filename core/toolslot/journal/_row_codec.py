@@ -56,10 +56,9 @@ def payload_from_json(data: object) -> Payload:
     kind: type = type(data)
     found = cast("dict[str, object]", data) if kind is dict else {}
     codec, text = found.get("codec"), found.get("text")
+    # Nearly all are these, and reading a batch spends its time here.
     if len(found) == 2 and type(codec) is str and type(text) is str:
-        return Payload(
-            codec=codec, data=text.encode()
-        )  # nearly all are these, and reading a batch spends its time here
+        return Payload(codec=codec, data=text.encode())
     fields = Fields(data, "payload")
     codec = fields.text("codec")
     content = fields.text("text").encode() if fields.has("text") else fields.data("base64")
