@@ -51,6 +51,11 @@ def time_text(at: float) -> str:
     return "?" if moment is None else moment.strftime("%H:%M:%S.") + f"{moment.microsecond // 1000:03d}"
 
 
+def noun(number: int, one: str, many: str | None = None) -> str:
+    """The noun that goes with a number; `many` is for words that take more than an s."""
+    return one if number == 1 else many or f"{one}s"
+
+
 def date_text(at: float) -> str:
     """The day in UTC: "25 Nov 2026"."""
     moment = _moment(at)

@@ -12,6 +12,7 @@ from toolslot._insights import (
     OwnerView,
     RunView,
     date_text,
+    noun,
     span_text,
     time_text,
 )
@@ -105,7 +106,7 @@ def owner_facts(owner: OwnerView) -> tuple[Fact, ...]:
 
 
 def _counted(count: int, one: str, many: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {noun(count, one, many)}"
 
 
 def _identity(call: CallView) -> Iterator[Fact]:
