@@ -264,7 +264,7 @@ def test_a_newer_format_is_refused_unchanged(filled: Path) -> None:
     assert database(filled).read_bytes() == before
 
 
-@pytest.mark.parametrize("left", ["", "owners", ".gitignore", "commit.lock", "db.new"])
+@pytest.mark.parametrize("left", ["", "owners", ".gitignore", "probe-17", "commit.lock", "db.new"])
 def test_an_opener_that_died_early_leaves_nothing_in_the_way(root: Path, left: str) -> None:
     root.mkdir(mode=0o700)
     if left == "db.new":

@@ -87,7 +87,8 @@ def _refuse_missing(place: Place, noted: str, around: tuple[Finding, ...]) -> No
         )
     if empty and any(finding.kind is FindingKind.UNFINISHED for finding in around):
         raise JournalUnavailable(
-            f"the process that made the journal in {place.root} died before it was there. The next one that opens it begins anew."
+            f"the journal in {place.root} is being made just now, or its maker died before it was there: then the next process that"
+            " opens it makes it."
         )
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,8 +23,8 @@ from pathlib import Path
 from toolslot._errors import JournalReplaced, JournalUnavailable, JournalUnsafe, NotAJournal
 
 DATABASE = "cache.db"
-#: what may be there before the lock file, when an opener died early
-_OURS = {".gitignore", "owners"}
+#: what may be there before the lock file: somebody is just making the journal, or died while he did, or met a full disk
+_OURS = re.compile(r"\.gitignore|owners|probe-\d+").fullmatch
 _NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _PROBE = 65536
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -116,7 +117,9 @@ def prepare(place: Place) -> None:
     place.owners.mkdir(mode=0o700, exist_ok=True)
     if not place.directory.exists():
         # Results may be secrets: they must not get into a repository because the journal lies in a working copy.
-        (place.root / ".gitignore").write_text("*\n", encoding="ascii")
+        with (place.root / ".gitignore").open("a", encoding="ascii") as file:
+            if not file.tell():
+                file.write("*\n")
 
 
 def _refuse_foreign(place: Place) -> None:
@@ -124,7 +127,9 @@ def _refuse_foreign(place: Place) -> None:
         raise NotAJournal(
             f"{place.root} is a diskcache directory, not a toolslot journal. It was left alone; name another path."
         )
-    if not os.path.lexists(place.commit_lock) and not {path.name for path in place.root.iterdir()} <= _OURS:
+    strange = [name for name in os.listdir(place.root) if not _OURS(name)]
+    # Only now: all other files of a journal are made after its lock file, also while we were looking.
+    if strange and not os.path.lexists(place.commit_lock):
         raise NotAJournal(
             f"{place.root} holds other files and no toolslot journal. It was left alone; name an empty or a new directory."
         )
