@@ -5,11 +5,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 LOWEST := .venv-lowest
+CLIENTS := .venv-clients
 # Stamps: each is touched when its step went through, so that an interrupted one is done again.
 MADE   := $(VENV)/.made
 DEMO   := $(VENV)/.ready-for-demo
 READY  := $(VENV)/.ready-for-work
 READY_LOWEST := $(LOWEST)/.ready-for-work
+READY_CLIENTS := $(CLIENTS)/.ready-for-work
 READY_FUZZ := $(VENV)/.ready-for-fuzzing
 
 # Nothing outside .venv may reach the tests: neither another environment nor the user's own journal and settings.
@@ -25,7 +27,7 @@ PARALLEL := -n auto --dist worksteal
 # The lowest releases get the tests of both adapters, and of those that kill processes the rows that show resuming at all.
 LOWEST_CRASHES := tests/crash/langgraph/test_kill_matrix.py -k by_default_only
 
-.PHONY: help setup demo test test-fast test-lowest check lint format types coverage bench pictures notebooks docs soak scale nightly clean
+.PHONY: help setup demo test test-fast test-lowest test-clients check lint format types coverage bench pictures notebooks docs soak scale nightly clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,7 +38,7 @@ setup: $(READY) ## Create .venv with toolslot (editable), every extra and every 
 demo: $(DEMO) ## Kill a real agent in the middle of its tool calls and watch it resume
 	@$(BIN)/toolslot demo
 
-test: check test-lowest ## Set everything up, then every check and every test
+test: check test-lowest test-clients ## Set everything up, then every check and every test
 	@$(BIN)/python -m pytest $(PARALLEL) --nbmake --nbmake-timeout=110 tests notebooks
 
 test-fast: $(READY) ## The tests without those that kill processes or take seconds
@@ -46,6 +48,10 @@ test-lowest: $(READY_LOWEST) ## The tests of both adapters with the oldest relea
 	@echo "With the lowest supported releases:"
 	@$(LOWEST)/bin/python -m pytest -q $(PARALLEL) -o cache_dir=$(LOWEST)/.pytest_cache -m "not slow and not crash" tests/langgraph tests/llamaindex
 	@$(LOWEST)/bin/python -m pytest -q $(PARALLEL) -o cache_dir=$(LOWEST)/.pytest_cache $(LOWEST_CRASHES)
+
+test-clients: $(READY_CLIENTS) ## Agents with the provider classes that people use, killed and resumed, in .venv-clients
+	@echo "With the newest clients of the providers:"
+	@$(CLIENTS)/bin/python -m pytest -q $(PARALLEL) -o cache_dir=$(CLIENTS)/.pytest_cache tests/clients
 
 .PHONY: chaos
 chaos: $(READY) ## Kill agents at every named point until 5,000 have died, and see that every broken build is caught (ARGS=--help)
@@ -113,7 +119,7 @@ nightly: $(READY) $(READY_FUZZ) ## What searches longer than the tests do, one l
 	@TOOLSLOT_WAL_SECONDS=120 $(BIN)/python -m pytest -q -s -o timeout=600 tests/nightly/wal_reset.py
 
 clean: ## Remove .venv and everything that was generated
-	rm -rf $(VENV) $(LOWEST) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) $(CLIENTS) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find core adapters tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):
@@ -144,4 +150,11 @@ $(READY_LOWEST): pyproject.toml tests/lowest.txt | $(MADE)
 	@$(LOWEST)/bin/python -m pip install --quiet --upgrade pip
 	@$(LOWEST)/bin/python -m pip install --quiet --constraint tests/lowest.txt --editable ".[langchain,llamaindex]" --group test-langgraph
 	@$(LOWEST)/bin/python -m pip check
+	@touch $@
+
+$(READY_CLIENTS): pyproject.toml | $(MADE)
+	@echo "Installing the newest clients of the providers"
+	@test -x $(CLIENTS)/bin/python || $(BIN)/python -m venv $(CLIENTS) || { rm -rf $(CLIENTS); exit 1; }
+	@$(CLIENTS)/bin/python -m pip install --quiet --upgrade pip
+	@$(CLIENTS)/bin/python -m pip install --quiet --upgrade --editable ".[langchain,llamaindex]" --group test-clients
 	@touch $@
