@@ -109,12 +109,24 @@ def checkpointer_of(config: RunnableConfig) -> BaseCheckpointSaver[Any] | None:
     return cast("BaseCheckpointSaver[Any]", found) if isinstance(found, BaseCheckpointSaver) else None
 
 
+def as_name(given: object) -> str | None:
+    """The text under which LangGraph keeps a thread whose id is no string (an int, a UUID); None for what has no text of its own."""
+    own = isinstance(given, (int, float)) or type(given).__str__ is not object.__str__
+    return (str(given) or None) if given is not None and own else None
+
+
+def thread_in_saver(config: RunnableConfig) -> object:
+    """The thread's id as its saver gets it: LangGraph makes a text of all but those that are false."""
+    found: object = configurable(config).get("thread_id")
+    return as_name(found) if found else found
+
+
 def named_checkpoint(config: RunnableConfig, thread: str) -> bool:
     """Whether the run of this thread that is under way was told from which checkpoint to go on. Agents inside tools inherit what is said of
     the run outside.
     """
     told = config.get("metadata") or {}
-    return bool(told.get("checkpoint_id")) and told.get("thread_id") == thread
+    return bool(told.get("checkpoint_id")) and as_name(told.get("thread_id")) == thread
 
 
 def durability(config: RunnableConfig) -> str | None:
@@ -144,7 +156,9 @@ def read_channel(config: RunnableConfig, name: str) -> object:
     if not callable(found):
         return None
     try:
-        return found(name)
+        return found(
+            name, True
+        )  # both, as ToolNode does: whatever stands in for LangGraph's reader takes these two
     except KeyError:
         return None
 
@@ -223,6 +237,7 @@ __all__ = [
     "RESUME",
     "ToolRuntime",
     "as_content",
+    "as_name",
     "check_tool_node",
     "checkpointer_of",
     "config_entered",
@@ -243,6 +258,7 @@ __all__ = [
     "saves_checkpoints",
     "scratchpad_of",
     "sender_of",
+    "thread_in_saver",
     "wrappers_of",
 ]
 

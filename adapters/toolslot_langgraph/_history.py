@@ -14,7 +14,13 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
 from toolslot import BatchKey
-from toolslot_langgraph._compat import checkpointer_of, configurable, durability, named_checkpoint
+from toolslot_langgraph._compat import (
+    checkpointer_of,
+    configurable,
+    durability,
+    named_checkpoint,
+    thread_in_saver,
+)
 from toolslot_langgraph._identity import Place, where_it_ran
 
 
@@ -62,9 +68,10 @@ def went_on(saved: Iterable[Saved], batch: str, *, now: str, named: bool, alone:
 class History:
     """The saved checkpoints of the thread in which a node runs, looked at when an earlier batch of the same response is found."""
 
-    def __init__(self, saver: BaseCheckpointSaver[Any], place: Place, *, named: bool) -> None:
+    def __init__(self, saver: BaseCheckpointSaver[Any], place: Place, thread: object, *, named: bool) -> None:
         self._saver = saver
         self._place = place
+        self._thread = thread
         self._named = named
 
     @classmethod
@@ -75,11 +82,11 @@ class History:
         saver = checkpointer_of(config)
         if saver is None or place.lineage is None or place.again or durability(config) == "exit":
             return None
-        return cls(saver, place, named=named_checkpoint(config, place.run_id))
+        return cls(saver, place, thread_in_saver(config), named=named_checkpoint(config, place.run_id))
 
     def kept(self, earlier: BatchKey) -> bool:
         """Whether the answers of that batch were saved. A saver that cannot list checkpoints is believed to have kept everything."""
-        reading = _Reading(self._place, earlier)
+        reading = _Reading(self._place, self._thread, earlier)
         try:
             while reading.wants_more:
                 reading.take([*self._saver.list(reading.config, before=reading.before, limit=_PAGE)])
@@ -89,7 +96,7 @@ class History:
 
     async def akept(self, earlier: BatchKey) -> bool:
         """As `kept`."""
-        reading = _Reading(self._place, earlier)
+        reading = _Reading(self._place, self._thread, earlier)
         try:
             while reading.wants_more:
                 page = self._saver.alist(reading.config, before=reading.before, limit=_PAGE)
@@ -106,12 +113,12 @@ _PAGE = 16
 class _Reading:
     """The thread's checkpoints, the newest first, as far back as they tell of the batch."""
 
-    def __init__(self, place: Place, earlier: BatchKey) -> None:
+    def __init__(self, place: Place, thread: object, earlier: BatchKey) -> None:
         self._namespace, self._batch = where_it_ran(earlier.batch_id, grouped=place.grouped)
         self._here = where_it_ran(place.batch_id, grouped=place.grouped)
         self._found: list[Saved] = []
         self.config: RunnableConfig = {
-            "configurable": {"thread_id": place.run_id, "checkpoint_ns": self._namespace}
+            "configurable": {"thread_id": thread, "checkpoint_ns": self._namespace}
         }
         self.before: RunnableConfig | None = None
         self.wants_more = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
 
 from toolslot import current_call
-from toolslot_langgraph._compat import configurable, has_checkpointer, read_channel
+from toolslot_langgraph._compat import as_name, configurable, has_checkpointer, read_channel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +67,12 @@ class Response:
         """Whether the calls were found among those of their response."""
         return bool(self.indices)
 
+
+#: message ids that were made here, and not by the model's provider: by the reducer of messages, which gives another at every run of the
+#: graph to a message that has none, and by LangChain, from the id of the request to the model
+_RANDOM_ID = re.compile(
+    r"(lc_.*|run-.*|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})", re.DOTALL
+)
 
 #: the task attempt that runs in this context, and how often it has run each batch: a node's own code may run the same calls twice
 _seen: ContextVar[tuple[object, dict[str, int]] | None] = ContextVar("toolslot_langgraph_seen", default=None)
@@ -201,8 +208,8 @@ def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered
     def number(place: Place) -> Place:
         return _numbered(place, info) if numbered else place
 
-    run_key: object = configurable(config).get("durable_run_key")
-    if isinstance(run_key, str) and run_key and response.position is not None:
+    run_key = as_name(configurable(config).get("durable_run_key"))
+    if run_key is not None and response.position is not None:
         path = _path(namespace)
         batch_id = f"{path}/{_digest(path, _outer(), *_name(response, config))}"
         return number(
@@ -217,7 +224,8 @@ def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered
                 answered=answered,
             )
         )
-    thread, checkpoint, task = (_text(info, name) for name in ("thread_id", "checkpoint_id", "task_id"))
+    thread = as_name(getattr(info, "thread_id", None))
+    checkpoint, task = _text(info, "checkpoint_id"), _text(info, "task_id")
     if not (saved and thread and checkpoint and task and _text(info, "checkpoint_ns") is not None):
         return Place(
             run_id="no identity",
@@ -267,7 +275,10 @@ def where_it_ran(batch_id: str, *, grouped: bool) -> tuple[str, str]:
 def _name(response: Response, config: RunnableConfig) -> list[object]:
     """The batch's name within its run key."""
     calls = response.siblings if response.grouped else response.calls
-    name: list[object] = [response.message_id or [response.position, _content(calls)]]
+    own_id = (
+        response.message_id if response.message_id and not _RANDOM_ID.fullmatch(response.message_id) else None
+    )
+    name: list[object] = [own_id or [response.position, _content(calls)]]
     if response.grouped:
         name.append(_ids(calls))
     elif response.sent:

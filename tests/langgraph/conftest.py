@@ -25,6 +25,8 @@ class Talk:
     calls: Sequence[dict[str, Any]] = ()
     world: World = field(default_factory=World)
     saver: InMemorySaver = field(default_factory=InMemorySaver)
+    #: whether the messages of models have an id of their provider's
+    provider_ids: bool = True
     #: how often the model was asked
     asked: int = 0
     config: dict[str, Any] = field(default_factory=lambda: {"configurable": {"thread_id": "t-1"}})

@@ -38,8 +38,12 @@ class Model(BaseChatModel):
         message = AIMessage("done")
         if not messages or isinstance(messages[-1], HumanMessage):
             self.talk.asked += 1
-            message = AIMessage("", id=f"ai-{len(messages)}", tool_calls=self.talk.calls)
+            message = _answer(self.talk, messages)
         return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+def _answer(talk: Any, messages: Sequence[Any]) -> AIMessage:
+    return AIMessage("", id=f"ai-{len(messages)}" if talk.provider_ids else None, tool_calls=talk.calls)
 
 
 def options(talk: Any, settings: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +87,7 @@ def graph_of(
 
     def model(state: MessagesState) -> dict[str, Any]:
         talk.asked += 1
-        return {"messages": [AIMessage("", id=f"ai-{len(state['messages'])}", tool_calls=talk.calls)]}
+        return {"messages": [_answer(talk, state["messages"])]}
 
     graph = StateGraph(MessagesState)
     graph.add_node("model", model)
