@@ -28,7 +28,8 @@ class Answers:
     """The task's answers by asker, for one execution of a node.
 
     What is saved is a list whose first item tells it all; the others only keep its length, from which LangGraph makes the ids of
-    interrupts. A new answer goes to the asker whose question was shown last, and to nobody else. The first `skip` answers belong to
+    interrupts: that of a question which is still open stays as it is. A new answer goes to the asker whose question was shown last, and to
+    nobody else. The first `skip` answers belong to
     others in the same task, who read them as LangGraph saved them; the rest, until it is kept by asker, to `first`, if that is known.
     """
 
@@ -43,7 +44,8 @@ class Answers:
         self._asked, self._given, self._newest = _read(saved)
         if first is not None and saved and not _marked(saved):
             self._given[first] = list(saved)
-        self._views: dict[Asker, tuple[list[Any], int]] = {}
+        #: what each asker sees, where its own answers begin in that, and where they ended when it was made
+        self._views: dict[Asker, tuple[list[Any], int, int]] = {}
 
     @property
     def usable(self) -> bool:
@@ -55,9 +57,12 @@ class Answers:
         if self._scratchpad is None:
             return
         own = list(self._newest if asker == NODE == self._asked else self._given.get(asker, ()))
-        before = len(self._skipped) + max(self._length + 1 - len(own), 0)
+        # LangGraph makes the id of the next question from the length of the view: a new one stands behind all that were shown.
+        still_open = asker == self._asked and not self._newest
+        place = self._length if still_open else self._length + 1
+        before = len(self._skipped) + max(place - len(own), 0)
         view = [None] * before + own
-        self._views[asker] = (view, before)
+        self._views[asker] = (view, before, len(view))
         counters: dict[str, Any] = {}
         if isinstance(asker, int):
             # LangGraph numbers nested graphs and tasks in the order they come; calls that are replayed do not come any more.
@@ -94,13 +99,14 @@ class Answers:
 
     def _note(self, asker: Asker, seen: list[Any]) -> None:
         """The asker has read its answers up to here: `seen` is the beginning of its view."""
-        before = self._views[asker][1]
+        view, before, length = self._views[asker]
         own = seen[before:]
         with self._lock:
             # The node's own answers are acted upon when they come; a call reads its answers again from the first.
             if asker != NODE and len(own) > len(self._given.get(asker, ())):
                 self._given[asker] = list(own)
-        self._save(self._length + 1, self._asked)
+        # An answer that came just now was not in the list yet; those that were read again change nothing of it.
+        self._save(self._length + len(view) - length, self._asked)
 
     def _save(self, length: int, asked: Asker | None) -> None:
         assert self._send is not None
