@@ -246,3 +246,41 @@ def test_a_question_about_an_unknown_call_keeps_its_id_beside_those_of_tools(tal
     outcome = talk.run(DOORS[form](talk, [work], **settings), Command(resume=answer))
     assert sorted(answers(outcome)) == [("a", "0 yes"), ("b", "1, says the bank"), ("c", "2 yes")]
     assert began.count(1) == 1
+
+
+# --- agents inside tools --------------------------------------------------------------------------------------------------------
+
+
+@newer_langgraph
+@pytest.mark.parametrize("form", ["make_durable", "middleware", "one_node"])
+def test_the_questions_of_an_agent_inside_a_tool_keep_their_ids(talk: Any, form: str) -> None:
+    build = {**DOORS, "one_node": in_one_node}[form]
+    desk = Asking(talk, 1)
+
+    def outer() -> Any:
+        graph = StateGraph(MessagesState)
+        inner = [{"name": "work", "args": {"i": i}, "id": f"s{i}", "type": "tool_call"} for i in range(3)]
+        graph.add_node("model", lambda state: {"messages": [AIMessage("", id="in", tool_calls=inner)]})
+        graph.add_node("tools", talk.node([desk.tool]))
+        graph.add_edge(START, "model")
+        graph.add_conditional_edges(
+            "model", lambda state: [Send("tools", [call]) for call in inner], ["tools"]
+        )
+        clerk = graph.compile()
+
+        def ask(i: int) -> str:
+            return "+".join(content for _, content in answers(clerk.invoke({"messages": []})))
+
+        async def aask(i: int) -> str:
+            return "+".join(content for _, content in answers(await clerk.ainvoke({"messages": []})))
+
+        return build(talk, [tool("work", description="Asks.")(aask if talk.asynchronous else ask)])
+
+    talk.calls = calls("a")
+    outcome = talk.run(outer(), GO)
+    asked = open_ids(outcome)
+    assert len(asked) == 3
+    for text in ("may 1? (0)", "may 0? (0)", "may 2? (0)"):
+        outcome = talk.run(outer(), Command(resume={asked.pop(text): f"yes {text[4]}"}))
+        assert open_ids(outcome) == asked
+    assert answers(outcome) == [("a", "0:yes 0+1:yes 1+2:yes 2")]
