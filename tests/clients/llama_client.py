@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import diskcache as _diskcache  # noqa: F401 - loaded before the fork
+from google.genai import types as google
 from llama_index.core.agent.workflow import FunctionAgent
-from llama_index.core.memory import Memory
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.tools import FunctionTool
 from llama_index.core.utils import get_tokenizer
+from llama_index.llms.google_genai import GoogleGenAI
 from llama_index.llms.openai import OpenAI
 
 from support.ledger import Ledger
@@ -27,7 +29,20 @@ def openai(url: str) -> Any:
     return OpenAI(model="gpt-4.1", api_base=f"{url}/v1", api_key="a-key", max_retries=0)
 
 
-CLASSES: dict[str, Callable[[str], Any]] = {"openai": openai}
+def google_genai(url: str) -> Any:
+    thinking = google.ThinkingConfig(include_thoughts=True, thinking_budget=1024)
+    return GoogleGenAI(
+        model="gemini-3-pro-preview",
+        api_key="a-key",
+        http_options=google.HttpOptions(base_url=url),
+        generation_config=google.GenerateContentConfig(thinking_config=thinking),
+        max_tokens=4096,
+        context_window=100_000,
+        max_retries=0,
+    )
+
+
+CLASSES: dict[str, Callable[[str], Any]] = {"openai": openai, "google-genai": google_genai}
 
 
 class Life:
@@ -69,7 +84,7 @@ class Life:
         )
 
     async def live(self) -> dict[str, Any]:
-        agent, memory = self.agent(), Memory.from_defaults(session_id="orders")
+        agent, memory = self.agent(), ChatMemoryBuffer.from_defaults(token_limit=50_000)
         answers = []
         for run in self.args.runs:
             given = {} if self.args.plain else {"run_id": run}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -75,21 +76,16 @@ class Loopback:
         self.refused: list[str] = []
         self._lock = threading.Lock()
         self._hold_at = 0
-        self._holding = threading.Event()
+        self.holding, self._hold_told = os.pipe()
         self._over = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = False
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def hold(self, number: int) -> None:
-        """Never answer the question of this number from now on (counted from 1)."""
+        """Never answer the question of this number from now on (counted from 1). Once it has come, `holding` can be read."""
         with self._lock:
             self._hold_at = len(self.asked) + number
-            self._holding.clear()
-
-    def await_held(self, timeout: float = 60.0) -> None:
-        """Return once that question has come."""
-        assert self._holding.wait(timeout), f"asked {len(self.asked)} times, refused: {self.refused}"
 
     def take(self) -> list[Request]:
         """What was asked since the last time."""
@@ -103,7 +99,7 @@ class Loopback:
             held = len(self.asked) == self._hold_at
         if held:
             self._hold_at = 0
-            self._holding.set()
+            os.write(self._hold_told, b".")
             self._over.wait()
             return None
         try:
@@ -111,6 +107,9 @@ class Loopback:
         except Refused as refused:
             self.refused.append(str(refused))
             return refused.reply
+        except Exception as error:
+            self.refused.append(f"cannot even be read: {error!r}")
+            return plain({"error": {"message": repr(error)}}, status=400)
 
     @contextmanager
     def serving(self) -> Iterator[Loopback]:
@@ -123,6 +122,8 @@ class Loopback:
             self._server.shutdown()
             thread.join()
             self._server.server_close()
+            os.close(self.holding)
+            os.close(self._hold_told)
 
 
 def _handler(loopback: Loopback) -> type[BaseHTTPRequestHandler]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from clients.apis.gemini import Gemini, seal
 from clients.apis.openai_chat import OpenAIChat
 from clients.loopback import Api, Refused, Request
 
@@ -60,3 +61,54 @@ def test_openai_chat_takes_calls_with_their_answers_in_any_order(streamed: bool)
     conversation = [USER, chat_call("a", "b"), chat_answer("b"), chat_answer("a")]
     reply = ask(OpenAIChat(), "/v1/chat/completions", {"messages": conversation, "stream": streamed})
     assert reply.status == 200
+
+
+GEMINI = "/v1beta/models/gemini-3-pro-preview:generateContent"
+QUESTION = {"role": "user", "parts": [{"text": "Pay."}]}
+
+
+def gemini_call(*signatures: str | None) -> dict[str, Any]:
+    parts = [
+        {"functionCall": {"name": "pay", "args": {}}, **({"thoughtSignature": seal} if seal else {})}
+        for seal in signatures
+    ]
+    return {"role": "model", "parts": parts}
+
+
+def gemini_answer(number: int) -> dict[str, Any]:
+    part = {"functionResponse": {"name": "pay", "response": {"result": "paid"}}}
+    return {"role": "user", "parts": [part] * number}
+
+
+@pytest.mark.parametrize(
+    ("conversation", "why"),
+    [
+        pytest.param([QUESTION, gemini_answer(1)], "0 calls", id="an answer without its call"),
+        pytest.param(
+            [QUESTION, gemini_call(seal(0, "call"), None), gemini_answer(1)],
+            "2 calls",
+            id="a call without its answer",
+        ),
+        pytest.param(
+            [QUESTION, gemini_call(None), gemini_answer(1)], "no thought signature", id="no signature"
+        ),
+        pytest.param(
+            [QUESTION, gemini_call(seal(1, "call")), gemini_answer(1)], "not the one", id="another signature"
+        ),
+        pytest.param([QUESTION, {"role": "model", "parts": []}], "without parts", id="nothing said"),
+    ],
+)
+def test_gemini_refuses(conversation: list[Any], why: str) -> None:
+    assert why in refused(Gemini(), GEMINI, {"contents": conversation})
+
+
+@pytest.mark.parametrize("method", ["generateContent", "streamGenerateContent?alt=sse"])
+def test_gemini_takes_as_many_answers_as_calls_and_asks_no_signature_of_earlier_turns(method: str) -> None:
+    earlier = [
+        QUESTION,
+        gemini_call(None, None),
+        gemini_answer(2),
+        {"role": "model", "parts": [{"text": "Paid."}]},
+    ]
+    conversation = [*earlier, QUESTION, gemini_call(seal(2, "call"), None), gemini_answer(2)]
+    assert ask(Gemini(), GEMINI.replace("generateContent", method), {"contents": conversation}).status == 200

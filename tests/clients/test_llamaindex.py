@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from clients.apis.gemini import Gemini
 from clients.apis.openai_chat import OpenAIChat
 from clients.loopback import Api
 from clients.trials import ALL, Trial, assert_same, trial, ways
@@ -17,10 +18,13 @@ pytestmark = pytest.mark.crash
 
 SCRIPT = TESTS / "clients" / "llama_client.py"
 
-APIS: dict[str, Callable[[], Api]] = {"openai": OpenAIChat}
+APIS: dict[str, Callable[[], Api]] = {"openai": OpenAIChat, "google-genai": Gemini}
 
 #: what is known to fail, by the client's name
-FAULTS = {"openai": "the SDK's objects in a message's additional_kwargs cost the message at a resume"}
+FAULTS = {
+    "openai": "the SDK's objects in a message's additional_kwargs cost the message at a resume",
+    "google-genai": "the bytes of a thought's signature end the run in its first turn",
+}
 
 
 def clients(*names: str) -> Any:

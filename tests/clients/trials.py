@@ -46,7 +46,7 @@ class Trial:
         """A life that ends while the provider thinks about the question of this number (from 1)."""
         self.server.hold(number)
         with Child(self.script, *self._args(self.folder, *args)) as victim:
-            self.server.await_held()
+            victim.await_sign(self.server.holding)
             victim.kill()
         return self.server.take()
 

@@ -96,6 +96,16 @@ class Child:
             if not self._read(deadline):
                 raise AssertionError(f"the child ended without {word!r}: {self._seen}\n{self.errors()}")
 
+    def await_sign(self, fd: int, timeout: float = 60.0) -> None:
+        """Return once `fd` can be read, which the child is to bring about before it ends."""
+        with selectors.DefaultSelector() as selector:
+            for end in (fd, self._status):
+                selector.register(end, selectors.EVENT_READ)
+            ready = {key.fd for key, _ in selector.select(timeout)}
+        if fd not in ready:
+            how = "ended" if ready else "did nothing in time"
+            raise AssertionError(f"the child {how} without the sign\n{self.errors()}")
+
     def kill(self) -> None:
         """SIGKILL, and wait for the end."""
         self.signal(signal.SIGKILL)
