@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, cast
 from langchain_core.runnables import RunnableConfig
 
 from toolslot_langgraph._compat import RESUME, lend, scratchpad_of, sender_of
+from toolslot_langgraph._questions import names_questions
 
 #: a call's index, or the node's own questions about calls of unknown outcome
 Asker: TypeAlias = "int | str"
@@ -28,9 +29,10 @@ class Answers:
     """The task's answers by asker, for one execution of a node.
 
     What is saved is a list whose first item tells it all; the others only keep its length, from which LangGraph makes the ids of
-    interrupts: that of a question which is still open stays as it is. A new answer goes to the asker whose question was shown last, and to
-    nobody else. The first `skip` answers belong to
-    others in the same task, who read them as LangGraph saved them; the rest, until it is kept by asker, to `first`, if that is known.
+    interrupts: that of a question which is still open stays as it is. A new answer goes to the asker whose question was shown last. In a
+    task that has asked nothing yet (the graph's state was updated after the question, say) it goes to the one that `expect` names. The
+    first `skip` answers belong to others in the same task, who read them as LangGraph saved them; the rest, until it is kept by asker, to
+    `first`, if that is known.
     """
 
     def __init__(self, config: RunnableConfig, size: int, *, skip: int = 0, first: int | None = None) -> None:
@@ -46,6 +48,7 @@ class Answers:
             self._given[first] = list(saved)
         #: what each asker sees, where its own answers begin in that, and where they ended when it was made
         self._views: dict[Asker, tuple[list[Any], int, int]] = {}
+        self._expected: Asker | None = None
 
     @property
     def usable(self) -> bool:
@@ -73,7 +76,7 @@ class Answers:
             interrupt_counter=itertools.count(before).__next__,
             **counters,
             resume=view,
-            get_null_resume=self._scratchpad.get_null_resume if asker == self._asked else _nothing,
+            get_null_resume=self._new_answer(asker),
         )
         lend(config, scratchpad, self._sender(asker))
 
@@ -81,6 +84,25 @@ class Answers:
         """Save, together with the interrupt that is raised next, whose question it is."""
         if asker in self._views:
             self._save(len(self._views[asker][0]) - len(self._skipped), asker)
+
+    def expect(self, asker: Asker | None) -> None:
+        """Say who asks first, where nothing that is saved says whose question was shown last."""
+        self._expected = asker
+
+    def awaited(self) -> bool:
+        """Whether there is a new answer for a tool, and it is not known yet for which call."""
+        unclaimed = self._asked is None and self._expected is None and self._scratchpad is not None
+        return unclaimed and _fits(0, self._scratchpad.get_null_resume(False))
+
+    def _new_answer(self, asker: Asker) -> Callable[..., Any]:
+        """How the asker gets the answer that was given without the id of an interrupt: it is one for the whole run."""
+        assert self._scratchpad is not None
+        get: Callable[..., Any] = self._scratchpad.get_null_resume
+        if asker == self._asked:
+            return get
+        if self._asked is not None or asker not in (NODE, self._expected):
+            return _nothing
+        return _fitting(asker, get)
 
     def _sender(self, asker: Asker) -> Callable[[Any], None]:
         send = self._send
@@ -105,7 +127,8 @@ class Answers:
             # The node's own answers are acted upon when they come; a call reads its answers again from the first.
             if asker != NODE and len(own) > len(self._given.get(asker, ())):
                 self._given[asker] = list(own)
-        # An answer that came just now was not in the list yet; those that were read again change nothing of it.
+        if len(view) > length:
+            self._asked = asker  # an answer came just now
         self._save(self._length + len(view) - length, self._asked)
 
     def _save(self, length: int, asked: Asker | None) -> None:
@@ -124,6 +147,13 @@ def begun_at(config: RunnableConfig) -> int | None:
     scratchpad = scratchpad_of(config)
     saved: list[Any] = scratchpad.resume if scratchpad is not None else []
     return next((at for at in range(len(saved)) if _marked(saved[at:])), None)
+
+
+def tools_only(config: RunnableConfig) -> None:
+    """Keep answers to questions about calls from a tool that LangGraph itself answers. `config` belongs to the call alone."""
+    scratchpad, send = scratchpad_of(config), sender_of(config)
+    if scratchpad is not None and send is not None:
+        lend(config, replace(scratchpad, get_null_resume=_fitting(0, scratchpad.get_null_resume)), send)
 
 
 def read_by_others(config: RunnableConfig) -> int:
@@ -151,6 +181,16 @@ def _read(saved: list[Any]) -> tuple[Asker | None, dict[Asker, list[Any]], list[
 def _marked(saved: list[Any]) -> bool:
     first: object = saved[0] if saved else None
     return isinstance(first, dict) and cast("dict[str, object]", first).get(_MARK) == 1
+
+
+def _fits(asker: Asker, answer: object) -> bool:
+    """Whether it may be an answer for the asker: those about calls of unknown outcome name the questions that they answer."""
+    return answer is not None and names_questions(answer) == (asker == NODE)
+
+
+def _fitting(asker: Asker, get: Callable[..., Any]) -> Callable[..., Any]:
+    """The new answer if it fits the asker. Another task may have asked: what is an answer to another kind of question is left for it."""
+    return lambda consume=False: get(consume) if _fits(asker, get(False)) else None
 
 
 def _nothing(*_: object) -> None:

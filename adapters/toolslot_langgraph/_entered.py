@@ -12,7 +12,7 @@ from langgraph.errors import GraphInterrupt, ParentCommand
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
 from toolslot import Adopt, Draining, DurableExecutor, ToolFailed, UnknownOutcome
-from toolslot_langgraph._answers import Answers, begun_at, read_by_others
+from toolslot_langgraph._answers import Answers, begun_at, read_by_others, tools_only
 from toolslot_langgraph._asking import Asking
 from toolslot_langgraph._callbacks import Replay, facts_of
 from toolslot_langgraph._code import Code
@@ -68,12 +68,15 @@ class Entered:
     @contextmanager
     def _own_answers(self) -> Generator[None]:
         """While the call's code runs, it sees the human answers that are its own and not those to questions about it."""
-        if self._answers is None or not self._answers.usable:
+        if not self._askable:
             yield
             return
         config = self._config
         before = config.get("configurable")
-        self._answers.adopt(_ALONE, config)
+        if self._answers is None:
+            tools_only(config)
+        else:
+            self._answers.adopt(_ALONE, config)
         try:
             with config_entered(config):
                 yield

@@ -65,14 +65,22 @@ class Execution:
     # --- finding the slot -----------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Start a round over all calls: those that are answered keep their answers, the others are entered."""
-        self.failures.clear()
+        """Start a round over all calls: those that have settled in this execution stay as they are, the others are entered."""
+        if self.answers is not None:
+            self.answers.expect(self._first_to_ask())
         places: dict[int, deque[int]] = {}
         for index, call in enumerate(self.calls):
             # By identity: ToolNode passes the very same objects on, while call ids may repeat. An object that stands there twice
             # is the same call twice, so either may take either slot.
             places.setdefault(id(call), deque()).append(index)
         self._waiting = places
+
+    def _first_to_ask(self) -> int | None:
+        """The call whose question comes first, as far as the records tell before the calls are entered."""
+        open_ones = [index for index in range(len(self.calls)) if not self.slot(index).final]
+        waiting = [index for index in open_ones if self.slot(index).state is SlotState.WAITING]
+        alone = len(open_ones) == 1 and self.slot(open_ones[0]).state is SlotState.RESERVED
+        return waiting[0] if waiting else open_ones[0] if alone else None
 
     def pending(self) -> list[str]:
         """The tools of the calls that may have to run: those that are not recorded."""
@@ -139,6 +147,10 @@ class Execution:
         self.outputs[index] = output
         return output
 
+    def settled_here(self, index: int) -> Any:
+        """The call's output, if it is not to be entered in this round; else None."""
+        return PLACEHOLDER if index in self.failures else self.outputs.get(index)
+
     def outcome(self, index: int) -> object:
         """What became of an answered call: its output, or the exception that stands for it."""
         return self.failures.get(index, self.outputs.get(index))
@@ -152,11 +164,23 @@ class Execution:
 
     # --- when all have settled ------------------------------------------------------------------------------------------
 
+    def answered_already(self) -> bool:
+        """Whether there is an answer for the call that asked first: it has to be entered once more, for it did not know that it was first.
+
+        So it is when the answer was given to no question of this task, which the graph's state was updated for, say.
+        """
+        stops = [(index, error) for index, error in self._stops() if not isinstance(error, GraphBubbleUp)]
+        first = self._first_to_ask()
+        if stops or first is None or self.answers is None or not self.answers.awaited():
+            return False
+        return self.failures.pop(first, None) is not None
+
     def questions(self) -> list[Question]:
-        """What a person must decide before the node can go on; empty when something else stops it first."""
+        """What a person must decide before the node can go on and these calls are entered again; empty when something else stops it first."""
         asked = {i: error for i, error in self.failures.items() if self._asks(error)}
         if len(asked) < len(self.failures):
             return []
+        self.failures.clear()
         return [
             Question.about(cast("UnknownOutcome", asked[i]), self.run.view(self.places[i]))
             for i in sorted(asked)
@@ -184,9 +208,13 @@ class Execution:
     def _asks(self, error: BaseException) -> bool:
         return self.askable and isinstance(error, UnknownOutcome) and error.ask
 
+    def _stops(self) -> list[tuple[int, BaseException]]:
+        """What stops the node, in call order; our own questions come after all of it."""
+        return [(i, error) for i, error in sorted(self.failures.items()) if not self._asks(error)]
+
     def raise_first(self) -> None:
         """Raise what stops the node, if anything: real errors first, then interrupts and the like, each in call order."""
-        stops = [(i, error) for i, error in sorted(self.failures.items()) if not self._asks(error)]
+        stops = self._stops()
         for _, error in stops:
             if not isinstance(error, GraphBubbleUp):
                 if isinstance(error, Draining) and (outer := drained.get()) is not None:

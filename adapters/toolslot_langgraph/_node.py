@@ -123,6 +123,8 @@ class DurableParallelToolNode(ToolNode):
                 while True:
                     execution.begin()
                     output = super()._func(input, widened, runtime)
+                    if execution.answered_already():
+                        continue
                     execution.raise_first()
                     questions = execution.questions()
                     if not questions:
@@ -155,6 +157,8 @@ class DurableParallelToolNode(ToolNode):
                     while True:
                         execution.begin()
                         output = await super()._afunc(input, config, runtime)
+                        if execution.answered_already():
+                            continue
                         await execution.siblings_settled()
                         execution.raise_first()
                         questions = execution.questions()
@@ -213,8 +217,8 @@ class DurableParallelToolNode(ToolNode):
         base: Any = super()
         if execution is None:
             return base._run_one(call, input_type, tool_runtime)
-        if index in execution.outputs:
-            return execution.outputs[index]
+        if (known := execution.settled_here(index)) is not None:
+            return known
         code = Code()
         execution.lend(index, tool_runtime)
         try:
@@ -240,8 +244,8 @@ class DurableParallelToolNode(ToolNode):
         base: Any = super()
         if execution is None:
             return await base._arun_one(call, input_type, tool_runtime)
-        if index in execution.outputs:
-            return execution.outputs[index]
+        if (known := execution.settled_here(index)) is not None:
+            return known
         code = Code()
         execution.lend(index, tool_runtime)
         execution.watch()

@@ -81,6 +81,13 @@ def _examples() -> list[object]:
     return [{"done": "the result, as the tool would have returned it"}, "rerun", {"failed": "why it failed"}]
 
 
+def names_questions(answer: object) -> bool:
+    """Whether a person's answer is one to questions like these, whichever they are."""
+    if not isinstance(answer, dict) or not answer:
+        return False
+    return all(isinstance(key, str) and _ID.fullmatch(key) for key in cast("dict[object, object]", answer))
+
+
 def read(answer: object, questions: Sequence[Question]) -> Reading:
     """The decisions in an answer. A faulty answer decides nothing at all."""
     kind = type(answer).__name__

@@ -7,25 +7,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, Send, interrupt
 
-from support.sending import DOORS, GO, Model, answers, calls, in_one_node, options
+from support.reviewing import REVIEWS, call_by_call, plain_agent, plain_sends
+from support.sending import DOORS, GO, answers, calls, in_one_node
 from toolslot import ToolPolicy
-from toolslot_langgraph import DurableParallelToolNode, DurableToolMiddleware, make_durable
 
 pytestmark = pytest.mark.filterwarnings("ignore:coroutine 'arun_with_retry' was never awaited")
 
-#: older LangChain reviews no single call
-call_by_call = pytest.mark.skipif(
-    "interrupt_mode" not in inspect.signature(HumanInTheLoopMiddleware).parameters,
-    reason="needs a newer LangChain",
-)
 #: older LangGraph gives all questions of a task one id
 newer_langgraph = pytest.mark.skipif(
     "response_schema" not in inspect.signature(interrupt).parameters, reason="needs a newer LangGraph"
@@ -40,41 +33,8 @@ def open_ids(outcome: Any) -> dict[str, str]:
 # --- one review a call --------------------------------------------------------------------------------------------------------
 
 
-def plain_agent(talk: Any, tools: Sequence[Any], review: Any) -> Any:
-    return create_agent(Model(talk=talk), tools, middleware=[review], checkpointer=talk.saver)
-
-
-def inside(talk: Any, tools: Sequence[Any], review: Any) -> Any:
-    return make_durable(plain_agent(talk, tools, review), **options(talk, {}))
-
-
-def in_front(talk: Any, tools: Sequence[Any], review: Any) -> Any:
-    chain = [review, DurableToolMiddleware(**options(talk, {}))]
-    return create_agent(Model(talk=talk), tools, middleware=chain, checkpointer=talk.saver)
-
-
-def behind(talk: Any, tools: Sequence[Any], review: Any) -> Any:
-    chain = [DurableToolMiddleware(**options(talk, {})), review]
-    return create_agent(Model(talk=talk), tools, middleware=chain, checkpointer=talk.saver)
-
-
-def in_a_node(talk: Any, tools: Sequence[Any], review: Any) -> Any:
-    wrappers = {"wrap_tool_call": review.wrap_tool_call, "awrap_tool_call": review.awrap_tool_call}
-    node = DurableParallelToolNode(tools, **options(talk, {}), **wrappers)
-    graph = StateGraph(MessagesState)
-    graph.add_node("model", lambda state: {"messages": [AIMessage("", id="ai-1", tool_calls=talk.calls)]})
-    graph.add_node("tools", node)
-    graph.add_edge(START, "model")
-    graph.add_conditional_edges(
-        "model", lambda state: [Send("tools", [call]) for call in state["messages"][-1].tool_calls], ["tools"]
-    )
-    return graph.compile(checkpointer=talk.saver)
-
-
 @call_by_call
-@pytest.mark.parametrize(
-    "door", [plain_agent, inside, in_front, behind, in_a_node], ids=lambda door: door.__name__
-)
+@pytest.mark.parametrize("door", [plain_agent, *REVIEWS], ids=lambda door: door.__name__)
 @pytest.mark.parametrize("first", [0, 1, 2])
 def test_a_review_that_is_still_open_keeps_its_id_while_others_are_answered(
     talk: Any, door: Callable[..., Any], first: int
@@ -108,17 +68,6 @@ def test_a_review_that_is_still_open_keeps_its_id_while_others_are_answered(
 # --- questions of the tools ---------------------------------------------------------------------------------------------------
 
 
-def plain_graph(talk: Any, tools: Sequence[Any], **_: Any) -> Any:
-    graph = StateGraph(MessagesState)
-    graph.add_node("model", lambda state: {"messages": [AIMessage("", id="ai-1", tool_calls=talk.calls)]})
-    graph.add_node("tools", ToolNode(tools))
-    graph.add_edge(START, "model")
-    graph.add_conditional_edges(
-        "model", lambda state: [Send("tools", [call]) for call in state["messages"][-1].tool_calls], ["tools"]
-    )
-    return graph.compile(checkpointer=talk.saver)
-
-
 def in_a_subgraph(talk: Any, tools: Sequence[Any], **settings: Any) -> Any:
     graph = StateGraph(MessagesState)
     graph.add_node("team", DOORS["make_durable"](talk, tools, saver=None, **settings))
@@ -126,7 +75,7 @@ def in_a_subgraph(talk: Any, tools: Sequence[Any], **settings: Any) -> Any:
     return graph.compile(checkpointer=talk.saver)
 
 
-SENDING = {"plain": plain_graph, **DOORS, "in a subgraph": in_a_subgraph}
+SENDING = {"plain": plain_sends, **DOORS, "in a subgraph": in_a_subgraph}
 
 
 class Asking:
