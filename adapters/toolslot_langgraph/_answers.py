@@ -91,8 +91,9 @@ class Answers:
 
     def awaited(self) -> bool:
         """Whether there is a new answer for a tool, and it is not known yet for which call."""
-        unclaimed = self._asked is None and self._expected is None and self._scratchpad is not None
-        return unclaimed and _fits(0, self._scratchpad.get_null_resume(False))
+        if self._scratchpad is None or self._asked is not None or self._expected is not None:
+            return False
+        return _fits(0, self._scratchpad.get_null_resume(False))
 
     def _new_answer(self, asker: Asker) -> Callable[..., Any]:
         """How the asker gets the answer that was given without the id of an interrupt: it is one for the whole run."""
@@ -190,7 +191,11 @@ def _fits(asker: Asker, answer: object) -> bool:
 
 def _fitting(asker: Asker, get: Callable[..., Any]) -> Callable[..., Any]:
     """The new answer if it fits the asker. Another task may have asked: what is an answer to another kind of question is left for it."""
-    return lambda consume=False: get(consume) if _fits(asker, get(False)) else None
+
+    def fitting(consume: bool = False) -> Any:
+        return get(consume) if _fits(asker, get(False)) else None
+
+    return fitting
 
 
 def _nothing(*_: object) -> None:
