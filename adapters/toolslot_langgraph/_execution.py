@@ -176,7 +176,7 @@ class Execution:
         return self.failures.pop(first, None) is not None
 
     def questions(self) -> list[Question]:
-        """What a person must decide before the node can go on and these calls are entered again; empty when something else stops it first."""
+        """What a person must decide before these calls are entered again; empty when something else stops the node first."""
         asked = {i: error for i, error in self.failures.items() if self._asks(error)}
         if len(asked) < len(self.failures):
             return []
