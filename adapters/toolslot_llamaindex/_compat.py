@@ -118,12 +118,12 @@ def num_workers(cls: type) -> int:
 
 
 def restarts_with_the_same_id(workflow: object) -> bool:
-    """Whether the runtime itself resumes runs by their id, so that the id must stay what the user gave.
+    """Whether somebody else finds runs by their id, a server or a runtime that resumes them, so that the id must stay what was given.
 
-    The basic runtime refuses an id that a failed run still holds.
+    The basic runtime on its own does not, and it refuses an id that a failed run still holds.
     """
     runtime: Any = getattr(workflow, "_runtime", None)
-    while hasattr(runtime, "_decorated"):
+    while type(runtime).__module__ == "workflows.runtime.verbose":  # what verbose=True puts around it
         runtime = runtime._decorated
     return not isinstance(runtime, BasicRuntime)
 
@@ -148,6 +148,13 @@ def copy_as(agent: Any, cls: type) -> Any:
     """A copy of the agent or workflow, of class `cls`, known to its runtime. The original stays as it is."""
     new: Any = copy.copy(agent)
     object.__setattr__(new, "__class__", cls)
+    for name, value in vars(agent).items():
+        if type(value) in (
+            list,
+            dict,
+            set,
+        ):  # `tools` and the like: what is added to them is added to the copy alone
+            object.__setattr__(new, name, copy.copy(value))
     for name, value in (
         ("_validation_result", None),
         ("_validated_version", -1),

@@ -46,11 +46,18 @@ from toolslot_llamaindex._contexts import (
 )
 from toolslot_llamaindex._places import Place, place_of
 from toolslot_llamaindex._questions import ToolOutcomeAnswer, question, read
-from toolslot_llamaindex._recording import MEMORY, RecordingContext, apply, captured
+from toolslot_llamaindex._recording import (
+    MEMORY,
+    RecordingContext,
+    apply,
+    captured,
+    own_output,
+    own_result,
+)
 from toolslot_llamaindex._records import RunRecord, TurnRecord, digest, question_of
 from toolslot_llamaindex._shared import Durable
 from toolslot_llamaindex._threads import CallTask, outliving
-from toolslot_llamaindex._turns import Run, Turn, kwargs_of
+from toolslot_llamaindex._turns import Made, Run, Turn, kwargs_of
 
 log = logging.getLogger("toolslot")
 
@@ -137,7 +144,7 @@ class DurableSteps:
         record = await run.recorded(number)
         lists = await run.lists(number)
         if record is None:
-            recording = RecordingContext.over(ctx, values, lists)
+            recording = RecordingContext.over(ctx, values, lists, own=own_output(ev))
             output: AgentOutput = await base.run_agent_step(recording, ev)
             # Dies here: the model answered and nobody knows. It is asked again; none of its calls has begun.
             mine = TurnRecord(output=output, writes=recording.writes, asked=asked)
@@ -147,7 +154,8 @@ class DurableSteps:
             if record is None:
                 lists.whole(mine.writes)
                 run.keep(lists)
-                recording.show_held()
+                for each in recording.held:
+                    ctx.write_event_to_stream(each)
                 return output
         if record.asked and record.asked != asked:
             self._toolslot.warn_once(
@@ -197,9 +205,10 @@ class DurableSteps:
                     ToolCall(tool_name=ev.tool_name, tool_kwargs=kwargs_of(ev), tool_id=ev.tool_id)
                 )
                 await apply(answer.writes, ctx, self._toolslot.codec.values)
-            shown = turn.own_event(place.index, answer) or result_event(ev, answer)
-            turn.shown[place.index] = shown
-            ctx.write_event_to_stream(shown)
+            made = turn.own_events(place.index, answer)
+            shown = turn.shown[place.index] = made.result if made is not None else result_event(ev, answer)
+            for each in made.streamed if made is not None else (shown,):
+                ctx.write_event_to_stream(each)
         return result_event(ev, answer, place)
 
     async def _toolslot_aggregate_tool_results(self, ctx: Context[Any], ev: ToolCallResult) -> Any:
@@ -238,7 +247,7 @@ class DurableSteps:
             nonlocal tries
             tries += 1
             turn.ran.add(index)
-            recording = RecordingContext.over(ctx, self._toolslot.codec.values)
+            recording = RecordingContext.over(ctx, self._toolslot.codec.values, own=own_result(ev))
             result: ToolCallResult = await base.call_tool(recording, ev)
             error = result.tool_output.exception
             if error is not None and self._toolslot.tries_again(ev.tool_name, error, tries, began):
@@ -249,7 +258,7 @@ class DurableSteps:
                 writes=recording.writes,
                 asked=kwargs_of(ev),
             )
-            turn.made[index] = answer, result
+            turn.made[index] = Made(answer=answer, result=result, streamed=recording.held)
             return answer
 
         while True:
@@ -275,7 +284,8 @@ class DurableSteps:
 
     async def _call_tool(self, ctx: Context[Any], tool: Any, tool_input: dict[str, Any]) -> ToolOutput:
         base: Any = super()
-        output: ToolOutput = await base._call_tool(ctx, outliving(tool), tool_input)
+        view = ctx.for_tool() if isinstance(ctx, RecordingContext) else ctx
+        output: ToolOutput = await base._call_tool(view, outliving(tool), tool_input)
         return output
 
     async def _toolslot_ask(self, ctx: Context[Any], turn: Turn, index: int, unknown: UnknownOutcome) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from llama_index.core.agent.workflow.workflow_events import AgentOutput, ToolCallResult
+from llama_index.core.agent.workflow.workflow_events import AgentOutput, AgentSetup, ToolCall, ToolCallResult
 from llama_index.core.workflow import Context, Event
 from typing_extensions import override
 
@@ -23,7 +23,7 @@ MEMORY = "memory"
 
 
 class RecordingContext(Context[Any]):
-    """The step's context; it writes down what is written into the state, and keeps results back until they are durable.
+    """The step's context; it writes down what is written into the state, and keeps the step's own result back until it is durable.
 
     With `lists`, of a list only what is new is written down.
     """
@@ -32,16 +32,37 @@ class RecordingContext(Context[Any]):
     _held: list[Event]
     _codec: Codec
     _lists: Growing | None
+    _own: Callable[[Event], bool]
 
     @classmethod
-    def over(cls, ctx: Context[Any], codec: Codec, lists: Growing | None = None) -> RecordingContext:
+    def over(
+        cls,
+        ctx: Context[Any],
+        codec: Codec,
+        lists: Growing | None = None,
+        *,
+        own: Callable[[Event], bool],
+    ) -> RecordingContext:
+        """A view of `ctx`. `own` says which event is the step's result: what is forwarded of other agents goes to the stream at once."""
         new = another_view(cls, ctx)
-        new._writes, new._held, new._codec, new._lists = [], [], codec, lists
+        new._writes, new._held, new._codec, new._lists, new._own = [], [], codec, lists, own
+        return new
+
+    def for_tool(self) -> RecordingContext:
+        """The same for the tool's own code: whatever that streams, the step's result it is not."""
+        new = another_view(RecordingContext, self)
+        new._writes, new._held, new._codec, new._lists = self._writes, self._held, self._codec, self._lists
+        new._own = _none
         return new
 
     @property
     def writes(self) -> tuple[Write, ...]:
         return tuple(self._writes)
+
+    @property
+    def held(self) -> tuple[Event, ...]:
+        """What was kept back."""
+        return tuple(self._held)
 
     @property
     @override
@@ -51,16 +72,26 @@ class RecordingContext(Context[Any]):
     @override
     def write_event_to_stream(self, ev: Event | None) -> None:
         # Nobody may see an answer that a crash could still take back.
-        if isinstance(ev, (AgentOutput, ToolCallResult)):
+        if ev is not None and self._own(ev):
             self._held.append(ev)
         else:
             super().write_event_to_stream(ev)
 
-    def show_held(self) -> None:
-        """Stream what was kept back."""
-        held, self._held[:] = list(self._held), []
-        for ev in held:
-            super().write_event_to_stream(ev)
+
+def own_output(setup: AgentSetup) -> Callable[[Event], bool]:
+    """Which event is the answer of the agent that is set up so."""
+    return lambda ev: isinstance(ev, AgentOutput) and ev.current_agent_name == setup.current_agent_name
+
+
+def own_result(call: ToolCall) -> Callable[[Event], bool]:
+    """Which event is the result of this call."""
+    return lambda ev: (
+        isinstance(ev, ToolCallResult) and (ev.tool_id, ev.tool_name) == (call.tool_id, call.tool_name)
+    )
+
+
+def _none(_: Event) -> bool:
+    return False
 
 
 class _RecordingStore:

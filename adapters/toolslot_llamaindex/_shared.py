@@ -33,6 +33,10 @@ class Durable:
             lambda run_id, durable: Run(run_id, executor, durable=durable, max_parallel=max_parallel)
         )
 
+    def __deepcopy__(self, _: object) -> Durable:
+        """Itself: copies of an agent have one journal."""
+        return self
+
     def tries_again(self, tool: str, error: Exception, tries: int, began: float) -> bool:
         """Whether the tool's policy has it tried once more after this failure, the `tries`th since `began` (monotonic seconds)."""
         policy, now = self._policy(tool), time.monotonic()

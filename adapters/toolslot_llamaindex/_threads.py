@@ -60,7 +60,11 @@ async def _to_the_end(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             if withdrawn:
                 return None  # nobody gets it: the call was cancelled while it queued for a thread
             entered = True
-        return fn(*args, **kwargs)
+        try:
+            return fn(*args, **kwargs)
+        except StopIteration as error:
+            # No future takes it, so that the call would wait for ever. Generators and coroutines turn it into this error too.
+            raise RuntimeError("the tool raised StopIteration") from error
 
     # Older versions of the framework do not give threads the context, and so not `current_call()`.
     running = asyncio.get_running_loop().run_in_executor(None, copy_context().run, body)

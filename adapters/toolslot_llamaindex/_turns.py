@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, cast
 
 from llama_index.core.agent.workflow.workflow_events import ToolCall, ToolCallResult
@@ -31,6 +32,15 @@ from toolslot_llamaindex._records import TurnRecord
 log = logging.getLogger("toolslot")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """What a call came to whose code ran here: with the agent's own event of it, and what the agent wrote to the stream."""
+
+    answer: Answer
+    result: ToolCallResult
+    streamed: tuple[Event, ...]
+
+
 class Turn:
     """One answer of the model whose calls are being made. Holds its batch open from the reservation until all calls have settled."""
 
@@ -44,8 +54,7 @@ class Turn:
         self.failures: dict[int, BaseException] = {}
         #: calls whose code ran here: the stream has them, and the state what they wrote
         self.ran: set[int] = set()
-        #: what they came to, with the agent's own event of it
-        self.made: dict[int, tuple[Answer, ToolCallResult]] = {}
+        self.made: dict[int, Made] = {}
         #: the results that everybody sees
         self.shown: dict[int, ToolCallResult] = {}
         self._run = run
@@ -85,10 +94,10 @@ class Turn:
         self._answered.add(index)
         return first
 
-    def own_event(self, index: int, answer: Answer) -> ToolCallResult | None:
-        """The agent's own event of this answer, if it was made here."""
-        made, event = self.made.get(index, (None, None))
-        return event if made is answer else None
+    def own_events(self, index: int, answer: Answer) -> Made | None:
+        """The agent's own events of this answer, if it was made here."""
+        made = self.made.get(index)
+        return made if made is not None and made.answer is answer else None
 
     def collect(self, ev: Event, before: Callable[[], Sequence[ToolCallResult]]) -> bool:
         """Whether this result counts, and no other of the same call does. `before` gives those that a stored context has collected."""

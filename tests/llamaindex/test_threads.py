@@ -162,3 +162,15 @@ def test_a_call_that_is_cancelled_while_it_queues_for_a_thread_does_not_run(talk
     finally:
         release.set()
     assert len(talk.effects) == 1
+
+
+@pytest.mark.parametrize("run_id", ["r-1", None], ids=["with a run id", "without"])
+@pytest.mark.parametrize("make", [function_tool, other_tool])
+def test_a_sync_tool_whose_iterator_has_ended_is_answered_and_does_not_hang(
+    talk: Any, make: Any, run_id: Any
+) -> None:
+    """No future takes a StopIteration: the plain agent waits until the workflow's timeout, on Python before 3.12."""
+    talk.script([("pay", {"input": "x"})], "done")
+    agent = talk.wrap(talk.plain([make(lambda: next(iter(())))], timeout=20))
+    assert str(talk.run(agent, run_id=run_id)) == "done"
+    assert talk.heard() == ["the tool raised StopIteration"]
