@@ -83,8 +83,8 @@ class Execution:
         return waiting[0] if waiting else open_ones[0] if alone else None
 
     def pending(self) -> list[str]:
-        """The tools of the calls that may have to run: those that are not recorded."""
-        return [call["name"] for index, call in enumerate(self.calls) if not self.slot(index).final]
+        """The tools of the calls that may have to run."""
+        return [call["name"] for index, call in enumerate(self.calls) if self.run.may_run(self.places[index])]
 
     def shared(self) -> bool:
         """Whether the calls share LangGraph's counters of questions and sub-graphs, because these have no shape that is known here."""

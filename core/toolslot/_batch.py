@@ -302,6 +302,12 @@ class BatchRun:
         policy = self._engine.policy(slot.spec.tool)
         return policy.idempotent or policy.unknown_rule == "rerun"
 
+    def may_run(self, index: int) -> bool:
+        """Whether the call's code may be entered here: it has no answer on record, or one that `on_resume="rerun"` does not hand out."""
+        slot = self.slot(index)
+        resumed = self._engine.policy(slot.spec.tool).on_resume == "rerun" and not self._opened.ran_here(slot)
+        return resumed or not slot.final
+
     def decide(self, index: int, answer: Done | Failed | NotDone, *, by: str, why: str, version: int) -> None:
         """Settle an UNKNOWN call: `Done(value)`, `Failed(error)`, or `NotDone()` to have it run.
 

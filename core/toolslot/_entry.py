@@ -19,7 +19,6 @@ from toolslot._crashpoints import CrashPoint, reach
 from toolslot._deciding import deciding, unknown_outcome
 from toolslot._engine import Engine, log
 from toolslot._errors import (
-    BatchClosed,
     BatchMismatch,
     DecisionRefused,
     Fenced,
@@ -29,7 +28,9 @@ from toolslot._errors import (
 )
 from toolslot._events import EventKind
 from toolslot._live import LiveBatch
+from toolslot._overdue import closed
 from toolslot._policy import Answer, CannotTell, Done, Failed, NotDone, StillRunning, ToolPolicy
+from toolslot._repetition import Repetition
 from toolslot._slot import Reason, Regenerated, SlotRecord, SlotSpec, SlotState, Withdrawn
 from toolslot._steps import Consult, Pause, Steps
 from toolslot._text import quoted, shown
@@ -103,8 +104,13 @@ class Entry(Generic[T]):
         slot = self.slot
         if slot.state is not SlotState.FAILED and not slot.final and slot.delivered is None:
             return False  # the usual case, decided cheaply
-        action = _plan.plan(slot, self.spec, self.policy, _plan.Standing.TAKEN, closed=self.live.closed)
+        action = self._next(_plan.Standing.TAKEN)
         return isinstance(action, _plan.Replay) and self.index not in self.live.unrecorded
+
+    def _next(self, standing: _plan.Standing) -> _plan.Action:
+        slot, policy = self.slot, self.policy
+        here = policy.on_resume != "rerun" or self.live.ran_here(slot)
+        return _plan.plan(slot, self.spec, policy, standing, closed=self.live.closed, ran_here=here)
 
     # --- the loop -------------------------------------------------------------------------------------------------------
 
@@ -125,17 +131,17 @@ class Entry(Generic[T]):
         while True:
             fence, standing = self.live.look()
             epoch = fence.epoch if standing is _plan.Standing.MINE else 0
-            action = _plan.plan(self.slot, self.spec, self.policy, standing, closed=self.live.closed)
+            action = self._next(standing)
             if self.slot.state is SlotState.RUNNING and isinstance(action, _UNSETTLED):
                 yield from self._end_of_nobody(epoch, tries)
                 continue
             if again is not None and again_at == (epoch, self.slot.version):
-                action = again
+                action = action if isinstance(action, _plan.Repeat) else again
             again = None
             match action:
                 case _plan.Replay():
                     return self._replay()
-                case _plan.Run() | _plan.Rerun():
+                case _plan.Run() | _plan.Rerun() | _plan.Repeat():
                     tries += 1
                     try:
                         return (yield from self._run(active, action, epoch))
@@ -172,15 +178,9 @@ class Entry(Generic[T]):
             case _plan.Mismatch():
                 yield from self._mismatch(action, standing, busy_until)
             case _plan.Closed():
-                raise self._closed()
+                raise closed(self.live.key, self.index, self.spec.tool)
             case _:
                 assert_never(action)
-
-    def _closed(self) -> BatchClosed:
-        return BatchClosed(
-            f"batch {self.live.key} is closed and holds no answer for call {self.index} ({shown(self.spec.tool)}): it was abandoned, or its"
-            " answers were handed over. Start a new run."
-        )
 
     def _end_of_nobody(self, epoch: int, tries: int) -> Steps[None]:
         """The call began under our epoch and nobody runs it any more: its end was not recorded, or is on its way. Make that clear first."""
@@ -189,12 +189,13 @@ class Entry(Generic[T]):
         except Fenced:
             yield from self._after_fenced(epoch, tries)
 
-    def _run(self, active: Active, action: _plan.Run | _plan.Rerun, epoch: int) -> Steps[T]:
+    def _run(self, active: Active, action: _plan.Entering, epoch: int) -> Steps[T]:
+        self.live.answered.discard(self.index)
+        if isinstance(action, _plan.Repeat):
+            return cast("T", (yield from Repetition(self, active, epoch).steps(self.slot.attempt)))
         if isinstance(action, _plan.Rerun):
             self._tell_rerun(action)
-        self.live.answered.discard(self.index)
-        value = yield from Attempt(self, active, epoch).steps(action.attempt)
-        return cast("T", value)
+        return cast("T", (yield from Attempt(self, active, epoch).steps(action.attempt)))
 
     def _tell_rerun(self, action: _plan.Rerun) -> None:
         detail = "run again by policy"

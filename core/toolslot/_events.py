@@ -29,6 +29,8 @@ class EventKind(str, Enum):
     RECONCILED = "reconciled"
     #: a call of unknown outcome is run again by policy
     RERUN = "rerun"
+    #: its answer is recorded, by another process, and its code is entered next for what it leaves in this one's memory
+    REPEATED = "repeated"
     #: its recorded result was handed out, nothing ran
     REPLAYED = "replayed"
     #: it stopped at a question to a human

@@ -36,7 +36,7 @@ class DurableExecutor:
 
     Within its batch, a call whose result is recorded never runs again; a call that never started simply runs; a call that started and left
     no record follows its tool's policy. An effect happens at most once only with `on_unknown="fail"` or `"ask"`, or with a correct
-    reconciler.
+    reconciler. Excepted are tools with `on_resume="rerun"`.
 
     Args:
         journal: A path, a `Journal`, or None: the environment variable `TOOLSLOT_HOME`, else `./.toolslot`. Opened at first use.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from typing_extensions import assert_never
 
@@ -16,6 +17,7 @@ from toolslot._slot import (
     Paused,
     Reason,
     Regenerated,
+    Repeated,
     Row,
     SlotRecord,
     SlotSpec,
@@ -46,6 +48,7 @@ def fold_slot(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord:
             generation = row.generation
     steps: list[AttemptRow] = []
     evidence: list[Evidence] = []
+    repeated: list[Repeated] = []
     attempt = 0
     for row in rows:
         if row.generation != generation:
@@ -54,11 +57,28 @@ def fold_slot(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord:
             spec = row.spec
         elif isinstance(row, Evidence):
             evidence.append(row)
+        elif isinstance(row, Repeated):
+            repeated.append(row)
         else:
             steps.append(row)
             attempt = max(attempt, row.attempt)
     newest = _Attempt([row for row in steps if row.attempt == attempt])
-    return newest.record(spec, generation, attempt, len(rows), tuple(evidence))
+    record = newest.record(spec, generation, attempt, len(rows), tuple(evidence))
+    if repeated and record.final:
+        return _repeated(record, sorted(repeated, key=lambda row: (row.at, row.process)))
+    return record
+
+
+def _repeated(record: SlotRecord, rows: Sequence[Repeated]) -> SlotRecord:
+    """The answer is that of the newest repetition."""
+    newest = rows[-1]
+    return replace(
+        record,
+        state=SlotState.FAILED if newest.failed else SlotState.SUCCEEDED,
+        outcome=newest.outcome,
+        error=None,
+        repeated_in=tuple(row.process for row in rows),
+    )
 
 
 class _Attempt:

@@ -147,6 +147,14 @@ class LiveBatch:
     def closed(self) -> bool:
         return self.fence is not None and self.fence.closed
 
+    def ran_here(self, slot: SlotRecord) -> bool:
+        """Whether this process is one that ran the call to its recorded end."""
+        here = self.engine.journal.process
+        ran = slot.decision is None and any(
+            tenure.epoch == slot.epoch and tenure.owner.process == here for tenure in self.tenures
+        )
+        return ran or here.token in slot.repeated_in
+
     def standing(self) -> Standing:
         return self.look()[1]
 

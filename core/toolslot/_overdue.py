@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolslot._errors import BatchBusy, BatchTimedOut, CallTimedOut, Fenced
+from toolslot._errors import BatchBusy, BatchClosed, BatchTimedOut, CallTimedOut, Fenced
 from toolslot._slot import BatchKey, Fence
 from toolslot._text import shown
 
@@ -27,6 +27,14 @@ def held(key: BatchKey, fence: Fence | None, busy_timeout: float) -> BatchBusy:
     return BatchBusy(
         f"batch {key} is worked on by {owner} (epoch {epoch}), which is alive, and did not finish within {busy_timeout:g} s. Nothing ran"
         " here. Try again later; if that owner is stuck, take the batch over by force."
+    )
+
+
+def closed(key: BatchKey, index: int, tool: str) -> BatchClosed:
+    """Nothing of the batch runs any more, and this call has no answer."""
+    return BatchClosed(
+        f"batch {key} is closed and holds no answer for call {index} ({shown(tool)}): it was abandoned, or its answers were handed over."
+        " Start a new run."
     )
 
 

@@ -31,6 +31,11 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """Enter the tool's code although its answer is recorded: what it left in the memory of the process that ran it is not here."""
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """Enter the tool's code: it certainly has not had its effect."""
 
@@ -88,19 +93,31 @@ class Closed:
     """Nothing of this batch runs any more, and this call has no recorded answer."""
 
 
-Action: TypeAlias = Replay | Run | Rerun | Reconcile | Ask | Fail | Wait | Claim | Mismatch | Closed
+Action: TypeAlias = Replay | Repeat | Run | Rerun | Reconcile | Ask | Fail | Wait | Claim | Mismatch | Closed
+
+#: what enters the tool's code
+Entering: TypeAlias = Run | Rerun | Repeat
 
 
 def plan(
-    slot: SlotRecord, presented: SlotSpec, policy: ToolPolicy, standing: Standing, *, closed: bool = False
+    slot: SlotRecord,
+    presented: SlotSpec,
+    policy: ToolPolicy,
+    standing: Standing,
+    *,
+    closed: bool = False,
+    ran_here: bool = True,
 ) -> Action:
-    """The one next step for a slot. `presented` is the call as it stands in front of us now, `slot` what the journal holds."""
+    """The one next step for a slot. `presented` is the call as it stands in front of us now, `slot` what the journal holds.
+
+    `ran_here`: this process is one that ran the call to its recorded end.
+    """
     differs = mismatch(slot.spec, presented)
     if differs:
         return Mismatch(differs)
     action = _by_state(slot, policy)
     if isinstance(action, Replay):
-        return action
+        return action if ran_here or policy.on_resume != "rerun" else Repeat()
     if isinstance(action, Fail) and slot.delivered is not None:
         return Replay(
             delivered=True

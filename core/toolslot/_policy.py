@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 OnUnknown: TypeAlias = Literal["rerun", "fail", "ask"]
 OnFailed: TypeAlias = Literal["retry", "replay"]
+OnResume: TypeAlias = Literal["replay", "rerun"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,9 @@ class ToolPolicy:
         idempotent: Running it twice does no harm. No start mark is written and recovery reruns it without asking.
         on_failed: What a resumed run does with a recorded failure that crashed the run: "retry", or "replay" the failure. Default: retry
             where `on_unknown` is "rerun"; elsewhere the call counts as unknown, unless the exception is one of `not_done`.
+        on_resume: What a process does with a recorded answer that another process made: "replay" it, which is the default, or "rerun" the
+            call: for tools that leave something in the memory of their process (a loaded file, a session), which is gone with it. The
+            process that has run the call replays it. Such a call may run any number of times, whatever is recorded.
         not_done: Exception types which say for certain that nothing happened (a refused connection, say).
         timeout: Seconds for one attempt; None is off. A call that times out is unknown, not failed.
         retry: Attempts within a run: `Retry(stop=, wait=, retry=)` or any tenacity `Retrying`. Obeys the rule of `on_failed`.
@@ -112,6 +116,7 @@ class ToolPolicy:
     reconcile: Reconciler | None = None
     idempotent: bool = False
     on_failed: OnFailed | None = None
+    on_resume: OnResume | None = None
     not_done: tuple[type[BaseException], ...] = ()
     timeout: float | None = None
     retry: Retry | None = None
@@ -126,6 +131,7 @@ class ToolPolicy:
         reconcile: Reconciler | None = None,
         idempotent: bool = False,
         on_failed: OnFailed | None = None,
+        on_resume: OnResume | None = None,
         not_done: type[BaseException] | tuple[type[BaseException], ...] = (),
         timeout: float | None = None,
         retry: object | None = None,
@@ -135,6 +141,7 @@ class ToolPolicy:
     ) -> None:
         _check_choice("on_unknown", on_unknown, ("rerun", "fail", "ask"))
         _check_choice("on_failed", on_failed, ("retry", "replay"))
+        _check_choice("on_resume", on_resume, ("replay", "rerun"))
         if reconcile is not None and not callable(reconcile):
             raise InvalidSetting(
                 f"reconcile={reconcile!r} is not callable: give a function that takes the slot."
@@ -142,6 +149,14 @@ class ToolPolicy:
         if idempotent and (reconcile is not None or on_unknown in ("ask", "fail")):
             raise InvalidSetting(
                 "idempotent=True says that running twice does no harm, so nothing is ever asked: leave out reconcile= and on_unknown=."
+            )
+        if on_resume == "rerun" and (
+            reconcile is not None or on_unknown in ("ask", "fail") or on_failed == "replay"
+        ):
+            raise InvalidSetting(
+                "on_resume='rerun' says that the call may run any number of times, also when its result is recorded, so nothing is ever"
+                " asked and no failure is kept: leave out reconcile=, on_unknown='ask' or 'fail', and on_failed='replay'. A tool whose"
+                " effect must not happen twice is no tool for on_resume='rerun'."
             )
         types = not_done if isinstance(not_done, tuple) else (not_done,)
         for item in types:
@@ -154,6 +169,7 @@ class ToolPolicy:
             "reconcile": reconcile,
             "idempotent": idempotent,
             "on_failed": on_failed,
+            "on_resume": on_resume,
             "not_done": types,
             "timeout": timeout,
             "retry": as_retry(retry),
@@ -190,7 +206,12 @@ class ToolPolicy:
     @property
     def declared(self) -> bool:
         """Whether somebody thought about what a second run of this tool does."""
-        return self.on_unknown is not None or self.reconcile is not None or self.idempotent
+        return (
+            self.on_unknown is not None
+            or self.reconcile is not None
+            or self.idempotent
+            or self.on_resume == "rerun"
+        )
 
     def retries_failure(self, error: type[BaseException] | ErrorRecord | None) -> bool:
         """Whether such a failure may simply run again: it certainly did nothing, or the tool may be rerun anyway.

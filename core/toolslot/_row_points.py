@@ -12,6 +12,7 @@ from toolslot._slot import (
     Lost,
     Paused,
     Regenerated,
+    Repeated,
     Row,
     SlotRecord,
     Started,
@@ -25,6 +26,7 @@ _POINTS: dict[type, tuple[CrashPoint, CrashPoint]] = {
     Paused: (CrashPoint.BEFORE_WAIT, CrashPoint.AFTER_WAIT),
     Lost: (CrashPoint.BEFORE_UNKNOWN, CrashPoint.AFTER_UNKNOWN),
     Finished: (CrashPoint.BEFORE_FINISH, CrashPoint.AFTER_FINISH),
+    Repeated: (CrashPoint.BEFORE_FINISH, CrashPoint.AFTER_FINISH),
     Delivered: (CrashPoint.BEFORE_TELLING, CrashPoint.AFTER_TELLING),
     Regenerated: (CrashPoint.BEFORE_REGENERATE, CrashPoint.AFTER_REGENERATE),
 }

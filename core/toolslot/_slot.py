@@ -283,6 +283,18 @@ class Delivered(RowBase):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Repeated(RowBase):
+    """A call with a recorded answer was run once more, for what it leaves in the memory of `process`, the token of one.
+
+    What it gave is the answer from then on. No owner's business: any epoch will do, and a closed batch takes it.
+    """
+
+    process: str
+    outcome: Payload | None
+    failed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Regenerated(RowBase):
     """Another call took this index (lenient matching).
 
@@ -294,7 +306,7 @@ class Regenerated(RowBase):
 
 #: rows that move the newest attempt on
 AttemptRow: TypeAlias = Started | Withdrawn | Paused | Lost | Finished | Decided | Delivered
-Row: TypeAlias = AttemptRow | Evidence | Regenerated
+Row: TypeAlias = AttemptRow | Evidence | Repeated | Regenerated
 
 
 @quick_init
@@ -322,6 +334,8 @@ class SlotRecord:
     decision: Decided | None = None
     delivered: Delivered | None = None
     evidence: tuple[Evidence, ...] = ()
+    #: the processes that ran it once more although its answer was recorded
+    repeated_in: tuple[str, ...] = ()
 
     @property
     def index(self) -> int:

@@ -15,6 +15,7 @@ from toolslot._plan import (
     Fail,
     Mismatch,
     Reconcile,
+    Repeat,
     Replay,
     Rerun,
     Run,
@@ -58,6 +59,25 @@ def test_a_result_replays_whoever_owns_the_batch_and_whether_it_is_closed(
 ) -> None:
     assert plan(slot, SPEC, ToolPolicy(), standing) == Replay()
     assert plan(slot, SPEC, ToolPolicy(), standing, closed=True) == Replay()
+
+
+@pytest.mark.parametrize("standing", list(Standing))
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("slot", [SUCCEEDED, SEEN])
+def test_an_answer_of_another_process_is_not_replayed_where_the_policy_says_so(
+    slot: SlotRecord, closed: bool, standing: Standing
+) -> None:
+    rerun = ToolPolicy(on_resume="rerun")
+    assert plan(slot, SPEC, rerun, standing, closed=closed, ran_here=False) == Repeat()
+    assert plan(slot, SPEC, rerun, standing, closed=closed, ran_here=True) == Replay()
+    assert plan(slot, SPEC, ToolPolicy(), standing, closed=closed, ran_here=False) == Replay()
+
+
+def test_a_call_of_such_a_tool_that_is_not_settled_is_planned_like_any_that_may_run_again() -> None:
+    rerun = ToolPolicy(on_resume="rerun")
+    assert plan(UNKNOWN, SPEC, rerun, MINE, ran_here=False) == Rerun(2, undeclared=False)
+    assert plan(ESCAPED, SPEC, rerun, MINE, ran_here=False) == Rerun(2, undeclared=False)
+    assert plan(RESERVED, SPEC, rerun, MINE, closed=True, ran_here=False) == Closed()
 
 
 @pytest.mark.parametrize(

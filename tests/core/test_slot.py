@@ -24,6 +24,7 @@ from toolslot._slot import (
     Paused,
     Reason,
     Regenerated,
+    Repeated,
     Row,
     SlotRecord,
     SlotSpec,
@@ -98,6 +99,19 @@ def evidence(attempt: int = 1, generation: int = 1, at: float = 70.0) -> Evidenc
     return Evidence(index=0, generation=generation, attempt=attempt, epoch=1, at=at, outcome=payload("late"))
 
 
+def repeated(at: float = 80.0, *, failed: bool = False, generation: int = 1) -> Repeated:
+    return Repeated(
+        index=0,
+        generation=generation,
+        attempt=1,
+        epoch=1,
+        at=at,
+        process=f"process {at:g}",
+        outcome=payload(f"repeated {at:g}"),
+        failed=failed,
+    )
+
+
 def regenerated(generation: int = 2) -> Regenerated:
     return Regenerated(index=0, generation=generation, attempt=0, epoch=1, at=60.0, spec=OTHER)
 
@@ -137,6 +151,18 @@ HISTORIES: dict[str, tuple[SlotState, tuple[Row, ...]]] = {
     "retried": (SlotState.SUCCEEDED, (started(), ESCAPED, started(2), finished(2))),
     "run again as decided": (SlotState.RUNNING, (started(), lost(), decided(Verdict.RERUN), started(2))),
     "a result without a start mark": (SlotState.SUCCEEDED, (finished(),)),
+    "run again on resume": (SlotState.SUCCEEDED, (started(), finished(), repeated())),
+    "run again with an error": (SlotState.FAILED, (started(), finished(), repeated(failed=True))),
+    "run again with a result": (SlotState.SUCCEEDED, (started(), finished(failed=True), repeated())),
+    "decided, then run again": (
+        SlotState.SUCCEEDED,
+        (started(), lost(), decided(Verdict.FAILED), repeated()),
+    ),
+    "run again without an answer to replace": (SlotState.RUNNING, (started(), repeated())),
+    "run again in an earlier generation": (
+        SlotState.RESERVED,
+        (started(), finished(), repeated(), regenerated()),
+    ),
     "evidence alone": (SlotState.RESERVED, (evidence(),)),
     "evidence of a later attempt": (SlotState.SUCCEEDED, (started(), finished(), evidence(attempt=2))),
     "evidence of a later generation": (SlotState.SUCCEEDED, (started(), finished(), evidence(generation=2))),
@@ -168,6 +194,14 @@ def test_the_version_counts_every_row(rows: tuple[Row, ...]) -> None:
 def test_evidence_keeps_the_order_it_was_written_in() -> None:
     rows = [evidence(at=3.0), evidence(at=1.0), evidence(at=2.0)]
     assert fold(started(), *rows).evidence == tuple(rows)
+
+
+def test_the_answer_is_that_of_the_newest_repetition_in_whatever_order_they_come() -> None:
+    rows = [repeated(82.0), repeated(80.0), repeated(81.0)]
+    slot = fold(started(), finished(), *rows)
+    assert slot.outcome == payload("repeated 82")
+    assert slot.repeated_in == ("process 80", "process 81", "process 82")
+    assert (slot.attempt, slot.version, slot.epoch) == (1, 5, 1)
 
 
 def test_evidence_of_every_attempt_of_the_generation_is_shown() -> None:

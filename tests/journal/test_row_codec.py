@@ -25,6 +25,7 @@ from toolslot._slot import (
     Paused,
     Reason,
     Regenerated,
+    Repeated,
     Row,
     SlotSpec,
     Started,
@@ -92,6 +93,7 @@ ROW: st.SearchStrategy[Row] = st.one_of(
     ),
     st.builds(Evidence, **BASE, **RESULT, failed=st.booleans()),
     st.builds(Delivered, **BASE, **RESULT),
+    st.builds(Repeated, **BASE, process=TEXT, outcome=st.none() | PAYLOAD, failed=st.booleans()),
     st.builds(Regenerated, **BASE, spec=SPEC),
 )
 OWNER = st.builds(

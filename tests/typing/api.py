@@ -77,6 +77,7 @@ def policies() -> dict[str, ToolPolicy]:
         "book": ToolPolicy(reconcile=find_out_async, rate=Rate(5, per=1.0)),
         "pay": ToolPolicy(on_unknown="ask", reconcile=find_out, not_done=(ConnectionRefusedError,)),
         "mail": ToolPolicy(on_unknown="fail", on_failed="replay"),
+        "load": ToolPolicy(on_resume="rerun", on_unknown="rerun"),
         "fetch": ToolPolicy(retry=Retry(stop=3, wait=0.5)),
         "poll": ToolPolicy(
             retry=Retry(

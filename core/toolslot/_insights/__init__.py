@@ -15,7 +15,15 @@ from toolslot._insights._records import (
     RunView,
 )
 from toolslot._insights._service import Insights
-from toolslot._insights._words import LETTERS, coarse_span_text, date_text, noun, span_text, time_text
+from toolslot._insights._words import (
+    LETTERS,
+    coarse_span_text,
+    date_text,
+    noun,
+    repeated_text,
+    span_text,
+    time_text,
+)
 
 __all__ = [
     "LETTERS",
@@ -33,6 +41,7 @@ __all__ = [
     "coarse_span_text",
     "date_text",
     "noun",
+    "repeated_text",
     "span_text",
     "time_text",
 ]

@@ -17,6 +17,7 @@ from toolslot._slot import (
     Paused,
     Reason,
     Regenerated,
+    Repeated,
     Row,
     SlotState,
     Started,
@@ -63,7 +64,7 @@ def _told(attempt: Attempt | None, row: Row) -> Attempt | None:
             return replace(attempt or _begun(row), state=SlotState.RESERVED, ended_at=row.at, reason=None)
         case Decided():
             return None if attempt is None else replace(attempt, state=_DECIDED[row.verdict])
-        case Delivered() | Evidence() | Regenerated():
+        case Delivered() | Evidence() | Repeated() | Regenerated():
             return None
         case _:
             assert_never(row)

@@ -93,6 +93,8 @@ class CallView:
     started_at: float | None = None
     ended_at: float | None = None
     replayed: bool = False
+    #: how often it was run again, on resume, although its answer was recorded
+    repeats: int = 0
     #: the failure crashed the run: the tool's `on_failed` decides on resume
     escaped: bool = False
     #: its result could only be kept as text

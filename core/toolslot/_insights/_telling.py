@@ -27,6 +27,7 @@ from toolslot._slot import (
     Evidence,
     Handover,
     Reason,
+    Repeated,
     Row,
     SlotRecord,
     SlotState,
@@ -91,8 +92,8 @@ def _owners(history: BatchHistory, *, dead: bool) -> tuple[OwnerView, ...]:
 
 
 def _by_the_owner(row: Row) -> bool:
-    """Whether the row shows that the owner of its epoch was at work: operators decide from outside."""
-    return not isinstance(row, Decided)
+    """Whether the row shows that the owner of its epoch was at work: operators decide, and others repeat calls, from outside."""
+    return not isinstance(row, (Decided, Repeated))
 
 
 def _owner(tenure: Tenure, after: Tenure | None, last_seen: float, *, dead: bool) -> OwnerView:
@@ -144,7 +145,8 @@ def _call(
         queued_at=slot.queued_at,
         started_at=slot.started_at,
         ended_at=slot.ended_at,
-        replayed=slot.final and 0 < slot.epoch < agents,
+        replayed=slot.final and not slot.repeated_in and 0 < slot.epoch < agents,
+        repeats=len(slot.repeated_in),
         escaped=slot.escaped,
         lossy=slot.outcome is not None and slot.outcome.lossy,
         result_bytes=len(slot.outcome.data) if slot.outcome is not None else None,

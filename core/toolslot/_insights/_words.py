@@ -56,6 +56,11 @@ def noun(number: int, one: str, many: str | None = None) -> str:
     return one if number == 1 else many or f"{one}s"
 
 
+def repeated_text(times: int) -> str:
+    """Of a call with a recorded answer that ran again all the same, so many times."""
+    return "run again on resume" if times == 1 else f"run again on resume, {times:,} times"
+
+
 def date_text(at: float) -> str:
     """The day in UTC: "25 Nov 2026"."""
     moment = _moment(at)

@@ -13,6 +13,7 @@ from toolslot._insights import (
     RunView,
     date_text,
     noun,
+    repeated_text,
     span_text,
     time_text,
 )
@@ -71,6 +72,8 @@ def spoken(call: CallView) -> str:
         parts.append(f"{call.attempt} attempts")
     if call.replayed:
         parts.append("replayed")
+    if call.repeats:
+        parts.append(repeated_text(call.repeats))
     return ", ".join(parts)
 
 
@@ -137,6 +140,8 @@ def _attempts(batch: BatchView, call: CallView) -> Iterator[Fact]:
     if call.replayed:
         newest = batch.owners[-1]
         yield "replayed", f"its result was in the journal for pid {newest.pid}: nothing ran"
+    if call.repeats:
+        yield "repeated", f"{repeated_text(call.repeats)}, for what it leaves in the memory of its process"
 
 
 def _attempt(attempt: Attempt) -> str:

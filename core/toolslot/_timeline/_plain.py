@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from toolslot._insights import LETTERS, RunView
+from toolslot._insights import LETTERS, RunView, repeated_text
 from toolslot._slot import SlotState
 from toolslot._text import shown
 from toolslot._timeline._facts import batch_summary, run_summary, took_text
@@ -33,6 +33,7 @@ def _lane(lane: Lane) -> Iterator[str]:
     for row in lane.rows[:_MOST]:
         call = row.call
         words = [took_text(call), f"attempt {call.attempt}" if call.attempt > 1 else ""]
+        words += [repeated_text(call.repeats) if call.repeats else ""]
         words += ["replayed" if call.replayed else "", "decided" if call.decision is not None else ""]
         told = ", ".join(word for word in words if word)
         yield f"{call.index:>4} {LETTERS[call.state]} {shown(call.tool, _NAME):<{_NAME}} |{_track(row, deaths)}| {told}"

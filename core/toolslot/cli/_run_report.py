@@ -11,7 +11,16 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import assert_never
 
-from toolslot._insights import BatchView, CallView, DecisionView, OwnerView, RunView, span_text, time_text
+from toolslot._insights import (
+    BatchView,
+    CallView,
+    DecisionView,
+    OwnerView,
+    RunView,
+    repeated_text,
+    span_text,
+    time_text,
+)
 from toolslot._slot import Handover, SlotState
 from toolslot._text import shown
 from toolslot.cli._bars import drawn
@@ -157,6 +166,8 @@ def _note(call: CallView) -> Text:
     parts: list[str] = []
     if call.replayed:
         parts.append("replayed")
+    if call.repeats:
+        parts.append(repeated_text(call.repeats))
     if call.state is SlotState.UNKNOWN and call.reason is not None:
         parts.append(call.reason.value)
     if call.state is SlotState.RESERVED and call.idempotent:

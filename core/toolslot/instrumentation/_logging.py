@@ -16,6 +16,7 @@ _LEVELS = {
     EventKind.MISMATCH: logging.WARNING,
     EventKind.FAILED: logging.INFO,
     EventKind.RECONCILED: logging.INFO,
+    EventKind.REPEATED: logging.INFO,
     EventKind.REPLAYED: logging.INFO,
     EventKind.WAITING: logging.INFO,
 }

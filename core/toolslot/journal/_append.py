@@ -17,6 +17,7 @@ from toolslot._slot import (
     Paused,
     Reason,
     Regenerated,
+    Repeated,
     Row,
     SlotRecord,
     SlotState,
@@ -49,6 +50,8 @@ class Append:
         slot = slot_at(state, self.row.index)
         if isinstance(self.row, Finished):
             return _finish(state, slot, self.row)
+        if isinstance(self.row, Repeated):
+            return _write(state, self.row) if _may_repeat(state, slot, self.row) else Change((), slot)
         check_epoch(state, self.row.epoch)
         return _write(state, self.row) if _allowed(state, slot, self.row) else Change((), slot)
 
@@ -83,6 +86,12 @@ def _finish(state: BatchState, slot: SlotRecord, row: Finished) -> Change[SlotRe
     if evidence in state.rows(row.index):
         return Change((), slot, refusal)
     return _write(state, evidence, refusal)
+
+
+def _may_repeat(state: BatchState, slot: SlotRecord, row: Repeated) -> bool:
+    """Whether there is an answer in whose place it can come."""
+    same = (row.generation, row.attempt) == (slot.generation, slot.attempt)
+    return same and slot.final and row not in state.rows(row.index)
 
 
 def _standing(slot: SlotRecord, row: Row) -> SlotState | None:
@@ -124,7 +133,7 @@ def _allowed(state: BatchState, slot: SlotRecord, row: Row) -> bool:
             return escaped or standing is SlotState.RUNNING
         case Delivered():
             return standing is SlotState.UNKNOWN and slot.delivered is None
-        case Finished() | Decided() | Evidence():
+        case Finished() | Decided() | Evidence() | Repeated():
             raise InvalidSetting(f"a {type(row).__name__} row is not appended: its own verb writes it.")
         case _:
             assert_never(row)

@@ -28,6 +28,7 @@ from toolslot._slot import (
     Paused,
     Reason,
     Regenerated,
+    Repeated,
     Row,
     SlotSpec,
     Started,
@@ -239,6 +240,10 @@ def row_to_json(row: Row) -> dict[str, object]:
             data["why"] = row.why
             data["decision_id"] = row.decision_id
             data["version"] = row.version
+        case Repeated():
+            data["outcome"] = None if row.outcome is None else payload_to_json(row.outcome)
+            data["failed"] = row.failed
+            data["process"] = row.process
         case Regenerated():
             data["spec"] = spec_to_json(row.spec)
         case _:
@@ -299,6 +304,15 @@ def _finished(fields: Fields, base: _Base) -> Row:
     )
 
 
+def _repeated(fields: Fields, base: _Base) -> Row:
+    return Repeated(
+        **base,
+        outcome=fields.part_or_none("outcome", payload_from_json),
+        failed=fields.flag("failed"),
+        process=fields.text("process"),
+    )
+
+
 def _decided(fields: Fields, base: _Base) -> Row:
     return Decided(
         **base,
@@ -320,6 +334,7 @@ _KINDS: dict[type[Row], str] = {
     Decided: "decided",
     Evidence: "evidence",
     Delivered: "delivered",
+    Repeated: "repeated",
     Regenerated: "regenerated",
 }
 _READERS: dict[str, Callable[[Fields, _Base], Row]] = {
@@ -331,5 +346,6 @@ _READERS: dict[str, Callable[[Fields, _Base], Row]] = {
     "decided": _decided,
     "evidence": lambda fields, base: Evidence(**base, **_result(fields), failed=fields.flag("failed")),
     "delivered": lambda fields, base: Delivered(**base, **_result(fields)),
+    "repeated": _repeated,
     "regenerated": lambda fields, base: Regenerated(**base, spec=fields.part("spec", spec_from_json)),
 }

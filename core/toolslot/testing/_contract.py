@@ -12,7 +12,7 @@ from toolslot.testing._forks import AdoptionContract, RegenerationContract
 from toolslot.testing._history import HistoryContract
 from toolslot.testing._ownership import OwnerStateContract, TakeOverContract
 from toolslot.testing._reserving import ReservingContract
-from toolslot.testing._results import LateResultContract, ResultContract
+from toolslot.testing._results import LateResultContract, RepetitionContract, ResultContract
 from toolslot.testing._runs import AgeContract, ListingContract, PurgeContract
 from toolslot.testing._starting import StartingContract
 from toolslot.testing._traffic import TrafficContract
@@ -26,6 +26,7 @@ class JournalContract(
     IdempotentContract,
     ResultContract,
     LateResultContract,
+    RepetitionContract,
     DecisionContract,
     TakeOverContract,
     OwnerStateContract,

@@ -82,6 +82,41 @@ class ResultContract(JournalKit):
         same((slot.outcome, slot.evidence), (text("after all"), ()), "outcome")
 
 
+class RepetitionContract(JournalKit):
+    """Calls that run again although their answer is recorded: in any process, whoever owns the batch, and when it is closed."""
+
+    def test_a_repetition_gives_the_answer_from_then_on_and_names_its_process(self) -> None:
+        worker = self.worker(2)
+        before = worker.run(0, "first")
+        after = worker.write(worker.repeated(0, "second", process="p"))
+        same((after.state, after.outcome, after.attempt), (before.state, text("second"), 1), "slot")
+        same(worker.slot(0).repeated_in, ("p",), "repeated in")
+        worker.write(worker.repeated(0, "third", process="q"))
+        slot = worker.through(self.reopen(worker.journal)).slot(0)
+        same((slot.repeated_in, slot.outcome), (("p", "q"), text("third")), "slot")
+
+    def test_it_needs_no_epoch_and_a_closed_batch_takes_it(self) -> None:
+        worker = self.worker(1)
+        worker.run(0, "first")
+        later = worker.succeed(self.open(), self.owner(worker.journal))
+        worker.write(worker.repeated(0, "by the old owner"))
+        later.release(closed=True)
+        same(worker.write(worker.repeated(0, "when closed")).outcome, text("when closed"), "outcome")
+
+    def test_the_same_repetition_is_written_once(self) -> None:
+        worker = self.worker(1)
+        worker.run(0)
+        row = worker.repeated(0)
+        same(worker.write(row).version, worker.write(row).version, "version")
+
+    def test_it_changes_nothing_where_there_is_no_answer(self) -> None:
+        worker = self.worker(2)
+        worker.start(0)
+        for index, attempt in ((0, 1), (1, 0)):
+            before = worker.slot(index)
+            same(worker.write(worker.repeated(index, attempt=attempt)), before, "slot")
+
+
 class LateResultContract(JournalKit):
     """Results that cannot count any more: kept as evidence, refused with `Fenced`, and nothing else changes."""
 

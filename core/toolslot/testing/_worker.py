@@ -16,6 +16,7 @@ from toolslot._slot import (
     Paused,
     Reason,
     Regenerated,
+    Repeated,
     Row,
     SlotRecord,
     SlotSpec,
@@ -114,6 +115,17 @@ class Worker:
             attempt=attempt,
             epoch=self.epoch,
             at=self.clock(),
+            outcome=text(value),
+        )
+
+    def repeated(self, index: int, value: str = "again", *, process: str = "p", attempt: int = 1) -> Repeated:
+        return Repeated(
+            index=index,
+            generation=1,
+            attempt=attempt,
+            epoch=self.epoch,
+            at=self.clock(),
+            process=process,
             outcome=text(value),
         )
 

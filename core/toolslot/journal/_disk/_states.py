@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from toolslot._slot import BatchKey, Decided, Delivered, Evidence, Fence, Finished, Manifest, Row
+from toolslot._slot import BatchKey, Decided, Delivered, Evidence, Fence, Finished, Manifest, Repeated, Row
 from toolslot.journal._disk._chunks import dumps
 from toolslot.journal._row_codec import fence_to_json
 from toolslot.journal._state import BatchState
@@ -90,7 +90,7 @@ class States:
 
 def payload_size(row: Row) -> int:
     """The bytes of the result it carries."""
-    if isinstance(row, (Finished, Decided, Evidence, Delivered)) and row.outcome is not None:
+    if isinstance(row, (Finished, Decided, Evidence, Delivered, Repeated)) and row.outcome is not None:
         return len(row.outcome.data)
     return 0
 
