@@ -15,8 +15,13 @@ from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.tools import FunctionTool
 from llama_index.core.utils import get_tokenizer
+from llama_index.llms.anthropic import Anthropic
+from llama_index.llms.bedrock_converse import BedrockConverse
 from llama_index.llms.google_genai import GoogleGenAI
-from llama_index.llms.openai import OpenAI
+from llama_index.llms.mistralai import MistralAI
+from llama_index.llms.ollama import Ollama
+from llama_index.llms.openai import OpenAI, OpenAIResponses
+from llama_index.llms.openai_like import OpenAILike
 
 from support.ledger import Ledger
 from toolslot import CallEvent, EventKind
@@ -42,7 +47,72 @@ def google_genai(url: str) -> Any:
     )
 
 
-CLASSES: dict[str, Callable[[str], Any]] = {"openai": openai, "google-genai": google_genai}
+def openai_responses(url: str) -> Any:
+    return OpenAIResponses(
+        model="gpt-5",
+        api_base=f"{url}/v1",
+        api_key="a-key",
+        max_retries=0,
+        store=True,
+        include=["reasoning.encrypted_content"],
+        reasoning_options={"effort": "low", "summary": "auto"},
+    )
+
+
+def openai_like(url: str) -> Any:
+    return OpenAILike(
+        model="qwen3",
+        api_base=f"{url}/v1",
+        api_key="a-key",
+        max_retries=0,
+        is_chat_model=True,
+        is_function_calling_model=True,
+    )
+
+
+def anthropic(url: str) -> Any:
+    return Anthropic(
+        model="claude-sonnet-4-5",
+        base_url=url,
+        api_key="a-key",
+        max_retries=0,
+        max_tokens=4096,
+        temperature=1.0,
+        thinking_dict={"type": "enabled", "budget_tokens": 1024},
+    )
+
+
+def mistralai(url: str) -> Any:
+    return MistralAI(model="mistral-large-latest", endpoint=url, api_key="a-key", max_retries=0)
+
+
+def ollama(url: str) -> Any:
+    return Ollama(model="qwen3", base_url=url, context_window=8192, thinking=True)
+
+
+def bedrock(url: str) -> Any:
+    return BedrockConverse(
+        model="anthropic.claude-sonnet-4-5-20250929-v1:0",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="a-key",
+        aws_secret_access_key="a-secret",
+        max_retries=1,
+        max_tokens=4096,
+        thinking={"type": "enabled", "budget_tokens": 1024},
+    )
+
+
+CLASSES: dict[str, Callable[[str], Any]] = {
+    "openai": openai,
+    "openai-responses": openai_responses,
+    "openai-like": openai_like,
+    "anthropic": anthropic,
+    "google-genai": google_genai,
+    "mistralai": mistralai,
+    "ollama": ollama,
+    "bedrock": bedrock,
+}
 
 
 class Life:

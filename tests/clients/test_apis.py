@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
+from clients import script
+from clients.apis import anthropic, bedrock
 from clients.apis.gemini import Gemini, seal
+from clients.apis.mistral import Mistral
+from clients.apis.ollama import Ollama
 from clients.apis.openai_chat import OpenAIChat
+from clients.apis.openai_responses import ENCRYPTED, OpenAIResponses
 from clients.loopback import Api, Refused, Request
 
 
@@ -112,3 +117,142 @@ def test_gemini_takes_as_many_answers_as_calls_and_asks_no_signature_of_earlier_
     ]
     conversation = [*earlier, QUESTION, gemini_call(seal(2, "call"), None), gemini_answer(2)]
     assert ask(Gemini(), GEMINI.replace("generateContent", method), {"contents": conversation}).status == 200
+
+
+def item_call(call: str, **more: Any) -> dict[str, Any]:
+    return {"type": "function_call", "call_id": call, "name": "pay", "arguments": "{}", **more}
+
+
+def item_output(call: str) -> dict[str, Any]:
+    return {"type": "function_call_output", "call_id": call, "output": "paid"}
+
+
+def thoughts(**more: Any) -> dict[str, Any]:
+    return {"type": "reasoning", "id": "rs_0", "summary": [], **more}
+
+
+@pytest.mark.parametrize(
+    ("items", "why"),
+    [
+        pytest.param([USER, item_output("a")], "no call", id="an output without its call"),
+        pytest.param([USER, item_call("a")], "no output", id="a call without its output"),
+        pytest.param(
+            [USER, item_call("a", id="fc_0_0"), item_output("a")],
+            "reasoning",
+            id="a call without its reasoning",
+        ),
+        pytest.param(
+            [USER, thoughts(), item_call("a"), item_output("a")], "nothing is kept", id="not stored"
+        ),
+        pytest.param(
+            [USER, thoughts(encrypted_content="changed"), item_call("a"), item_output("a")],
+            "not the one",
+            id="changed reasoning",
+        ),
+        pytest.param(
+            [USER, thoughts(encrypted_content=f"{ENCRYPTED}0"), USER], "what it led to", id="reasoning alone"
+        ),
+    ],
+)
+def test_openai_responses_refuses(items: list[Any], why: str) -> None:
+    assert why in refused(OpenAIResponses(), "/v1/responses", {"input": items, "store": False})
+
+
+def test_openai_responses_knows_no_response_of_before() -> None:
+    body = {"input": [USER], "previous_response_id": "resp_0"}
+    assert "no such response" in refused(OpenAIResponses(), "/v1/responses", body)
+
+
+THOUGHT = {"type": "thinking", "thinking": script.THOUGHT, "signature": anthropic.signature(0)}
+
+
+def uses(*ids: str, first: Any = THOUGHT) -> dict[str, Any]:
+    asked = [{"type": "tool_use", "id": one, "name": "pay", "input": {}} for one in ids]
+    return {"role": "assistant", "content": [*([first] if first else []), *asked]}
+
+
+def results(*ids: str) -> dict[str, Any]:
+    found = [{"type": "tool_result", "tool_use_id": one, "content": "paid"} for one in ids]
+    return {"role": "user", "content": found}
+
+
+@pytest.mark.parametrize(
+    ("conversation", "why"),
+    [
+        pytest.param([USER, results("a")], "without its tool use", id="a result without its use"),
+        pytest.param([USER, uses("a", "b"), results("a")], "no result", id="a use without its result"),
+        pytest.param([USER, uses("a"), USER, results("a")], "no result", id="a result too late"),
+        pytest.param([USER, uses("a", first=None), results("a")], "begin with a thought", id="no thought"),
+        pytest.param(
+            [USER, uses("a", first={**THOUGHT, "signature": "x"}), results("a")],
+            "signature",
+            id="another signature",
+        ),
+        pytest.param(
+            [USER, uses("a", first={**THOUGHT, "thinking": "x"}), results("a")],
+            "signature",
+            id="another thought",
+        ),
+        pytest.param(
+            [{"role": "user", "content": [{"type": "text", "text": ""}]}], "empty", id="nothing said"
+        ),
+    ],
+)
+def test_anthropic_refuses(conversation: list[Any], why: str) -> None:
+    body = {"messages": conversation, "thinking": {"type": "enabled", "budget_tokens": 1024}}
+    assert why in refused(anthropic.Anthropic(), "/v1/messages", body)
+
+
+def short_call(*ids: str) -> dict[str, Any]:
+    return {**chat_call(*ids), "content": ""}
+
+
+@pytest.mark.parametrize(
+    ("conversation", "why"),
+    [
+        pytest.param([USER, chat_answer("a")], "after role 'user'", id="an answer without its call"),
+        pytest.param([USER, short_call("abcdefgh1"), USER], "as many", id="a call without its answer"),
+        pytest.param(
+            [USER, short_call("call_0001"), chat_answer("call_0001")], "nine", id="another kind of id"
+        ),
+        pytest.param([USER, short_call("abcdefgh1"), chat_answer("abcdefgh2")], "its call", id="another id"),
+        pytest.param([USER, {"role": "assistant", "content": ""}], "neither", id="nothing said"),
+    ],
+)
+def test_mistral_refuses(conversation: list[Any], why: str) -> None:
+    assert why in refused(Mistral(), "/v1/chat/completions", {"messages": conversation})
+
+
+def test_ollama_refuses_arguments_that_are_a_text() -> None:
+    assert "no object" in refused(Ollama(), "/api/chat", {"messages": [USER, short_call("a")]})
+
+
+def bedrock_uses(*ids: str, seal: str = "") -> dict[str, Any]:
+    thought = {"reasoningText": {"text": "so", "signature": seal or bedrock.signature(0)}}
+    asked = [{"toolUse": {"toolUseId": one, "name": "pay", "input": {}}} for one in ids]
+    return {"role": "assistant", "content": [{"reasoningContent": thought}, *asked]}
+
+
+def bedrock_results(*ids: str) -> dict[str, Any]:
+    content = [{"toolResult": {"toolUseId": one, "content": [{"text": "paid"}]}} for one in ids]
+    return {"role": "user", "content": content}
+
+
+ASKS = {"role": "user", "content": [{"text": "Pay."}]}
+
+
+@pytest.mark.parametrize(
+    ("conversation", "why"),
+    [
+        pytest.param([ASKS, ASKS], "take turns", id="the same role twice"),
+        pytest.param([bedrock_results("a")], "without a tool use", id="a result without its use"),
+        pytest.param(
+            [ASKS, bedrock_uses("a", "b"), bedrock_results("a")], "no result", id="a use without its result"
+        ),
+        pytest.param(
+            [ASKS, bedrock_uses("a", seal="x"), bedrock_results("a")], "signature", id="another signature"
+        ),
+    ],
+)
+def test_bedrock_refuses(conversation: list[Any], why: str) -> None:
+    assert why in refused(bedrock.Bedrock(), "/model/claude/converse", {"messages": conversation})

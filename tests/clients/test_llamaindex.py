@@ -8,31 +8,55 @@ from typing import Any
 
 import pytest
 
+from clients.apis.anthropic import Anthropic
+from clients.apis.bedrock import Bedrock
 from clients.apis.gemini import Gemini
+from clients.apis.mistral import Mistral
+from clients.apis.ollama import Ollama
 from clients.apis.openai_chat import OpenAIChat
+from clients.apis.openai_responses import OpenAIResponses
 from clients.loopback import Api
-from clients.trials import ALL, Trial, assert_same, trial, ways
+from clients.trials import ALL, Trial, assert_same, trial
 from support.forked import TESTS
 
 pytestmark = pytest.mark.crash
 
 SCRIPT = TESTS / "clients" / "llama_client.py"
 
-APIS: dict[str, Callable[[], Api]] = {"openai": OpenAIChat, "google-genai": Gemini}
+APIS: dict[str, Callable[[], Api]] = {
+    "openai": OpenAIChat,
+    "openai-responses": OpenAIResponses,
+    "openai-like": lambda: OpenAIChat(reasoning="reasoning_content"),
+    "anthropic": Anthropic,
+    "google-genai": Gemini,
+    "mistralai": Mistral,
+    "ollama": Ollama,
+    "bedrock": Bedrock,
+}
 
-#: what is known to fail, by the client's name
+#: what is known to fail, by the client's name, and the way when it fails in one only
 FAULTS = {
     "openai": "the SDK's objects in a message's additional_kwargs cost the message at a resume",
+    "openai-like": "as with openai",
     "google-genai": "the bytes of a thought's signature end the run in its first turn",
+    "mistralai-whole": "the SDK's objects in a message's additional_kwargs cost the message at a resume",
 }
 
 
 def clients(*names: str) -> Any:
-    return pytest.mark.parametrize("client", [pytest.param(name, marks=known(name)) for name in names])
+    """Each class, streamed as agents do by default, and not."""
+    ways = [(name, way) for name in names for way in ("streamed", "whole")]
+    return pytest.mark.parametrize(
+        ("client", "streamed"),
+        [
+            pytest.param(name, way == "streamed", marks=known(name, way), id=f"{name}-{way}")
+            for name, way in ways
+        ],
+    )
 
 
-def known(name: str) -> list[Any]:
-    fault = FAULTS.get(name)
+def known(name: str, way: str) -> list[Any]:
+    fault = FAULTS.get(name) or FAULTS.get(f"{name}-{way}")
     return [pytest.mark.xfail(reason=fault, raises=AssertionError, strict=True)] if fault else []
 
 
@@ -42,7 +66,6 @@ def agent(client: str, streamed: bool, tmp_path: Path) -> Iterator[Trial]:
         yield found
 
 
-@ways
 @clients(*APIS)
 def test_killed_while_the_model_reads_the_results_it_is_asked_the_same_again(agent: Trial) -> None:
     expected = agent.plain()
@@ -52,7 +75,6 @@ def test_killed_while_the_model_reads_the_results_it_is_asked_the_same_again(age
     assert agent.ledger.counts("paid", ALL) == [1] * len(ALL)
 
 
-@ways
 @clients(*APIS)
 def test_killed_among_the_calls_the_model_reads_the_results_as_if_nothing_had_happened(agent: Trial) -> None:
     expected = agent.plain()
@@ -61,8 +83,7 @@ def test_killed_among_the_calls_the_model_reads_the_results_as_if_nothing_had_ha
     assert agent.ledger.counts("paid", ALL) == [1, 1, 1, 2, 2]
 
 
-@ways
-@clients(*[name for name in APIS if name in {"openai", "google-genai"}])
+@clients("openai", "google-genai")
 def test_what_earlier_runs_left_in_the_memory_reaches_the_provider_as_it_was(agent: Trial) -> None:
     both = ("--runs", "order-17,order-18")
     expected = agent.plain(*both)

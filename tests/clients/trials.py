@@ -8,16 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from clients.loopback import Api, Loopback, Request
 from clients.script import CALLS
 from support.forked import Child, run
 from support.ledger import Ledger
 
 ALL = range(CALLS)
-
-ways = pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
 
 
 @dataclass(frozen=True, kw_only=True)
