@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from functools import partial
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -163,6 +164,16 @@ def read_channel(config: RunnableConfig, name: str) -> object:
         return None
 
 
+class _Alone:
+    """A task that is not known."""
+
+
+def task_of(config: RunnableConfig) -> object:
+    """What lives as long as the task that runs here, and is the same whenever it is tried again; a fresh object when nothing is."""
+    found: object = configurable(config).get(_READ)
+    return cast("object", found) if isinstance(found, partial) else _Alone()
+
+
 def lend(config: RunnableConfig, scratchpad: Any, send: Callable[[Any], None]) -> None:
     """Put another scratchpad and another way to write into a config that belongs to one call alone."""
     config["configurable"] = {**configurable(config), _SCRATCHPAD: scratchpad, _SEND: send}
@@ -258,6 +269,7 @@ __all__ = [
     "saves_checkpoints",
     "scratchpad_of",
     "sender_of",
+    "task_of",
     "thread_in_saver",
     "wrappers_of",
 ]

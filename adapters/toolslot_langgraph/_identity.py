@@ -12,9 +12,19 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from toolslot import current_call
-from toolslot_langgraph._compat import as_name, configurable, has_checkpointer, read_channel
+from toolslot._identity import args_digest
+from toolslot_langgraph._arguments import issued
+from toolslot_langgraph._compat import (
+    as_name,
+    checkpointer_of,
+    configurable,
+    has_checkpointer,
+    read_channel,
+    task_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,15 +113,22 @@ def respond(
     serves: Collection[str] | None = None,
 ) -> Response:
     """The last response in the conversation, as the one that asked for these calls."""
+    saver = checkpointer_of(config)
+    serde = None if saver is None else saver.serde
     for position in range(len(messages) - 1, -1, -1):
         message = messages[position]
         if isinstance(message, AIMessage):
             later = messages[position + 1 :]
+            theirs = issued(message.tool_calls, message, serde)
+            copies = {id(given): copy for given, copy in zip(message.tool_calls, theirs, strict=True)}
+            if not all(id(call) in copies for call in calls):
+                copies |= _copies(calls, config, serde)
+            calls = [copies[id(call)] for call in calls]
             siblings: Sequence[ToolCall] = ()
             indices: Sequence[int] = ()
             answered: Collection[int] = ()
             if sent:
-                siblings = [call for call in message.tool_calls if serves is None or call["name"] in serves]
+                siblings = [call for call in theirs if serves is None or call["name"] in serves]
                 answered = _answered(siblings, later)
                 indices = _indices(calls, siblings, answered, _push_index(config))
             return Response(
@@ -124,7 +141,16 @@ def respond(
                 answered=answered,
                 again=len(_answered(calls, later)) == len(calls),
             )
-    return Response(calls=calls, sent=sent)
+    copies = _copies(calls, config, serde)
+    return Response(calls=[copies[id(call)] for call in calls], sent=sent)
+
+
+def _copies(
+    calls: Sequence[ToolCall], config: RunnableConfig, serde: SerializerProtocol | None
+) -> dict[int, ToolCall]:
+    """Calls that are no part of a message, as they were when their task was first run here, by the objects they are."""
+    copies = issued(calls, task_of(config), serde)
+    return {id(given): copy for given, copy in zip(calls, copies, strict=True)}
 
 
 def _answered(calls: Sequence[ToolCall], later: Sequence[Any]) -> Collection[int]:
@@ -325,10 +351,17 @@ def _content(calls: Sequence[ToolCall]) -> list[object]:
 def _digest(*parts: object) -> str:
     # `default=repr`: what the model did not send as JSON gives another key at worst, so nothing is replayed.
     try:
-        text = json.dumps(parts, default=repr, sort_keys=True)
-    except (TypeError, ValueError):
-        text = repr(parts)
+        text = json.dumps(parts, default=_steady, sort_keys=True)
+    except (TypeError, ValueError):  # keys that are no strings
+        text = args_digest("", {"": parts}) or repr(parts)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _steady(value: object) -> object:
+    """What stands for a value that is no JSON: a set has no order that another process would find again."""
+    return (
+        sorted(map(repr, cast("set[object]", value))) if isinstance(value, (set, frozenset)) else repr(value)
+    )
 
 
 def _text(info: Any, name: str) -> str | None:

@@ -185,17 +185,27 @@ class Engine:
             reason=slot.reason,
             error_type=error_type,
             detail=detail,
-            args=self._args(slot) if self.with_args else None,
+            args=self._args(slot.spec) if self.with_args else None,
         )
 
     def tell(self, event: Event) -> None:
         self.hooks.emit(event)
 
-    def _args(self, slot: SlotRecord) -> Mapping[str, object]:
+    def differing(self, recorded: SlotSpec, presented: SlotSpec) -> list[str]:
+        """The names of the arguments that are not the same in both."""
+        before, now = self._args(recorded), self._args(presented)
+        same = {name for name in before.keys() & now.keys() if _digest(before, name) == _digest(now, name)}
+        return sorted((before.keys() | now.keys()) - same)
+
+    def _args(self, spec: SlotSpec) -> Mapping[str, object]:
         try:
-            return _as_mapping(decode(slot.spec.args, self.codecs))
+            return _as_mapping(decode(spec.args, self.codecs))
         except ToolslotError:
             return {}
+
+
+def _digest(args: Mapping[str, object], name: str) -> str | None:
+    return args_digest("", {name: args[name]})
 
 
 def _as_mapping(value: object) -> Mapping[str, object]:

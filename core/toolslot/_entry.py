@@ -28,7 +28,7 @@ from toolslot._errors import (
 )
 from toolslot._events import EventKind
 from toolslot._live import LiveBatch
-from toolslot._overdue import closed
+from toolslot._overdue import another_call, closed, not_this_call
 from toolslot._policy import Answer, CannotTell, Done, Failed, NotDone, StillRunning, ToolPolicy
 from toolslot._repetition import Repetition
 from toolslot._slot import Reason, Regenerated, SlotRecord, SlotSpec, SlotState, Withdrawn
@@ -351,17 +351,10 @@ class Entry(Generic[T]):
             )
 
     def _mismatch(self, action: _plan.Mismatch, standing: _plan.Standing, busy_until: float) -> Steps[None]:
-        recorded, presented = self.slot.spec, self.spec
-        detail = (
-            f"call {self.index} of batch {self.live.key} was recorded as {quoted(recorded.tool)} with call id {quoted(recorded.call_id)}"
-            f" and arguments {_short(recorded.digest)}; presented now: {quoted(presented.tool)} with call id"
-            f" {quoted(presented.call_id)} and arguments {_short(presented.digest)}. They differ in {', '.join(action.differs)}"
-        )
+        names = self.engine.differing(self.slot.spec, self.spec)
+        detail = another_call(self.live.key, self.slot.spec, self.spec, action.differs, names)
         if self.engine.strict:
-            raise BatchMismatch(
-                f"{detail}. The recorded result belongs to another call, so nothing was replayed and nothing ran. Use a new run id for"
-                " changed calls, or on_mismatch='lenient' to let the new call take this place."
-            )
+            raise BatchMismatch(f"{detail}. {not_this_call(self.live.adapter)}")
         if standing is _plan.Standing.TAKEN:
             yield from self.live.waiting(busy_until)
             return
@@ -375,7 +368,7 @@ class Entry(Generic[T]):
             attempt=0,
             epoch=self.live.own_epoch,
             at=self.engine.clock(),
-            spec=presented,
+            spec=self.spec,
         )
         yield from self.live.writing(row)
 
@@ -393,7 +386,3 @@ def _latency(slot: SlotRecord) -> float | None:
     if slot.started_at is None or slot.ended_at is None:
         return None
     return slot.ended_at - slot.started_at
-
-
-def _short(digest: str | None) -> str:
-    return "that cannot be compared" if digest is None else f"sha256:{digest[:12]}"

@@ -78,6 +78,7 @@ class LiveBatch:
         #: completes once the batch is open: True, or False when whoever opened it was interrupted and others must open it anew
         self.ready: Future[bool] = Future()
         self.on_idle: Callable[[LiveBatch], None] = lambda _: None
+        self.adapter = batch.adapter
         self._batch = batch
         self._specs = specs
         self._partial = partial

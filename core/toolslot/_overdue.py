@@ -1,10 +1,12 @@
-"""What to say when waiting has come to nothing: for a permit, for a call's code, for another owner; or there is nothing left."""
+"""What to say when waiting has come to nothing: for a permit, for a call's code, for another owner; or when another call is recorded."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from toolslot._errors import BatchBusy, BatchClosed, BatchTimedOut, CallTimedOut, Fenced
-from toolslot._slot import BatchKey, Fence
-from toolslot._text import shown
+from toolslot._slot import BatchKey, Fence, SlotSpec
+from toolslot._text import quoted, shown
 
 
 def not_started(key: BatchKey, index: int, tool: str, batch_timeout: float | None) -> BatchTimedOut:
@@ -40,3 +42,28 @@ def closed(key: BatchKey, index: int, tool: str) -> BatchClosed:
 
 def gone(key: BatchKey) -> Fenced:
     return Fenced(f"batch {key} is gone from the journal: its run was purged while it was worked on.")
+
+
+def another_call(
+    key: BatchKey, recorded: SlotSpec, presented: SlotSpec, differs: Sequence[str], names: Sequence[str]
+) -> str:
+    """Both calls and in what they differ; of arguments only the `names` of those that do."""
+    which = f" ({', '.join(map(quoted, names))})" if names else ""
+    return (
+        f"call {recorded.index} of batch {key} was recorded as {quoted(recorded.tool)} with call id {quoted(recorded.call_id)}"
+        f" and arguments {_short(recorded.digest)}; presented now: {quoted(presented.tool)} with call id"
+        f" {quoted(presented.call_id)} and arguments {_short(presented.digest)}. They differ in {', '.join(differs)}{which}"
+    )
+
+
+def _short(digest: str | None) -> str:
+    return "that cannot be compared" if digest is None else f"sha256:{digest[:12]}"
+
+
+def not_this_call(adapter: str) -> str:
+    remedy = (
+        "Use a new run id for changed calls, or on_mismatch='lenient' to let the new call take this place."
+        if adapter == "core"
+        else "Resume with the model's answer as it was recorded, or begin a new run for changed calls."
+    )
+    return f"The recorded result belongs to another call, so nothing was replayed and nothing ran. {remedy}"

@@ -43,7 +43,8 @@ class Model(BaseChatModel):
 
 
 def _answer(talk: Any, messages: Sequence[Any]) -> AIMessage:
-    return AIMessage("", id=f"ai-{len(messages)}" if talk.provider_ids else None, tool_calls=talk.calls)
+    provided = getattr(talk, "provider_ids", True)
+    return AIMessage("", id=f"ai-{len(messages)}" if provided else None, tool_calls=talk.calls)
 
 
 def options(talk: Any, settings: dict[str, Any]) -> dict[str, Any]:
