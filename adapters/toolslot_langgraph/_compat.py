@@ -211,6 +211,26 @@ def saves_checkpoints(graph: object) -> bool:
     return getattr(graph, "checkpointer", None) is not False
 
 
+def has_own_saver(graph: object) -> bool:
+    """Whether a graph was compiled with a saver, as one is that is run by itself."""
+    return isinstance(getattr(graph, "checkpointer", None), BaseCheckpointSaver)
+
+
+def ran_no_graph(config: RunnableConfig) -> bool:
+    """Whether no graph has run inside this task so far, so that the next one has the first place among its checkpoints."""
+    counter: object = getattr(scratchpad_of(config), "subgraph_counter", None)
+    return getattr(counter, "_counter", counter) is None and counter is not None
+
+
+def place_inside(config: RunnableConfig, number: int) -> RunnableConfig | None:
+    """Where the `number`th graph that runs inside this task, from 0, has its checkpoints; None when there is nothing that says so."""
+    thread, namespace = (configurable(config).get(name) for name in ("thread_id", "checkpoint_ns"))
+    if thread is None or not isinstance(namespace, str) or not namespace:
+        return None
+    inside = f"{namespace}|{number}" if number else namespace
+    return {"configurable": {"thread_id": str(thread), "checkpoint_ns": inside}}
+
+
 def functions_of(tool: BaseTool) -> tuple[object, ...]:
     """The code a tool runs: its function if it has one, and its methods, which may be those of a user's class; sync and async."""
     own: Any = tool
@@ -258,11 +278,14 @@ __all__ = [
     "functions_of",
     "handled_text",
     "has_checkpointer",
+    "has_own_saver",
     "inputs_of",
     "is_invalid_resume",
     "lend",
     "metadata_of",
     "named_checkpoint",
+    "place_inside",
+    "ran_no_graph",
     "read_channel",
     "rebind",
     "runs_its_own_methods",

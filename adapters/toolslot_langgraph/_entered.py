@@ -17,9 +17,10 @@ from toolslot_langgraph._asking import Asking
 from toolslot_langgraph._callbacks import Replay, facts_of
 from toolslot_langgraph._code import Code
 from toolslot_langgraph._codec import ToParent
-from toolslot_langgraph._compat import config_entered
+from toolslot_langgraph._compat import config_entered, ran_no_graph
 from toolslot_langgraph._execution import drained
 from toolslot_langgraph._identity import Place
+from toolslot_langgraph._nested import Inside, inside
 from toolslot_langgraph._node import opened
 from toolslot_langgraph._outputs import Reopened, replayed
 from toolslot_langgraph._questions import Question
@@ -45,6 +46,7 @@ class Entered:
         self._request = request
         self._config = config
         self._messages_key = messages_key
+        self._executor = executor
         # Where LangGraph's book-keeping is not known, an answer could reach another question: then the failure is shown instead.
         self._askable = place.askable and Answers(config, 1).usable
         self._code = Code(around=self._own_answers)
@@ -64,6 +66,13 @@ class Entered:
     def acode(self, handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Callable[[], Awaitable[object]]:
         """What runs the call, for `BatchRun.acall`."""
         return self._code.awaiting(lambda: handler(self._request))
+
+    def agent(self, handler: object) -> Inside | None:
+        """Where an agent that the call may have run has its checkpoints; None where its policy decides alone."""
+        request = self._request
+        if self._executor.declares(request.tool_call["name"]) or not ran_no_graph(self._config):
+            return None
+        return inside(request.tool, self.run.slot(self.index), self._config, 0, handler)
 
     @contextmanager
     def _own_answers(self) -> Generator[None]:

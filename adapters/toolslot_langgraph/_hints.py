@@ -1,4 +1,4 @@
-"""What tools show of themselves, read as policies: what an MCP server says of them, and that they run a graph.
+"""What tools show of themselves: what an MCP server says of them, read as policies, and whether they look as if they ran agents.
 
 The annotations of MCP arrive in a tool's metadata: flat (langchain-mcp-adapters), or under `mcp.tool.annotations` (langchain.mcp), in the
 protocol's spelling or in snake case.
@@ -9,68 +9,67 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import FunctionType, MethodType
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolNode
 from langgraph.pregel import Pregel
 
 from toolslot import ToolPolicy
-from toolslot_langgraph._compat import functions_of, metadata_of, saves_checkpoints
-from toolslot_langgraph._reading import names_of
+from toolslot_langgraph._compat import functions_of, has_own_saver, metadata_of, saves_checkpoints
+from toolslot_langgraph._reading import mentions, names_of
 from toolslot_langgraph._walk import Graph, graphs_in, is_durable, nodes_in, walk
 
 #: by these a graph is run
 _RUNS = frozenset({"invoke", "ainvoke", "stream", "astream", "astream_events", "batch", "abatch"})
+#: by these a run is given a place of its own among the checkpoints
+_PLACES = frozenset({"configurable", "thread_id", "checkpoint_ns", "checkpoint_id", "checkpoint_map"})
 
-_known: WeakKeyDictionary[Graph, bool] = WeakKeyDictionary()
+#: what a tool's own code ends at: what they run is their affair
+_ENDS = (Pregel, ToolNode, BaseTool)
 
 
 def hinted_policies(tools: Iterable[BaseTool]) -> dict[str, ToolPolicy]:
-    """Policies by tool name, for the tools of which something is known about a second run."""
-    found = {
-        tool.name: ToolPolicy.from_annotations(_annotations(metadata_of(tool))) or _nested(tool)
-        for tool in tools
-    }
+    """Policies by tool name, for the tools of which a server says something about a second run."""
+    found = {tool.name: ToolPolicy.from_annotations(_annotations(metadata_of(tool))) for tool in tools}
     return {name: policy for name, policy in found.items() if policy is not None}
 
 
-def _nested(tool: BaseTool) -> ToolPolicy | None:
-    """Enter a tool that runs graphs again: they go on from their own checkpoints, and the calls inside have slots of their own.
+def may_go_on(tool: BaseTool, around: object) -> bool:
+    """Whether, as far as code shows, all that a tool runs are graphs which could go on from their own checkpoints where they run nested,
+    and whose calls have slots of their own. Whether they did run nested it does not show.
 
-    Not so where a graph keeps no checkpoints, or has a tool node without slots: then a second run is one of everything.
+    Not so where a graph keeps no checkpoints or has a saver of its own, where code names a thread, where a tool node has no slots, or where
+    what is `around` the call has graphs too: their checkpoints could be taken for those of the tool's.
     """
-    graphs = [graph for function in functions_of(tool) for graph in _graphs_run_by(function)]
-    if not graphs or not all(_goes_on(graph) for graph in graphs):
-        return None
-    return ToolPolicy(on_unknown="rerun")
+    functions = functions_of(tool)
+    graphs = [graph for function in functions for graph in _graphs_run_by(function)]
+    return (
+        bool(graphs)
+        and all(_goes_on(graph) for graph in graphs)
+        and not any(_names_a_place(function) for function in functions)
+        and not graphs_in(walk(around, through=lambda thing: not isinstance(thing, _ENDS)))
+    )
 
 
 def _graphs_run_by(function: object) -> list[Graph]:
     """The graphs a function runs itself, as far as its code shows: those that only its helpers know do not count."""
     if not names_of(function) & _RUNS:
         return []
-    ends = (Pregel, ToolNode, BaseTool, FunctionType, MethodType)
+    ends = (*_ENDS, FunctionType, MethodType)
     return graphs_in(walk(function, through=lambda thing: thing is function or not isinstance(thing, ends)))
 
 
-def forget() -> None:
-    """Look at graphs anew: nodes have been made durable."""
-    _known.clear()
+def _names_a_place(function: object) -> bool:
+    reached = walk(function, through=lambda thing: not isinstance(thing, _ENDS))
+    return any(mentions(thing, _PLACES) for _, thing in reached)
 
 
 def _goes_on(graph: Graph) -> bool:
-    # A middleware asks at every call, and a large graph takes a while to look through.
-    known = _known.get(graph)
-    if known is None:
-        known = _known[graph] = _is_durable_throughout(graph)
-    return known
-
-
-def _is_durable_throughout(graph: Graph) -> bool:
     inside = list(walk(graph))
-    return all(saves_checkpoints(part) for part in graphs_in(inside)) and all(
-        is_durable(node) for node in nodes_in(inside).values()
+    return (
+        not has_own_saver(graph)
+        and all(saves_checkpoints(part) for part in graphs_in(inside))
+        and all(is_durable(node) for node in nodes_in(inside).values())
     )
 
 

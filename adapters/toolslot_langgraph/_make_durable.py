@@ -19,7 +19,6 @@ from typing_extensions import Unpack, override
 
 from toolslot import InvalidSetting
 from toolslot_langgraph._compat import rebind, runs_its_own_methods, wrappers_of
-from toolslot_langgraph._hints import forget
 from toolslot_langgraph._node import DurableParallelToolNode
 from toolslot_langgraph._settings import DurableOptions, Settings
 from toolslot_langgraph._walk import graphs_in, is_durable, nodes_in, walk
@@ -117,12 +116,10 @@ def _upgrade(nodes: Mapping[str, ToolNode], settings: Settings) -> None:
     """
     before = [(node, type(node), dict(vars(node))) for node in nodes.values()]
     try:
-        # All classes first: what becomes of a tool that runs an agent depends on the nodes of that agent.
         for path, node in nodes.items():
             _check(path, node)
             cast("Any", node).__class__ = _durable(type(node), path)
             rebind(node)
-        forget()
         for (path, node), (_, _, state) in zip(nodes.items(), before, strict=True):
             cast("Any", node)._protect(_for_node(node, settings))
             _check_names(path, node, state)
@@ -131,7 +128,6 @@ def _upgrade(nodes: Mapping[str, ToolNode], settings: Settings) -> None:
             cast("Any", node).__class__ = kind
             vars(node).clear()
             vars(node).update(state)
-        forget()
         raise
 
 

@@ -80,6 +80,8 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
             return handler(request)
         call = self._entering(request, place, awaits=False)
         with streaming(_runtime(request), _runtime(request).config), call.run as run:
+            if (agent := call.agent(handler)) and agent.ran():
+                run.goes_on(call.index)
             while True:
                 failure: Exception
                 try:
@@ -111,6 +113,8 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
         call = self._entering(request, place, awaits=True)
         with streaming(_runtime(request), _runtime(request).config):
             async with call.run as run:
+                if (agent := call.agent(handler)) and await agent.aran():
+                    run.goes_on(call.index)
                 while True:
                     failure: Exception
                     try:

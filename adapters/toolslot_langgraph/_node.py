@@ -27,10 +27,11 @@ from toolslot import (
 from toolslot_langgraph._asking import WHY, decisions, refusable
 from toolslot_langgraph._callbacks import Replay, atell_replayed, facts_of, tell_replayed
 from toolslot_langgraph._code import Code
-from toolslot_langgraph._compat import DEFAULT_HANDLER, ToolRuntime, handled_text
+from toolslot_langgraph._compat import DEFAULT_HANDLER, ToolRuntime, handled_text, wrappers_of
 from toolslot_langgraph._execution import Execution, apart, entered
 from toolslot_langgraph._history import History
 from toolslot_langgraph._identity import Place, locate, read_response
+from toolslot_langgraph._nested import Inside, inside
 from toolslot_langgraph._notices import Notices
 from toolslot_langgraph._outputs import is_error
 from toolslot_langgraph._settings import DurableOptions, Settings
@@ -223,6 +224,8 @@ class DurableParallelToolNode(ToolNode):
         execution.lend(index, tool_runtime)
         try:
             try:
+                if (agent := self._agent_in(execution, index, tool_runtime)) and agent.ran():
+                    execution.run.goes_on(execution.places[index])
                 run = code.sync(lambda: base._run_one(call, input_type, tool_runtime))
                 value = execution.run.call(execution.places[index], run, is_error=is_error)
                 live = code.made(value)
@@ -251,6 +254,8 @@ class DurableParallelToolNode(ToolNode):
         execution.watch()
         try:
             try:
+                if (agent := self._agent_in(execution, index, tool_runtime)) and await agent.aran():
+                    execution.run.goes_on(execution.places[index])
                 run = code.awaiting(lambda: base._arun_one(call, input_type, tool_runtime))
                 value = await execution.run.acall(execution.places[index], run, is_error=is_error)
                 live = code.made(value)
@@ -263,6 +268,14 @@ class DurableParallelToolNode(ToolNode):
             return output
         except Exception as error:
             return execution.failed(index, error)
+
+    def _agent_in(self, execution: Execution, index: int, runtime: ToolRuntime[Any, Any]) -> Inside | None:
+        """Where an agent that the call may have run has its checkpoints; None where its policy decides alone."""
+        name = execution.calls[index]["name"]
+        if self._executor.declares(name) or not execution.askable:
+            return None
+        tool = self.tools_by_name.get(name)
+        return inside(tool, execution.slot(index), runtime.config, index, wrappers_of(self))
 
     def _place(self, call: ToolCall) -> tuple[Execution, int] | tuple[None, int]:
         execution = entered.get()

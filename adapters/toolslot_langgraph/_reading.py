@@ -75,6 +75,32 @@ def names_in(code: CodeType) -> frozenset[str]:
     return frozenset(code.co_names).union(*inner)
 
 
+def mentions(thing: object, words: frozenset[str]) -> bool:
+    """Whether it is a function of the user's whose code has one of the words, as a name or as a text of its own."""
+    layers = [layer for layer in _layers(thing) if isinstance(layer, FunctionType)]
+    return any(
+        not _is_framework(layer.__module__)
+        and not words.isdisjoint(names_in(layer.__code__) | texts_in(layer.__code__))
+        for layer in layers
+    )
+
+
+@lru_cache(maxsize=4096)
+def texts_in(code: CodeType) -> frozenset[str]:
+    """The texts that stand in code, keys of mappings and of arguments included; inner functions too."""
+    found: set[str] = set()
+    waiting: list[object] = [*code.co_consts]
+    while waiting:
+        constant = waiting.pop()
+        if isinstance(constant, str):
+            found.add(constant)
+        elif isinstance(constant, CodeType):
+            found |= texts_in(constant)
+        elif isinstance(constant, (tuple, frozenset)):
+            waiting.extend(cast("Iterable[object]", constant))
+    return frozenset(found)
+
+
 def _layers(function: object) -> list[object]:
     """A function, and those it is wrapped around as decorators note it."""
     layers: list[object] = []

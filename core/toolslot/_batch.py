@@ -60,6 +60,8 @@ class BatchRun:
         self._deadline: float | None = None
         self._live: LiveBatch | None = None
         self._pid = 0
+        #: the calls whose code goes on from where an earlier attempt stood
+        self._going_on: set[int] = set()
 
     # --- opening and letting go -----------------------------------------------------------------------------------------
 
@@ -240,7 +242,15 @@ class BatchRun:
             deadline=self._deadline,
             is_error=is_error,
             offload=offload,
+            goes_on=index in self._going_on,
         )
+
+    def goes_on(self, index: int) -> None:
+        """Say that the code of call `index` goes on from where an earlier attempt stood: it is entered again, and nothing is asked.
+
+        For hosts, about a call that runs an agent with checkpoints, where no policy is given for its tool.
+        """
+        self._going_on.add(index)
 
     async def asettled(self) -> None:
         """Wait until no call of this batch runs in this process, those that begin meanwhile included.

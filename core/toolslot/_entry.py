@@ -44,7 +44,7 @@ class Entry(Generic[T]):
 
     `engine` is the entrant's own, which may know other tools than that of whoever opened the batch. `deadline` is the batch's, in monotonic
     seconds. `is_error`: whether a returned value is a failure that the framework has turned into an answer. `offload`: where to run the
-    code.
+    code. `goes_on`: the code goes on from where an earlier attempt stood.
     """
 
     live: LiveBatch
@@ -54,6 +54,7 @@ class Entry(Generic[T]):
     deadline: float | None = None
     is_error: Callable[[T], bool] | None = None
     offload: Executor | None = None
+    goes_on: bool = False
 
     @property
     def index(self) -> int:
@@ -65,7 +66,8 @@ class Entry(Generic[T]):
 
     @property
     def policy(self) -> ToolPolicy:
-        return self.engine.policy(self.spec.tool)
+        policy = self.engine.policy(self.spec.tool)
+        return policy.going_on if self.goes_on else policy
 
     def steps(self) -> Steps[T]:
         """The call's answer, from the journal or from its code."""

@@ -205,6 +205,10 @@ class DurableExecutor:
         limits = [limit for limit in (self._limits.batch, max_parallel) if limit is not None]
         return max(1, min([len(tools), *limits]))
 
+    def declares(self, tool: str) -> bool:
+        """Whether there is a policy for this tool, and not the default one."""
+        return tool in self._policies
+
     def _has_own_limit(self, tool: str) -> bool:
         policy = self._policies.get(tool, self._default_policy)
         return policy.max_parallel is not None or policy.rate is not None or tool in self._limits.tools

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from toolslot._errors import InvalidArguments, InvalidSetting
@@ -212,6 +212,11 @@ class ToolPolicy:
             or self.idempotent
             or self.on_resume == "rerun"
         )
+
+    @property
+    def going_on(self) -> ToolPolicy:
+        """The same, for a call whose code goes on from where it stood when it is entered again on resume; not so when it is tried again."""
+        return replace(self, on_unknown="rerun", reconcile=None, retry=None)
 
     def retries_failure(self, error: type[BaseException] | ErrorRecord | None) -> bool:
         """Whether such a failure may simply run again: it certainly did nothing, or the tool may be rerun anyway.

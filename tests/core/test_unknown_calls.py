@@ -49,6 +49,22 @@ def test_a_call_that_left_no_record_stops_where_the_policy_says_so(
     assert world.effects == ["pay"]
 
 
+@pytest.mark.parametrize("rule", ["fail", "ask", "reconcile"])
+def test_a_call_whose_code_goes_on_where_it_stood_is_entered_again_and_nothing_is_asked(
+    world: World, rule: Any
+) -> None:
+    def reconcile(slot: Slot) -> Answer:
+        raise AssertionError("asked")
+
+    policy = ToolPolicy(reconcile=reconcile) if rule == "reconcile" else ToolPolicy(on_unknown=rule)
+    die_inside(world, world.executor(default_policy=policy))
+    with world.executor(default_policy=policy).open(batch("pay")) as run:
+        run.goes_on(0)
+        assert run.call(0, world.tool("pay", "ok")) == "ok"
+    (event,) = world.events.calls(EventKind.RERUN)
+    assert event.detail == "run again by policy"
+
+
 def test_a_reconciler_that_knows_the_result_settles_the_call(world: World, enter: Any) -> None:
     asked: list[Slot] = []
 

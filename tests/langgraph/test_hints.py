@@ -1,4 +1,4 @@
-"""What tools show of themselves counts, until the user says otherwise: annotations of MCP, and that they run a graph."""
+"""What tools show of themselves: annotations of MCP count until the user says otherwise, and a guess loosens no policy."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from langchain_core.tools import StructuredTool
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 
 from toolslot import ToolPolicy
 from toolslot_langgraph import DurableParallelToolNode, make_durable
-from toolslot_langgraph._hints import hinted_policies
+from toolslot_langgraph._hints import hinted_policies, may_go_on
 
 
 def policy(**metadata: Any) -> ToolPolicy | None:
@@ -81,8 +82,6 @@ def test_the_users_own_policy_comes_first_and_a_hint_before_the_default(talk: An
 
 # --- tools that run graphs ----------------------------------------------------------------------------------------------------
 
-RERUN = ToolPolicy(on_unknown="rerun")
-
 
 def graph_of(node: Any, **settings: Any) -> Any:
     graph = StateGraph(MessagesState)
@@ -100,62 +99,107 @@ def durable_graph(**settings: Any) -> Any:
     return graph_of(DurableParallelToolNode([pay]), **settings)
 
 
-def running(graph: Any) -> Any:
+def running(graph: Any, config: Any = None) -> Any:
     def ask(question: str) -> str:
-        return str(graph.invoke({"messages": [question]}))
+        return str(graph.invoke({"messages": [question]}, config))
 
     return ask
 
 
-def hint(function: Any, **settings: Any) -> ToolPolicy | None:
-    made = StructuredTool.from_function(function, name="ask", description="d", **settings)
-    return hinted_policies([made]).get("ask")
+def made_of(function: Any, **settings: Any) -> Any:
+    return StructuredTool.from_function(function, name="ask", description="d", **settings)
 
 
-def test_a_tool_that_runs_a_durable_graph_is_entered_again() -> None:
-    assert hint(running(durable_graph())) == RERUN
+def goes_on(function: Any, around: Any = ()) -> bool:
+    return may_go_on(made_of(function), around)
 
 
-def test_a_tool_that_runs_one_of_several_graphs_is_entered_again() -> None:
+def test_a_tool_that_runs_a_durable_graph_may_go_on() -> None:
+    assert goes_on(running(durable_graph()))
+
+
+def test_a_tool_that_runs_one_of_several_graphs_may_go_on() -> None:
     graphs = {"one": durable_graph(), "two": durable_graph(checkpointer=True)}
 
     async def task(name: str) -> str:
         return str(await graphs[name].ainvoke({"messages": []}))
 
     made = StructuredTool.from_function(coroutine=task, name="ask", description="d")
-    assert hinted_policies([made]) == {"ask": RERUN}
+    assert may_go_on(made, ())
 
 
-def test_a_graph_without_tool_nodes_goes_on_as_well() -> None:
-    assert hint(running(graph_of(lambda state: None))) == RERUN
+def test_a_graph_without_tool_nodes_may_go_on_as_well() -> None:
+    assert goes_on(running(graph_of(lambda state: None)))
 
 
-def test_a_graph_that_keeps_no_checkpoints_would_run_anew() -> None:
-    assert hint(running(durable_graph(checkpointer=False))) is None
+def test_a_graph_that_keeps_no_checkpoints_would_begin_again() -> None:
+    assert not goes_on(running(durable_graph(checkpointer=False)))
+
+
+def test_a_graph_with_a_saver_of_its_own_may_have_run_there() -> None:
+    assert not goes_on(running(durable_graph(checkpointer=InMemorySaver())))
+
+
+def in_its_own_code(graph: Any) -> Any:
+    def ask(question: str) -> str:
+        return str(graph.invoke({"messages": [question]}, {"configurable": {"thread_id": question}}))
+
+    return ask
+
+
+def in_a_helper(graph: Any) -> Any:
+    def place(question: str) -> Any:
+        return {"configurable": {"thread_id": question}}
+
+    def ask(question: str) -> str:
+        return str(graph.invoke({"messages": [question]}, place(question)))
+
+    return ask
+
+
+def in_an_inner_function(graph: Any) -> Any:
+    def ask(question: str) -> str:
+        def again(**place: str) -> str:
+            return str(graph.invoke({"messages": [question]}, {"configurable": place}))
+
+        return again(thread_id=question)
+
+    return ask
+
+
+@pytest.mark.parametrize("names_it", [in_its_own_code, in_a_helper, in_an_inner_function])
+def test_a_tool_that_names_a_thread_may_have_run_the_graph_there(names_it: Any) -> None:
+    assert not goes_on(names_it(durable_graph()))
+
+
+def test_a_graph_around_the_call_has_checkpoints_that_could_be_taken_for_the_tools() -> None:
+    guard = running(graph_of(lambda state: None))
+    assert not goes_on(running(durable_graph()), around=(guard, None))
+    assert goes_on(running(durable_graph()), around=(lambda request, handler: handler(request), None))
 
 
 def test_a_graph_with_a_plain_tool_node_would_repeat_its_calls() -> None:
-    assert hint(running(graph_of(ToolNode([pay])))) is None
+    assert not goes_on(running(graph_of(ToolNode([pay]))))
 
 
 def test_a_plain_tool_node_deep_inside_counts_too() -> None:
     innermost = running(graph_of(ToolNode([pay])))
     innermost.__doc__ = "Asks."
     middle = graph_of(DurableParallelToolNode([innermost]))
-    assert hint(running(middle)) is None
+    assert not goes_on(running(middle))
 
 
-def test_a_graph_that_was_made_durable_since_the_last_look_goes_on() -> None:
+def test_a_graph_that_was_made_durable_since_the_last_look_may_go_on() -> None:
     graph = graph_of(ToolNode([pay]))
     function = running(graph)
-    assert hint(function) is None
+    assert not goes_on(function)
     make_durable(graph)
-    assert hint(function) == RERUN
+    assert goes_on(function)
 
 
 def test_a_tool_that_only_looks_at_a_graph_says_nothing() -> None:
     graph = durable_graph()
-    assert hint(lambda question: str(graph.get_graph())) is None
+    assert not goes_on(lambda question: str(graph.get_graph()))
 
 
 def test_a_graph_that_only_a_helper_knows_says_nothing_of_the_tool() -> None:
@@ -164,14 +208,22 @@ def test_a_graph_that_only_a_helper_knows_says_nothing_of_the_tool() -> None:
     def charge(question: str) -> str:
         return tell(question) + str(model.invoke)  # type: ignore[attr-defined]
 
-    assert hint(charge) is None
+    assert not goes_on(charge)
 
 
-def test_an_annotation_and_a_policy_come_before_the_graph_inside(talk: Any) -> None:
+def test_what_a_tool_looks_like_is_no_policy(talk: Any) -> None:
+    made = made_of(running(durable_graph()))
+    assert hinted_policies([made]) == {}
+    default = talk.node([made], default_policy=ToolPolicy(on_unknown="ask")).executor
+    assert not default.declares("ask")
+    assert default._engine().policy("ask") == ToolPolicy(on_unknown="ask")
+
+
+def test_an_annotation_and_a_policy_are_declared(talk: Any) -> None:
     function = running(durable_graph())
-    assert hint(function, metadata={"destructiveHint": True}) == ToolPolicy(on_unknown="ask")
-    made = StructuredTool.from_function(function, name="ask", description="d")
-    given = talk.node([made], policies={"ask": ToolPolicy(on_unknown="fail")}).executor._engine()
-    assert given.policy("ask").unknown_rule == "fail"
-    default = talk.node([made], default_policy=ToolPolicy(on_unknown="ask")).executor._engine()
-    assert default.policy("ask") == RERUN
+    hinted = made_of(function, metadata={"destructiveHint": True})
+    assert hinted_policies([hinted]) == {"ask": ToolPolicy(on_unknown="ask")}
+    assert talk.node([hinted]).executor.declares("ask")
+    given = talk.node([made_of(function)], policies={"ask": ToolPolicy(on_unknown="fail")}).executor
+    assert given.declares("ask")
+    assert given._engine().policy("ask").unknown_rule == "fail"
