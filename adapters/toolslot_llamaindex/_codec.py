@@ -5,24 +5,26 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from llama_index.core.base.llms.types import ContentBlock
 from llama_index.core.tools import ToolOutput
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from toolslot import Codec, NotStorable, UnreadablePayload
 from toolslot._codec import MAX_WEIGHT, weight_exceeds
 from toolslot._text import quoted
-from toolslot_llamaindex._values import AllowedType, value_codec
+from toolslot_llamaindex._known import AllowedType
+from toolslot_llamaindex._values import ValueCodec
 from toolslot_llamaindex._writes import Write
 
 log = logging.getLogger("toolslot")
 
-_FORMAT = 1
+_FORMAT = 2
 _BLOCKS: TypeAdapter[list[Any]] = TypeAdapter(list[ContentBlock])
 
 
@@ -64,21 +66,28 @@ class LlamaIndexCodec:
     its type and its text.
 
     Args:
-        allowed_types: Classes that may be made again from stored data: pydantic models, dataclasses, enums, or a `TypeCodec` for any other.
+        allowed_types: Classes that may be made again from stored data, without their constructors: pydantic models, dataclasses, enums,
+            subclasses of `dict`, `list`, `str` and the like, or a `TypeCodec` for any other.
         raw: A codec of the tool's own, asked first for `raw_output`.
     """
 
     name = "llamaindex/1"
 
     def __init__(self, allowed_types: Iterable[AllowedType] = (), *, raw: Codec | None = None) -> None:
-        self.values: Codec = value_codec(allowed_types)
+        self.values = ValueCodec.of(allowed_types)
         self._raw = raw
         self._warned: set[str] = set()
 
     def for_tool(self, raw: Codec) -> LlamaIndexCodec:
         """The same with another codec for `raw_output`."""
-        new = LlamaIndexCodec(raw=raw)
-        new.values = self.values
+        new = copy(self)
+        new._raw = raw
+        return new
+
+    def serving(self, llms: Callable[[], Iterable[object]]) -> LlamaIndexCodec:
+        """The same for an agent with these models: what their SDKs put into messages comes back too."""
+        new = copy(self)
+        new.values = self.values.serving(llms)
         return new
 
     def encode(self, value: object) -> bytes:
@@ -94,7 +103,7 @@ class LlamaIndexCodec:
             return _json(
                 {
                     "v": _FORMAT,
-                    "blocks": _BLOCKS.dump_python(list(output.blocks), mode="json"),
+                    "blocks": _b64(self.values.encode(list(output.blocks))),
                     "tool": output.tool_name,
                     "input": plain_json(_of_the_model(output.raw_input, value.asked)),
                     "error": output.is_error,
@@ -118,14 +127,14 @@ class LlamaIndexCodec:
         """
         try:
             stored = cast("dict[str, Any]", bounded_json(data))
-            if stored["v"] != _FORMAT:
+            if stored["v"] not in (1, _FORMAT):
                 raise UnreadablePayload(
                     f"an answer of format {stored['v']!r} is not known here; install a newer toolslot."
                 )
             if "plain" in stored:
                 return self.values.decode(_bytes(stored["plain"]))
             output = ToolOutput(
-                blocks=_BLOCKS.validate_python(stored["blocks"]),
+                blocks=self._blocks(stored),
                 tool_name=stored["tool"],
                 raw_input=_input_of(stored["input"]),
                 raw_output=self._unpacked(stored["raw"]),
@@ -143,6 +152,11 @@ class LlamaIndexCodec:
             ) from error
 
     # --- the parts ------------------------------------------------------------------------------------------------------
+
+    def _blocks(self, stored: dict[str, Any]) -> list[Any]:
+        if stored["v"] == 1:
+            return _BLOCKS.validate_python(stored["blocks"])
+        return cast("list[Any]", self.values.decode(_bytes(stored["blocks"])))
 
     def _packed(self, output: ToolOutput) -> list[str]:
         """[how, bytes]: by the tool's own codec, as a value, or as what is left: the text."""
@@ -213,8 +227,25 @@ def _unpacked(path: str | None, found: str | None, lost: bool, kept: int = 0, it
 
 
 def plain_json(value: object) -> Any:
-    """Plain JSON; objects of a provider that nothing knows how to write become text."""
-    return to_jsonable_python(value, fallback=str, bytes_mode="base64", inf_nan_mode="constants")
+    """Plain JSON for people to look at, the same in every process; of an object that has no form in JSON the name of its class is left."""
+    return _settled(value) if type(value) in (dict, list, tuple, set, frozenset) else _one(value)
+
+
+def _settled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(_one(key)): plain_json(item) for key, item in cast("dict[Any, Any]", value).items()}
+    items = [plain_json(item) for item in value]
+    return sorted(items, key=repr) if isinstance(value, (set, frozenset)) else items
+
+
+def _one(value: object) -> Any:
+    try:
+        if isinstance(value, BaseModel):
+            value = value.model_dump(mode="python")
+            return plain_json(value)
+        return to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="constants")
+    except Exception:  # other people's objects
+        return f"<{type(value).__name__}>"
 
 
 def _of_the_model(raw_input: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:

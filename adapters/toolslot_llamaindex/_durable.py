@@ -23,10 +23,10 @@ from workflows.decorators import step
 from toolslot import DurableExecutor, Hook, InvalidSetting, Journal, Limits, LoggingHook, ToolPolicy
 from toolslot_llamaindex._codec import LlamaIndexCodec
 from toolslot_llamaindex._compat import PAUSES, copy_as, num_workers
+from toolslot_llamaindex._known import AllowedType, models_of
 from toolslot_llamaindex._mixin import DurableSteps
 from toolslot_llamaindex._shared import Durable
 from toolslot_llamaindex._streaming import StreamHook, streaming
-from toolslot_llamaindex._values import AllowedType
 
 AgentT = TypeVar("AgentT", BaseWorkflowAgent, AgentWorkflow)
 
@@ -62,7 +62,8 @@ def durable(
         max_parallel: Calls of one answer at once. Default: what the framework's agents do, 4.
         hooks: Called with every event. Default: one `LoggingHook`.
         codec: How answers are stored. Default: `LlamaIndexCodec(allowed_types)`.
-        allowed_types: Classes of `raw_output` and of the state that may be made again from stored data.
+        allowed_types: Classes that may be made again from stored data, wherever they are found: in messages of the model, in the state,
+            as `raw_output`. The pydantic models and enums of the SDK that `agent.llm` is built on are allowed by themselves.
         stream_events: Write what happens to calls to the run's stream too, as `ToolslotEvent`s.
 
     Raises:
@@ -77,7 +78,8 @@ def durable(
             f"{type(agent).__name__} is durable already. Give all settings in one call of durable()."
         )
     cls = cast("type[Any]", type(agent))
-    values = codec if codec is not None else LlamaIndexCodec(allowed_types)
+    # Asked when it matters: an agent may be given another model at any time.
+    values = (codec if codec is not None else LlamaIndexCodec(allowed_types)).serving(lambda: models_of(new))
     given: dict[str, ToolPolicy] = {"handoff": ToolPolicy(idempotent=True), **(policies or {})}
     executor = DurableExecutor(
         journal,

@@ -44,6 +44,9 @@ from toolslot_llamaindex._contexts import (
     told,
     unanswered,
 )
+from toolslot_llamaindex._earlier import earlier_question_of
+from toolslot_llamaindex._identity import Identity
+from toolslot_llamaindex._memory import held_by, set_back
 from toolslot_llamaindex._places import Place, place_of
 from toolslot_llamaindex._questions import ToolOutcomeAnswer, question, read
 from toolslot_llamaindex._recording import (
@@ -54,7 +57,7 @@ from toolslot_llamaindex._recording import (
     own_output,
     own_result,
 )
-from toolslot_llamaindex._records import RunRecord, TurnRecord, digest, question_of
+from toolslot_llamaindex._records import RunRecord, TurnRecord, question_of
 from toolslot_llamaindex._shared import Durable
 from toolslot_llamaindex._threads import CallTask, outliving
 from toolslot_llamaindex._turns import Made, Run, Turn, kwargs_of
@@ -122,14 +125,15 @@ class DurableSteps:
         run = await self._toolslot_run(ctx)
         if run.durable:
             await run.prepare()
-            asked = question_of(ev.get("user_msg"), ev.get("chat_history", None))
             began = await run.began()
+            messages = ev.get("user_msg"), ev.get("chat_history", None)
+            asked = question_of(run.values, *messages)
             if began is None:
                 run.payload = (await self._toolslot_beginning(ctx, ev, asked)).encode()
             else:
-                record = RunRecord.decode(began)
-                record.check(run.run_id, asked)
-                await self._toolslot_restore(ctx, ev, record)
+                record = RunRecord.decode(began, run.values)
+                record.check(run.run_id, earlier_question_of(*messages) if record.earlier else asked)
+                await self._toolslot_restore(ctx, ev, run, record)
             await ctx.store.set(NOTE, run.run_id)
         elif await ctx.store.get(NOTE, default=None) is not None:
             # An earlier run in this context had an id; its answers are not this one's.
@@ -138,9 +142,11 @@ class DurableSteps:
 
     async def _toolslot_run_agent_step(self, ctx: Context[Any], ev: AgentSetup) -> AgentOutput:
         base: Any = super()
-        run, values = await self._toolslot_run(ctx), self._toolslot.codec.values
+        run = await self._toolslot_run(ctx)
+        # What the conversation depends on is kept as far as it goes, never left out.
+        values = run.values.lenient
         number: int = await ctx.store.get("num_iterations", default=0)
-        asked = digest(ev.input)
+        asked = run.values.digest(ev.input)
         record = await run.recorded(number)
         lists = await run.lists(number)
         if record is None:
@@ -166,7 +172,8 @@ class DurableSteps:
             )
         writes = lists.whole(record.writes)
         run.keep(lists)
-        await apply(writes, ctx, values)
+        with run.restoring(f"turn {number}"):
+            await apply(writes, ctx, values)
         ctx.write_event_to_stream(record.output)
         return record.output
 
@@ -344,9 +351,9 @@ class DurableSteps:
     async def _toolslot_beginning(
         self, ctx: Context[Any], ev: AgentWorkflowStartEvent, asked: str
     ) -> RunRecord:
-        memory, messages = await _memory(ctx, ev), None
+        values, memory, held = self._toolslot.codec.values, await _memory(ctx, ev), None
         try:
-            messages = () if memory is None else tuple(await memory.aget_all())
+            held = None if memory is None else await held_by(memory, values)
         except Exception as error:
             log.warning(
                 "toolslot.memory_unread agent=%r: the messages in its memory could not be read (%s), so a resumed run takes the memory as"
@@ -355,24 +362,23 @@ class DurableSteps:
                 type(error).__name__,
             )
         return RunRecord(
-            agent=type(self).__name__,
-            question=asked,
-            memory=messages,
-            state=await captured(ctx, self._toolslot.codec.values),
+            agent=Identity.of(self), question=asked, memory=held, state=await captured(ctx, values)
         )
 
     async def _toolslot_restore(
-        self, ctx: Context[Any], ev: AgentWorkflowStartEvent, record: RunRecord
+        self, ctx: Context[Any], ev: AgentWorkflowStartEvent, run: Run, record: RunRecord
     ) -> None:
         """Put memory and state back to what they were when the run began; all that came later is replayed."""
         memory = await _memory(ctx, ev)
-        if (
-            memory is not None
-            and record.memory is not None
-            and tuple(await memory.aget_all()) != record.memory
-        ):
-            await memory.aset(list(record.memory))
-        await apply(record.state, ctx, self._toolslot.codec.values)
+        with run.restoring("the memory at the beginning"):
+            # Only where it differs: the memory may be as it was, whatever it holds.
+            if (
+                memory is not None
+                and record.memory is not None
+                and await held_by(memory, run.values) != record.memory
+            ):
+                await set_back(memory, record.memory, run.values)
+        await apply(record.state, ctx, run.values)
 
 
 _MAX_ANSWERS = 100

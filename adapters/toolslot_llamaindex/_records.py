@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,51 +15,59 @@ from llama_index.core.tools import ToolSelection
 from toolslot import BatchMismatch, Call, UnreadablePayload
 from toolslot._text import quoted
 from toolslot_llamaindex._codec import bounded_json, pack_writes, plain_json, unpack_writes
+from toolslot_llamaindex._identity import Identity
+from toolslot_llamaindex._values import Kept, ValueCodec
 from toolslot_llamaindex._writes import Write
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecord:
     """How a run began.
 
-    `question` is a digest of what the agent was asked. `memory` holds the messages before that, None when they could not be read or
-    stored; `state` the workflow's state.
+    `question` is a digest of what the agent was asked. `memory` holds what was in the memory before that, as `_memory` writes it, None
+    when it could not be read; `state` the workflow's state. `agent` is None in the records of earlier versions, `earlier` true.
     """
 
-    agent: str
+    agent: Identity | None
     question: str
-    memory: tuple[ChatMessage, ...] | None = None
+    memory: bytes | None = None
     state: tuple[Write, ...] = ()
+    earlier: bool = False
 
     def encode(self) -> bytes:
-        memory = None if self.memory is None else [plain_json(message) for message in self.memory]
         return _json(
             {
                 "v": _FORMAT,
-                "agent": self.agent,
+                "agent": None if self.agent is None else self.agent.packed(),
                 "question": self.question,
-                "memory": memory,
+                "memory": None if self.memory is None else _b64(self.memory),
                 "state": pack_writes(self.state),
             }
         )
 
     @classmethod
-    def decode(cls, data: bytes) -> RunRecord:
+    def decode(cls, data: bytes, values: ValueCodec) -> RunRecord:
         """The record.
 
         Raises:
             UnreadablePayload: the bytes are damaged, or of another format.
         """
         stored = _read(data, "run")
+        earlier = stored["v"] == 1
         try:
             memory = stored["memory"]
             return cls(
-                agent=stored["agent"],
+                agent=None if earlier or stored["agent"] is None else Identity.unpacked(stored["agent"]),
                 question=stored["question"],
-                memory=None if memory is None else tuple(ChatMessage.model_validate(item) for item in memory),
+                memory=None
+                if memory is None
+                else _earlier_memory(memory, values)
+                if earlier
+                else _bytes(memory),
                 state=unpack_writes(stored["state"]),
+                earlier=earlier,
             )
         except Exception as error:
             raise _damaged("run", error) from error
@@ -97,52 +105,77 @@ class TurnRecord:
             for call in self.output.tool_calls
         )
 
-    def encode(self) -> bytes:
+    def encode(self, values: ValueCodec) -> Kept:
         output = self.output
-        return _json(
+        # Whatever is in there: a live run never fails for what cannot be made again. Reading it may.
+        said = values.keep(
+            {
+                "response": output.response,
+                "tool_calls": output.tool_calls,
+                "retry_messages": output.retry_messages,
+                "structured_response": output.structured_response,
+            }
+        )
+        payload = _json(
             {
                 "v": _FORMAT,
-                "response": plain_json(output.response),
-                "calls": [plain_json(call.model_dump()) for call in output.tool_calls],
-                "retry": [plain_json(message) for message in output.retry_messages],
+                "said": _b64(said.data),
                 "agent": output.current_agent_name,
-                "structured": plain_json(output.structured_response),
                 "writes": pack_writes(self.writes),
                 "asked": self.asked,
             }
         )
+        return Kept(data=payload, problem=said.problem)
 
     @classmethod
-    def decode(cls, data: bytes) -> TurnRecord:
+    def decode(cls, data: bytes, values: ValueCodec) -> TurnRecord:
         """The record; of the model's own raw answer nothing is kept.
 
         Raises:
+            NotRestorable: the model said something that cannot be made again here.
             UnreadablePayload: the bytes are damaged, or of another format.
         """
         stored = _read(data, "turn")
         try:
-            output = AgentOutput(
-                response=ChatMessage.model_validate(stored["response"]),
-                tool_calls=[ToolSelection.model_validate(call) for call in stored["calls"]],
-                retry_messages=[ChatMessage.model_validate(item) for item in stored["retry"]],
-                current_agent_name=stored["agent"],
-                structured_response=stored["structured"],
-            )
-            return cls(output=output, writes=unpack_writes(stored["writes"]), asked=stored["asked"])
+            writes = unpack_writes(stored["writes"])
+            if stored["v"] == 1:
+                return cls(output=_earlier_output(stored), writes=writes)
+            said = cast("dict[str, Any]", values.decode(_bytes(stored["said"])))
+            output = AgentOutput(current_agent_name=stored["agent"], **said)
+            return cls(output=output, writes=writes, asked=stored["asked"])
+        except UnreadablePayload:
+            raise
         except Exception as error:
             raise _damaged("turn", error) from error
 
 
-def question_of(user_msg: object, chat_history: Sequence[ChatMessage] | None) -> str:
+def question_of(values: ValueCodec, user_msg: object, chat_history: Sequence[ChatMessage] | None) -> str:
     """A digest of what an agent is asked; a text and a message with that text are the same."""
     message = ChatMessage(role="user", content=user_msg) if isinstance(user_msg, str) else user_msg
-    return digest([message, *(chat_history or ())])
+    return values.digest([message, *(chat_history or ())])
 
 
-def digest(messages: Sequence[object]) -> str:
-    """SHA-256 over messages, 64 hex digits."""
-    text = json.dumps(plain_json(list(messages)), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+def writes_of(payload: bytes) -> tuple[Write, ...]:
+    """What a recorded turn wrote into the state; of all else nothing is made again."""
+    stored = _read(payload, "turn")
+    try:
+        return unpack_writes(stored["writes"])
+    except Exception as error:
+        raise _damaged("turn", error) from error
+
+
+def _earlier_memory(stored: list[Any], values: ValueCodec) -> bytes:
+    return values.keep([[ChatMessage.model_validate(item) for item in stored], []]).data
+
+
+def _earlier_output(stored: dict[str, Any]) -> AgentOutput:
+    return AgentOutput(
+        response=ChatMessage.model_validate(stored["response"]),
+        tool_calls=[ToolSelection.model_validate(call) for call in stored["calls"]],
+        retry_messages=[ChatMessage.model_validate(item) for item in stored["retry"]],
+        current_agent_name=stored["agent"],
+        structured_response=stored["structured"],
+    )
 
 
 def _json(value: object) -> bytes:
@@ -156,7 +189,10 @@ def _read(data: bytes, what: str) -> dict[str, Any]:
         raise
     except (ValueError, RecursionError) as error:
         raise _damaged(what, error) from error
-    if not isinstance(stored, dict) or cast("dict[str, Any]", stored).get("v") != _FORMAT:
+    if not isinstance(stored, dict) or cast("dict[str, Any]", stored).get("v") not in (
+        1,
+        _FORMAT,
+    ):
         raise UnreadablePayload(
             f"the record of a {what} is of a format that is not known here; it may come from a newer toolslot, or from another framework."
         )
@@ -165,3 +201,11 @@ def _read(data: bytes, what: str) -> dict[str, Any]:
 
 def _damaged(what: str, error: Exception) -> UnreadablePayload:
     return UnreadablePayload(f"the record of a {what} is damaged: {type(error).__name__}.")
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)

@@ -30,7 +30,9 @@ class Durable:
         self.warned: set[str] = set()
         self._steps: tuple[object, object, Mapping[str, Any]] | None = None
         self.runs = Runs(
-            lambda run_id, durable: Run(run_id, executor, durable=durable, max_parallel=max_parallel)
+            lambda run_id, durable: Run(
+                run_id, executor, codec.values, durable=durable, max_parallel=max_parallel
+            )
         )
 
     def __deepcopy__(self, _: object) -> Durable:

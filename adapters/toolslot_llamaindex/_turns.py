@@ -20,14 +20,17 @@ from toolslot import (
     BatchRun,
     Call,
     DurableExecutor,
+    ResultNotStorable,
     ToolslotError,
     UnreadablePayload,
 )
 from toolslot._text import quoted
 from toolslot_llamaindex._codec import Answer
+from toolslot_llamaindex._exact import NotRestorable
 from toolslot_llamaindex._growing import Growing
 from toolslot_llamaindex._places import place_of
-from toolslot_llamaindex._records import TurnRecord
+from toolslot_llamaindex._records import TurnRecord, writes_of
+from toolslot_llamaindex._values import ValueCodec
 
 log = logging.getLogger("toolslot")
 
@@ -130,9 +133,16 @@ class Run:
     """One run of an agent in this process. `durable` is False for a run without an id: it is not recorded."""
 
     def __init__(
-        self, run_id: str, executor: DurableExecutor, *, durable: bool, max_parallel: int | None
+        self,
+        run_id: str,
+        executor: DurableExecutor,
+        values: ValueCodec,
+        *,
+        durable: bool,
+        max_parallel: int | None,
     ) -> None:
         self.run_id = run_id
+        self.values = values
         self.durable = durable
         #: written with the first turn
         self.payload: bytes | None = None
@@ -140,6 +150,7 @@ class Run:
         #: the turn whose results were handed to the model last; what comes later for it is a repetition
         self.handed = -1
         self._lists = Growing()
+        self._foretold = False
         self._calls: set[asyncio.Task[Any]] = set()
         self._executor = executor
         self._max_parallel = max_parallel
@@ -161,9 +172,49 @@ class Run:
         payload = await self._payload(number)
         if payload is None:
             return None
-        record = TurnRecord.decode(payload)
+        record = self._restored(number, payload)
         await self._enter(number, record, payload)
         return record
+
+    def _foretell(self, problem: NotRestorable) -> None:
+        """Say of what could not be made again what to do about it, while that is easy."""
+        if self.durable and not self._foretold:
+            self._foretold = True
+            log.warning(
+                "toolslot.answer_not_restorable run=%s: the model's answer holds something of which a resume could not make the same again:"
+                " %s This run goes on; a resume of it stops with ResultNotStorable until then.",
+                quoted(self.run_id),
+                problem,
+            )
+
+    def _restored(self, number: int, payload: bytes) -> TurnRecord:
+        """What was recorded of the turn, if all of it can be made again.
+
+        Raises:
+            ResultNotStorable: it cannot, and the conversation would not be the same without it.
+        """
+        with self.restoring(f"turn {number}"):
+            record = TurnRecord.decode(payload, self.values)
+        lost = next((write for write in record.writes if write.lost), None)
+        if lost is not None:
+            raise ResultNotStorable(
+                f"turn {number} of run {quoted(self.run_id)} cannot be replayed: what the agent put at {quoted(str(lost.path))} of the"
+                " workflow's state could not be stored when the model had answered, and the conversation is not the same without it."
+                " Nothing of it ran now. It was recorded by an earlier version of toolslot, or it is too large or too deep: use a new"
+                " run_id, after a look at what this run has done (toolslot show)."
+            )
+        return record
+
+    @contextmanager
+    def restoring(self, what: str) -> Generator[None]:
+        """While something that the conversation depends on is made again; `ResultNotStorable` where that cannot be."""
+        try:
+            yield
+        except NotRestorable as problem:
+            raise ResultNotStorable(
+                f"{what} of run {quoted(self.run_id)} cannot be replayed: {problem} The conversation would not be the same without it, so"
+                " nothing was run. Then run again with the same run_id: what is recorded is still there."
+            ) from None
 
     async def lists(self, number: int) -> Growing:
         """For the turn: the lists that those before it have recorded."""
@@ -173,7 +224,7 @@ class Run:
             for earlier in range(number):
                 payload, lists = await self._payload(earlier), lists.next()
                 if payload is not None:
-                    lists.whole(TurnRecord.decode(payload).writes)
+                    lists.whole(writes_of(payload))
             self._lists = lists
         return self._lists.next()
 
@@ -198,7 +249,10 @@ class Run:
 
     async def reserve(self, number: int, record: TurnRecord) -> TurnRecord | None:
         """Record the turn and reserve its slots, in one transaction. None: done; else what somebody else recorded in the meantime."""
-        payload = record.encode()
+        kept = record.encode(self.values)
+        payload = kept.data
+        if kept.problem is not None:
+            self._foretell(kept.problem)
         with suppress(BatchMismatch):
             if await self._enter(number, record, payload, closing=True) in (payload, None):
                 return None

@@ -1,124 +1,134 @@
-"""The values that agents, tools and states are made of, as tagged JSON. What may be made again is listed here, never imported by name."""
+"""The codec of what agents, tools, messages and states are made of."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable
-from enum import Enum
-from typing import Any, TypeAlias, cast
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
-from llama_index.core.agent.react.types import (
-    ActionReasoningStep,
-    ObservationReasoningStep,
-    ResponseReasoningStep,
-)
-from llama_index.core.base.llms import types as blocks
-from llama_index.core.base.response.schema import Response
-from llama_index.core.llms import ChatMessage
-from llama_index.core.schema import (
-    BaseNode,
-    Document,
-    ImageDocument,
-    ImageNode,
-    IndexNode,
-    Node,
-    NodeWithScore,
-    QueryBundle,
-    TextNode,
-)
-from llama_index.core.tools import ToolOutput, ToolSelection
-from pydantic import BaseModel
+from toolslot import JsonCodec, NotStorable, UnreadablePayload
+from toolslot_llamaindex._earlier import earlier_codec
+from toolslot_llamaindex._exact import Lost, NotRestorable, Reading, Writing, is_built_in, name_of
+from toolslot_llamaindex._known import AllowedType, KnownClasses
 
-from toolslot import InvalidSetting, JsonCodec, TypeCodec, dataclass_type, enum_type, pydantic_type
-
-#: a class (a pydantic model, dataclass or enum), or how to store one
-AllowedType: TypeAlias = "type | TypeCodec[Any]"
-
-_BLOCKS = (
-    "AudioBlock",
-    "CachePoint",
-    "CitableBlock",
-    "CitationBlock",
-    "DocumentBlock",
-    "ImageBlock",
-    "TextBlock",
-    "ThinkingBlock",
-    "ToolCallBlock",
-    "VideoBlock",
-)
-
-_MODELS: tuple[type[BaseModel], ...] = (
-    ActionReasoningStep,
-    ChatMessage,
-    ObservationReasoningStep,
-    ResponseReasoningStep,
-    ToolSelection,
-    # those this version has
-    *(cls for name in _BLOCKS if isinstance(cls := getattr(blocks, name, None), type)),
-)
-
-_NODES: tuple[type[BaseNode], ...] = (Document, ImageDocument, ImageNode, IndexNode, Node, TextNode)
+#: what begins a value that is not made of built-in values alone
+_EXACT = b"k"
+_PLAIN = JsonCodec()
 
 
-def value_codec(allowed: Iterable[AllowedType] = ()) -> JsonCodec:
-    """Stores JSON-like values exactly, what LlamaIndex's agents and query engines are made of, and the classes in `allowed`.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """A value as bytes, with the first object in it that will not be made again: where it is, of what class, and why not."""
 
-    Raises:
-        InvalidSetting: an item of `allowed` is no class that can be stored by its fields.
-    """
-    known: dict[type, TypeCodec[Any]] = {
-        cls: pydantic_type(cls, f"llama_index.{cls.__name__}") for cls in _MODELS
-    }
-    known |= {cls: _node(cls) for cls in _NODES}
-    known[NodeWithScore] = TypeCodec(
-        name="llama_index.NodeWithScore",
-        cls=NodeWithScore,
-        dump=lambda found: [found.node, found.score],
-        load=lambda data: NodeWithScore(node=data[0], score=data[1]),
-    )
-    known[Response] = dataclass_type(Response, "llama_index.Response")
-    known[QueryBundle] = dataclass_type(QueryBundle, "llama_index.QueryBundle")
-    known[ToolOutput] = TypeCodec(
-        name="llama_index.ToolOutput", cls=ToolOutput, dump=_dump_output, load=_load_output
-    )
-    for item in allowed:
-        codec = item if isinstance(item, TypeCodec) else _codec_for(item)
-        known[codec.cls] = codec
-    return JsonCodec(types=tuple(known.values()))
+    data: bytes
+    problem: NotRestorable | None = None
 
 
-def _node(cls: type[BaseNode]) -> TypeCodec[Any]:
-    def dump(node: Any) -> object:
-        return node.model_dump(mode="json", by_alias=True, round_trip=True)
+class ValueCodec:
+    """Stores built-in values as `JsonCodec` does, and every object by its own state; makes again those of the classes in `known`."""
 
-    return TypeCodec(name=f"llama_index.{cls.__name__}", cls=cls, dump=dump, load=cls.model_validate)
+    name = "llamaindex-values/2"
+
+    def __init__(self, known: KnownClasses, old: JsonCodec, *, strict: bool = True) -> None:
+        self._known, self._old, self._strict = known, old, strict
+
+    @classmethod
+    def of(cls, allowed: Iterable[AllowedType] = ()) -> ValueCodec:
+        """For these classes besides LlamaIndex's own.
+
+        Raises:
+            InvalidSetting: an item is of a kind that cannot be made again.
+        """
+        allowed = tuple(allowed)
+        return cls(KnownClasses(allowed), earlier_codec(allowed))
+
+    def serving(self, llms: Callable[[], Iterable[object]]) -> ValueCodec:
+        """The same for an agent with these models: what their SDKs put into messages comes back too."""
+        return ValueCodec(self._known.serving(llms), self._old)
+
+    @property
+    def lenient(self) -> ValueCodec:
+        """The same, but what cannot be made again as things are is kept as far as it goes, and refused only when it is read."""
+        return ValueCodec(self._known, self._old, strict=False)
+
+    def encode(self, value: object) -> bytes:
+        """The bytes.
+
+        Raises:
+            NotStorable: something in the value could not be made again.
+        """
+        kept = self.keep(value)
+        if self._strict and kept.problem is not None:
+            raise NotStorable(f"a value cannot be stored: {kept.problem}")
+        return kept.data
+
+    def keep(self, value: object) -> Kept:
+        """The bytes, with all that can be kept of the value, and what of it cannot be made again as things are.
+
+        The state of an object of a class that is not allowed is kept: it comes back where the class is allowed.
+        """
+        if is_built_in(value):
+            try:
+                return Kept(data=_PLAIN.encode(value))
+            except NotStorable:
+                return self._nothing_of(value)
+        writing = Writing(self._known.own)
+        try:
+            tree = writing.tree(value)
+            data = _EXACT + _PLAIN.encode(tree)
+            again = Reading(writing.met.get, self._known.own.values(), checking=True).value(tree)
+            if _PLAIN.encode(Writing(self._known.own).tree(again)) != data[1:]:
+                return self._nothing_of(value)
+        except Exception:  # other people's objects may raise anything when they are looked at
+            return self._nothing_of(value)
+        return Kept(data=data, problem=self._problem(writing))
+
+    def _problem(self, writing: Writing) -> NotRestorable | None:
+        for at, name in writing.lost:
+            return NotRestorable(at, name, kept=False)
+        for name in writing.met:
+            if self._known.find(name) is not writing.met[name]:
+                return NotRestorable(writing.places[name], name, kept=True)
+        return None
+
+    def _nothing_of(self, value: object) -> Kept:
+        writing = Writing({})
+        tree = writing.tree(Lost(name_of(type(value))))
+        return Kept(
+            data=_EXACT + _PLAIN.encode(tree), problem=NotRestorable("", name_of(type(value)), kept=False)
+        )
+
+    def decode(self, data: bytes) -> Any:
+        """The value, new at each call.
+
+        Raises:
+            NotRestorable: it holds an object of a class that may not be made again here.
+            UnreadablePayload: it is damaged, or a class has changed.
+        """
+        if data[:1] != _EXACT:
+            return self._old.decode(data)
+        tree = _PLAIN.decode(data[1:])
+        try:
+            return Reading(self._known.find, self._known.own.values()).value(tree)
+        except UnreadablePayload:
+            raise
+        except Exception as error:
+            raise UnreadablePayload(
+                f"a stored value is damaged: making it again raised {type(error).__name__}."
+            ) from None
+
+    def digest(self, value: object) -> str:
+        """SHA-256 over the value, 64 hex digits: the same in every process; the order of a dict does not count."""
+        try:
+            tree = _sorted(Writing(self._known.own).tree(value))
+            data = _PLAIN.encode(tree)
+        except Exception:
+            data = self._nothing_of(value).data
+        return hashlib.sha256(data).hexdigest()
 
 
-def _dump_output(output: ToolOutput) -> object:
-    return {
-        "blocks": list(output.blocks),
-        "tool_name": output.tool_name,
-        "raw_input": dict(output.raw_input),
-        "raw_output": output.raw_output,
-        "is_error": output.is_error,
-    }
-
-
-def _load_output(data: Any) -> ToolOutput:
-    return ToolOutput(**data)
-
-
-def _codec_for(cls: object) -> TypeCodec[Any]:
-    if isinstance(cls, type):
-        cls = cast("type[Any]", cls)
-        name = f"{cls.__module__}.{cls.__qualname__}"
-        if issubclass(cls, Enum):
-            return enum_type(cls, name)
-        if issubclass(cls, BaseModel):
-            return pydantic_type(cls, name)
-        if dataclasses.is_dataclass(cls):
-            return dataclass_type(cls, name)
-    raise InvalidSetting(
-        f"allowed_types: {cls!r} is no pydantic model, dataclass or enum, so nobody here knows how to make it again. Give a"
-        " TypeCodec(name=, cls=, dump=, load=) instead."
-    )
+def _sorted(tree: Any) -> Any:
+    if type(tree) is list:
+        return [_sorted(item) for item in tree]
+    return {key: _sorted(tree[key]) for key in sorted(tree)} if type(tree) is dict else tree
