@@ -79,7 +79,10 @@ def durable(
         )
     cls = cast("type[Any]", type(agent))
     # Asked when it matters: an agent may be given another model at any time.
-    values = (codec if codec is not None else LlamaIndexCodec(allowed_types)).serving(lambda: models_of(new))
+    made: list[AgentT] = [agent]
+    values = (codec if codec is not None else LlamaIndexCodec(allowed_types)).serving(
+        lambda: models_of(made[-1])
+    )
     given: dict[str, ToolPolicy] = {"handoff": ToolPolicy(idempotent=True), **(policies or {})}
     executor = DurableExecutor(
         journal,
@@ -102,6 +105,7 @@ def durable(
     new = copy_as(agent, _subclass(cls, _workers(parallel, own_limits=own_limits)))
     shared = Durable(executor, values, parallel, lambda tool: given.get(tool, fallback))
     object.__setattr__(new, "_toolslot", shared)
+    made.append(new)
     return cast("AgentT", new)
 
 

@@ -1,7 +1,8 @@
 """Any value as a tree of built-in values, and back: of each object its own state, so that it comes back as it was and no constructor runs.
 
-What stands for anything else than None, bool, numbers, texts, bytes, dates, lists and dicts with text keys is a dict with the key `!`, which
-says what it is, and `n`, the name of its class. A class is never imported by that name: `Known.find` says which class it means here, if any.
+What stands for anything else than None, bool, numbers, texts, bytes, dates, lists and dicts with text keys is a dict with the key `!`,
+which says what it is, and `n`, the name of its class. A class is never imported by that name: `Known.find` says which class it means
+here, if any.
 """
 
 from __future__ import annotations
@@ -16,14 +17,22 @@ from pydantic import BaseModel
 from toolslot import NotStorable, TypeCodec, UnreadablePayload
 from toolslot._codec._tags import LEAVES
 from toolslot._codec._text import one_line, qualified_name
-
-MARK = "!"
+from toolslot_llamaindex._forms import (
+    CONTAINERS,
+    KINDS,
+    MARK,
+    WRITERS,
+    Part,
+    derived,
+    derived_again,
+    model_again,
+    record,
+    record_again,
+    step,
+)
 
 _LEAVES = frozenset({type(None), bool, int, float, str, *LEAVES})
-_BASES: tuple[type[Any], ...] = (dict, list, tuple, set, frozenset, str, bytes, int, float)
 _MAX_DEPTH = 60
-#: of a class: that it was made by a `class` statement, so that its state is all in sight
-_HEAP_TYPE = 1 << 9
 
 
 class Known(Protocol):
@@ -123,23 +132,21 @@ class Writing:
         own = self._own.get(cls)
         if own is not None:
             return self._by_its_codec(own, value, at, part)
-        if cls in _WRITERS:
-            return _WRITERS[cls](value, part)
+        if cls in WRITERS:
+            return WRITERS[cls](value, part)
         if cls is Lost:
             return {MARK: "lost", "n": cast("Lost", value).cls}
-        for base, write in _KINDS:
+        for base, write in KINDS:
             if issubclass(cls, base):
                 return self._met(cls, at, write(value, part))
         if dataclasses.is_dataclass(cls):
-            return self._met(cls, at, _record(value, part))
-        built_in = next((base for base in _BASES if issubclass(cls, base)), None)
-        if built_in is not None and cls.__flags__ & _HEAP_TYPE and not _has_slots(cls):
-            return self._met(cls, at, _derived(built_in, value, part))
+            return self._met(cls, at, record(value, part))
+        made = derived(value, part)
+        if made is not None:
+            return self._met(cls, at, made)
         return self._losing(cls, at)
 
-    def _by_its_codec(
-        self, own: TypeCodec[Any], value: object, at: str, part: Callable[[object, str], Any]
-    ) -> Any:
+    def _by_its_codec(self, own: TypeCodec[Any], value: object, at: str, part: Part) -> Any:
         try:
             dumped = own.dump(value)
         except Exception:  # a dump= of somebody else's
@@ -178,16 +185,16 @@ class Reading:
             NotRestorable: it holds an object of a class that may not be made again here.
             UnreadablePayload: a class has other fields now than it had.
         """
-        cls = type(tree)
-        if cls is list:
-            return [self.value(item, f"{at}[{i}]") for i, item in enumerate(tree)]
-        if cls is not dict:
-            return tree
+        if isinstance(tree, list):
+            return [self.value(item, f"{at}[{i}]") for i, item in enumerate(cast("list[Any]", tree))]
+        return self._of_dict(cast("dict[str, Any]", tree), at) if isinstance(tree, dict) else tree
+
+    def _of_dict(self, tree: dict[str, Any], at: str) -> Any:
         if MARK not in tree:
-            return {key: self.value(item, at + _step(key)) for key, item in tree.items()}
+            return {key: self.value(item, at + step(key)) for key, item in tree.items()}
         kind, inner = tree[MARK], tree.get("v")
-        if kind in _CONTAINERS:
-            return _CONTAINERS[kind](self.value(inner, at))
+        if kind in CONTAINERS:
+            return CONTAINERS[kind](self.value(inner, at))
         if kind == "own":
             return self._by_its_codec(tree["n"], self.value(inner, at), at)
         if kind == "lost":
@@ -204,11 +211,11 @@ class Reading:
         if kind == "model" and issubclass(cls, BaseModel):
             state = {key: self.value(item, f"{at}.{key}") for key, item in inner.items()}
             extra, private = self.value(tree["x"], at), self.value(tree["p"], at)
-            return _model_again(cls, state, set(tree["s"]), extra, private)
+            return model_again(cls, state, set(tree["s"]), extra, private)
         if kind == "record" and dataclasses.is_dataclass(cls):
-            return _record_again(cls, {key: self.value(item, f"{at}.{key}") for key, item in inner.items()})
+            return record_again(cls, {key: self.value(item, f"{at}.{key}") for key, item in inner.items()})
         if kind == "derived":
-            return _derived_again(cls, self.value(inner, at), self.value(tree["d"], at))
+            return derived_again(cls, self.value(inner, at), self.value(tree["d"], at))
         raise UnreadablePayload(
             f"{at or 'the value itself'} was stored as a {one_line(kind, 20)}, and {qualified_name(cls)} is none now."
         )
@@ -231,146 +238,3 @@ class Reading:
         if codec is None:
             raise NotRestorable(at, name, kept=False)
         return self._by_its_codec(codec.name, None, at)
-
-
-# --- how each kind is written and made again --------------------------------------------------------------------------------
-
-
-def _list(value: list[object], part: Callable[[object, str], Any]) -> Any:
-    return [part(item, f"[{i}]") for i, item in enumerate(value)]
-
-
-def _dict(value: dict[object, object], part: Callable[[object, str], Any]) -> Any:
-    if MARK not in value and all(type(key) is str for key in value):
-        return {key: part(item, _step(key)) for key, item in value.items()}
-    return {
-        MARK: "dict",
-        "v": [[part(key, "[a key]"), part(item, _step(key))] for key, item in value.items()],
-    }
-
-
-def _tuple(value: tuple[object, ...], part: Callable[[object, str], Any]) -> Any:
-    return {MARK: "tuple", "v": _list(list(value), part)}
-
-
-def _set(value: set[object] | frozenset[object], part: Callable[[object, str], Any]) -> Any:
-    # In an order of their own: a set has another one in every process.
-    return {MARK: type(value).__name__, "v": sorted((part(item, "[an item]") for item in value), key=repr)}
-
-
-def _enum(value: Enum, part: Callable[[object, str], Any]) -> dict[str, Any]:
-    return {MARK: "enum", "v": value.value if isinstance(value, Flag) else value.name}
-
-
-def _model(value: BaseModel, part: Callable[[object, str], Any]) -> dict[str, Any]:
-    held = vars(value)
-    extra, private = value.__pydantic_extra__, value.__pydantic_private__
-    return {
-        MARK: "model",
-        "v": {name: part(held[name], f".{name}") for name in type(value).model_fields if name in held},
-        # What was set and what is a default: clients send the one and leave out the other.
-        "s": sorted(value.model_fields_set),
-        "x": None if extra is None else part(dict(extra), ""),
-        "p": None if private is None else part(dict(private), ""),
-    }
-
-
-def _record(value: Any, part: Callable[[object, str], Any]) -> dict[str, Any]:
-    state = {
-        field.name: getattr(value, field.name)
-        for field in dataclasses.fields(value)
-        if hasattr(value, field.name)
-    }
-    state |= getattr(value, "__dict__", {})
-    return {MARK: "record", "v": {name: part(inner, f".{name}") for name, inner in state.items()}}
-
-
-def _derived(base: type[Any], value: Any, part: Callable[[object, str], Any]) -> dict[str, Any]:
-    plain = dict(dict.items(value)) if base is dict else base(base.__iter__(value)) if base in _MANY else None
-    if plain is None:
-        plain = base.__getnewargs__(value)[0]
-    return {MARK: "derived", "v": part(plain, ""), "d": part(dict(getattr(value, "__dict__", {})), "")}
-
-
-def _model_again(
-    cls: type[BaseModel], state: dict[str, Any], given: set[str], extra: Any, private: Any
-) -> BaseModel:
-    fields = cls.model_fields
-    _check_names(cls, state, fields)
-    for name, field in fields.items():
-        if name not in state and not field.is_required():
-            state[name] = field.get_default(call_default_factory=True, validated_data=state)
-    _check_names(cls, fields, state)
-    new = cls.__new__(cls)
-    for name, value in (
-        ("__dict__", state),
-        ("__pydantic_fields_set__", given),
-        ("__pydantic_extra__", extra),
-        ("__pydantic_private__", private),
-    ):
-        object.__setattr__(new, name, value)
-    return new
-
-
-def _record_again(cls: type[Any], state: dict[str, Any]) -> Any:
-    for field in dataclasses.fields(cls):
-        if field.name not in state and field.default is not dataclasses.MISSING:
-            state[field.name] = field.default
-        elif field.name not in state and field.default_factory is not dataclasses.MISSING:
-            state[field.name] = field.default_factory()
-    _check_names(cls, [field.name for field in dataclasses.fields(cls)], state)
-    new = object.__new__(cls)
-    for name, value in state.items():
-        object.__setattr__(new, name, value)
-    return new
-
-
-def _derived_again(cls: type[Any], plain: Any, state: Any) -> Any:
-    base = next(each for each in _BASES if issubclass(cls, each))
-    if type(plain) is not base:
-        raise UnreadablePayload(f"stored data of {qualified_name(cls)} is no {base.__name__}.")
-    new = base.__new__(cls, *(() if base in _MUTABLE else (plain,)))
-    if base in _MUTABLE:
-        _MUTABLE[base](new, plain)
-    if state:
-        vars(new).update(state)
-    return new
-
-
-def _check_names(cls: type, names: Iterable[str], known: Iterable[str]) -> None:
-    strange = sorted(set(names) - set(known))
-    if strange:
-        raise UnreadablePayload(
-            f"{qualified_name(cls)} has other fields now than when an instance of it was stored: {one_line(', '.join(strange), 200)}."
-            " Resume with the version of that package which the run was begun with."
-        )
-
-
-def _has_slots(cls: type) -> bool:
-    return any(vars(each).get("__slots__") for each in cls.__mro__ if each not in _BASES)
-
-
-def _step(key: object) -> str:
-    """A key in a path: names are shown, anything that may be data is not."""
-    return f".{key}" if type(key) is str and key.isidentifier() and len(key) <= 40 else "[...]"
-
-
-_MANY = frozenset({list, tuple, set, frozenset})
-_MUTABLE: dict[type, Callable[[Any, Any], None]] = {dict: dict.update, list: list.extend, set: set.update}
-_WRITERS: dict[type, Callable[[Any, Callable[[object, str], Any]], Any]] = {
-    list: _list,
-    dict: _dict,
-    tuple: _tuple,
-    set: _set,
-    frozenset: _set,
-}
-_CONTAINERS: dict[str, Callable[[Any], Any]] = {
-    "dict": dict,
-    "tuple": tuple,
-    "set": set,
-    "frozenset": frozenset,
-}
-_KINDS: tuple[tuple[type, Callable[[Any, Callable[[object, str], Any]], dict[str, Any]]], ...] = (
-    (Enum, _enum),
-    (BaseModel, _model),
-)

@@ -131,8 +131,9 @@ def _class_at(
         found = vars(found).get(part) if isinstance(found, (type, ModuleType)) else None
     if not isinstance(found, type) or name_of(found) != f"{module}:{path}":
         return None
-    fits = issubclass(found, bases) or (dataclass and dataclasses.is_dataclass(found))
-    return found if fits and not issubclass(found, BaseLLM) else None
+    cls: type[Any] = found
+    fits = issubclass(cls, bases) or (dataclass and dataclasses.is_dataclass(cls))
+    return cls if fits and not issubclass(cls, BaseLLM) else None
 
 
 def _all_models(llms: Iterable[object], depth: int = 3) -> Iterator[BaseLLM]:

@@ -13,6 +13,7 @@ from toolslot_llamaindex._values import ValueCodec
 
 async def held_by(memory: Any, values: ValueCodec) -> bytes:
     """The messages that the agent is given, and those that have gone to the memory's blocks."""
+    held: list[list[ChatMessage]]
     if isinstance(memory, Memory):
         held = [
             await memory.aget_all(status=status) for status in (MessageStatus.ACTIVE, MessageStatus.ARCHIVED)

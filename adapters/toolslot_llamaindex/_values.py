@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from toolslot import JsonCodec, NotStorable, UnreadablePayload
 from toolslot_llamaindex._earlier import earlier_codec
@@ -129,6 +129,8 @@ class ValueCodec:
 
 
 def _sorted(tree: Any) -> Any:
-    if type(tree) is list:
-        return [_sorted(item) for item in tree]
-    return {key: _sorted(tree[key]) for key in sorted(tree)} if type(tree) is dict else tree
+    if isinstance(tree, list):
+        return [_sorted(item) for item in cast("list[Any]", tree)]
+    if isinstance(tree, dict):
+        return {key: _sorted(item) for key, item in sorted(cast("dict[str, Any]", tree).items())}
+    return tree

@@ -12,7 +12,7 @@ from llama_index.core.workflow import Context
 from llama_index.core.workflow.events import HumanResponseEvent, InputRequiredEvent
 
 from toolslot import BatchMismatch, current_call
-from toolslot_llamaindex._records import TurnRecord
+from toolslot_llamaindex._records import writes_of
 
 pytestmark = pytest.mark.skipif(
     pydantic.VERSION.startswith("2.14"),
@@ -180,7 +180,7 @@ def test_a_run_that_was_taken_up_in_its_middle_is_recorded_as_one_that_was_not(t
     kept = [
         write.kept
         for state in talk.world.store.batches.values()
-        for write in TurnRecord.decode(state.manifest.payload or b"").writes
+        for write in writes_of(state.manifest.payload or b"")
         if write.path == "scratchpad"
     ]
     assert kept == [0, 1, 3, 5]

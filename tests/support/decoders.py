@@ -138,8 +138,9 @@ DECODERS: dict[str, Decoder] = {
     "pages": _pages,
     "langgraph": _LANGGRAPH.decode,
     "llamaindex": _LLAMAINDEX.decode,
-    "llamaindex run": RunRecord.decode,
-    "llamaindex turn": TurnRecord.decode,
+    "llamaindex run": lambda data: RunRecord.decode(data, _LLAMAINDEX.values),
+    "llamaindex turn": lambda data: TurnRecord.decode(data, _LLAMAINDEX.values),
+    "llamaindex value": _LLAMAINDEX.values.decode,
 }
 
 
@@ -192,9 +193,8 @@ def _changed_row(row: object) -> bytes:
 
 def _turn() -> bytes:
     calls = [ToolSelection(tool_id="1", tool_name="t", tool_kwargs={"i": 1})]
-    return TurnRecord(
-        output=AgentOutput(response=_MESSAGE, tool_calls=calls, current_agent_name="a")
-    ).encode()
+    output = AgentOutput(response=_MESSAGE, tool_calls=calls, current_agent_name="a")
+    return TurnRecord(output=output).encode(_LLAMAINDEX.values).data
 
 
 def _langgraph_seeds() -> list[bytes]:
@@ -237,8 +237,13 @@ SEEDS: dict[str, list[bytes]] = {
     "pages": [b"\x0d" + bytes(511)],
     "langgraph": _langgraph_seeds(),
     "llamaindex": [_LLAMAINDEX.encode(Answer(output=_OUTPUT)), _LLAMAINDEX.encode({"decided": 1})],
-    "llamaindex run": [RunRecord(agent="a", question="q", memory=(_MESSAGE,)).encode()],
+    "llamaindex run": [
+        RunRecord(agent=None, question="q", memory=_LLAMAINDEX.values.encode([[_MESSAGE], []])).encode()
+    ],
     "llamaindex turn": [_turn()],
+    "llamaindex value": [
+        _LLAMAINDEX.values.encode(value) for value in ([_MESSAGE], {"a": Path("x")}, {1: {2}})
+    ],
 }
 
 

@@ -1,0 +1,325 @@
+"""Values of messages, states and memories through bytes and back."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from decimal import Decimal
+from enum import Enum, Flag, IntEnum
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ImageBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+from toolslot import JsonCodec, NotStorable, TypeCodec, UnreadablePayload
+from toolslot_llamaindex._exact import NotRestorable, Reading, Writing
+from toolslot_llamaindex._values import ValueCodec
+
+
+class Part(BaseModel):
+    """As SDKs have them: built without validation, with fields that no one declared."""
+
+    model_config = ConfigDict(extra="allow")
+    id: str
+    index: int = 0
+    _note: str = PrivateAttr(default="")
+
+
+class Turn(ChatMessage):
+    """A message of a class of its own."""
+
+    seen: tuple[int, ...] = ()
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+class Ways(Flag):
+    A = 1
+    B = 2
+
+
+class Kind(Enum):
+    ONE = ("one", 1)
+
+
+class Box(dict[str, Any]):
+    pass
+
+
+class Word(str):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted:
+    n: int
+    more: list[int] = field(default_factory=list)
+
+
+class Strict:
+    """Made only by its constructor, and nothing says how to write it."""
+
+
+MINE = [Part, Turn, Level, Ways, Kind, Box, Word, Slotted]
+
+
+def loose() -> Part:
+    part = Part.model_construct(
+        id=7, other={"a": (1,)}
+    )  # not what the field says: SDKs take what the server sent
+    part._note = "kept"
+    return part
+
+
+def box() -> Box:
+    found = Box(a={"!": 1})
+    found.label = "x"  # type: ignore[attr-defined]
+    return found
+
+
+def values() -> list[Any]:
+    return [
+        ThinkingBlock(content="hm", additional_information={"thought_signature": b"\xff\xfe\x80"}),
+        ToolCallBlock(tool_name="t", tool_kwargs={"a": {"b": [1, 2.0, None]}}),
+        ImageBlock(image=io.BytesIO(b"\x89PNG\xff")),
+        ImageBlock(url="https://example.org/a.png"),
+        ImageBlock(path=__file__),
+        ChatMessage(
+            role="assistant",
+            blocks=[TextBlock(text="x")],
+            additional_kwargs={
+                "tool_calls": [loose(), Part(id="a")],
+                "bytes": b"\xff",
+                "tuple": (1, (2,)),
+                "set": {"a", "b", ("c", 1)},
+                "frozen": frozenset({Level.LOW}),
+                "when": datetime(2026, 1, 2, tzinfo=timezone.utc),
+                "cents": Decimal("1.10"),
+                "inf": float("inf"),
+                "enum": [Kind.ONE, Level.LOW, Ways.A | Ways.B],
+                "marked": {"!": "model", "n": "os:system"},
+                "by number": {1: "a", None: "b", (1, 2): Kind.ONE},
+            },
+        ),
+        Turn(role="assistant", content="x", seen=(1, 2)),
+        box(),
+        Word("w"),
+        OrderedDict([("b", 1), ("a", Part(id="x"))]),
+        Slotted(n=1, more=[2]),
+        [Path("a/b"), {"x": loose()}],
+    ]
+
+
+@pytest.mark.parametrize("value", values(), ids=lambda value: type(value).__name__)
+def test_a_value_comes_back_with_every_type_and_state_that_it_had(value: Any) -> None:
+    codec = ValueCodec.of(MINE)
+    back = codec.decode(codec.encode(value))
+    assert type(back) is type(value)
+    if not isinstance(value, (ImageBlock, Path)):
+        assert back == value
+    assert codec.encode(back) == codec.encode(value)
+
+
+def test_of_a_model_the_fields_that_were_set_come_back_set() -> None:
+    codec = ValueCodec.of(MINE)
+    for part in (Part(id="a"), Part(id="a", index=0), loose()):
+        back = codec.decode(codec.encode(part))
+        assert back.model_fields_set == part.model_fields_set
+        assert back.model_dump_json(exclude_unset=True, warnings=False) == part.model_dump_json(
+            exclude_unset=True, warnings=False
+        )
+        assert (back._note, back.model_extra) == (part._note, part.model_extra)
+
+
+def test_no_constructor_and_no_validator_runs_when_a_value_is_read() -> None:
+    ran: list[str] = []
+
+    class Acting(BaseModel):
+        n: int
+
+        def model_post_init(self, _: Any) -> None:
+            ran.append("model")
+
+    @dataclass
+    class ActingToo:
+        n: int
+
+        def __post_init__(self) -> None:
+            ran.append("dataclass")
+
+    codec = ValueCodec.of([Acting, ActingToo])
+    data = codec.encode([Acting(n=1), ActingToo(n=2)])
+    ran.clear()
+    assert [each.n for each in codec.decode(data)] == [1, 2]
+    assert ran == []
+
+
+def test_a_class_that_is_not_allowed_is_kept_and_refused_until_it_is_allowed() -> None:
+    message = ChatMessage(role="assistant", content="x", additional_kwargs={"tool_calls": ["a", loose()]})
+    with pytest.raises(NotStorable, match="allowed_types"):
+        ValueCodec.of().encode([message])
+    kept = ValueCodec.of().keep([message])
+    assert kept.problem is not None
+    with pytest.raises(NotRestorable) as refused:
+        ValueCodec.of().decode(kept.data)
+    for problem in (kept.problem, refused.value):
+        assert (problem.where, problem.kept) == ("[0].additional_kwargs.tool_calls[1]", True)
+        assert problem.cls == f"{__name__}.Part"
+        assert "allowed_types=" in problem.remedy
+    assert ValueCodec.of([Part]).decode(kept.data) == [message]
+
+
+def test_keys_that_may_be_data_are_not_shown_in_a_path() -> None:
+    kept = ValueCodec.of().keep({"secret card 4111": [loose()]})
+    assert kept.problem is not None
+    assert kept.problem.where == "[...][0]"
+
+
+def test_of_an_object_that_nothing_can_write_a_mark_is_kept_and_its_own_codec_may_stand_in() -> None:
+    kept = ValueCodec.of().keep({"a": [1, Strict()]})
+    assert kept.problem is not None
+    assert not kept.problem.kept
+    with pytest.raises(NotRestorable, match=r"Strict.*TypeCodec.*None"):
+        ValueCodec.of().decode(kept.data)
+    given: list[Any] = []
+
+    def load(data: Any) -> Strict:
+        given.append(data)
+        return Strict()
+
+    own = TypeCodec(name="strict", cls=Strict, dump=lambda _: "state", load=load)
+    assert isinstance(ValueCodec.of([own]).decode(kept.data)["a"][1], Strict)
+    assert given[-1] is None
+    codec = ValueCodec.of([own])
+    assert isinstance(codec.decode(codec.encode([Strict()]))[0], Strict)
+    assert given[-1] == "state"
+
+
+def test_a_class_kept_by_its_state_is_allowed_by_a_codec_for_it_too() -> None:
+    kept = ValueCodec.of().keep([loose()])
+    own = TypeCodec(name="part", cls=Part, dump=lambda part: part.id, load=lambda data: Part(id=data))
+    assert ValueCodec.of([own]).decode(kept.data) == [loose()]
+
+
+def test_a_class_that_its_allowed_class_has_in_a_field_is_allowed_with_it() -> None:
+    class Receipt(BaseModel):
+        parts: list[Part] | None
+        level: Level
+
+    codec = ValueCodec.of([Receipt])
+    receipt = Receipt(parts=[Part(id="a")], level=Level.LOW)
+    assert codec.decode(codec.encode(receipt)) == receipt
+
+
+def test_a_field_that_a_newer_class_has_besides_takes_its_default_and_a_missing_one_is_refused() -> None:
+    def version(**fields: Any) -> type[BaseModel]:
+        return type(
+            "Versioned",
+            (BaseModel,),
+            {"__annotations__": fields, "b": 5} if "b" in fields else {"__annotations__": fields},
+        )
+
+    old, newer, other = version(a=int), version(a=int, b=int), version(c=int)
+    data = ValueCodec.of([old]).encode([old(a=1)])
+    assert ValueCodec.of([newer]).decode(data)[0].b == 5
+    with pytest.raises(UnreadablePayload, match="other fields now"):
+        ValueCodec.of([other]).decode(data)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "os:system",
+        "subprocess:Popen",
+        "toolslot_nowhere:Thing",
+        "antigravity:Thing",
+        f"{__name__}:Strict",
+        "llama_index.core.schema:uuid",
+        "llama_index.core.llms.llm:LLM",
+        "llama_index.core.base.llms.types:ChatMessage.__init__",
+    ],
+)
+def test_a_name_in_the_data_selects_nothing_that_is_not_allowed_and_imports_nothing(name: str) -> None:
+    for kind in ("model", "record", "enum", "derived"):
+        data = b"k" + JsonCodec().encode(
+            {"!": kind, "n": name, "v": {}, "s": [], "x": None, "p": None, "d": {}}
+        )
+        with pytest.raises(NotRestorable):
+            ValueCodec.of().decode(data)
+    assert "antigravity" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"!": "model"},
+        {"!": "strange", "n": f"{__name__}:Part", "v": {}},
+        {"!": "model", "n": f"{__name__}:Slotted", "v": {}},
+        {"!": "enum", "n": f"{__name__}:Kind", "v": "TWO"},
+        {"!": "model", "n": f"{__name__}:Part", "v": {}, "s": [], "x": None, "p": None},
+        {"!": "model", "n": f"{__name__}:Part", "v": {"id": 1, "strange": 2}, "s": [], "x": None, "p": None},
+        {"!": "derived", "n": f"{__name__}:Box", "v": [1], "d": {}},
+        {"!": "dict", "v": 1},
+        {"!": "set", "v": [{}]},
+        {"!": "own", "n": "llama_index.ToolOutput", "v": 3},
+        {"!": []},
+    ],
+    ids=json.dumps,
+)
+def test_damaged_data_is_refused(stored: Any) -> None:
+    with pytest.raises(UnreadablePayload):
+        ValueCodec.of(MINE).decode(b"k" + JsonCodec().encode(stored))
+
+
+def test_a_value_that_would_come_back_another_is_not_kept_as_if_it_were_the_same() -> None:
+    class Shifting:
+        """Comes back with one more."""
+
+        def __init__(self, n: int = 0) -> None:
+            self.n = n
+
+    own = TypeCodec(name="shifting", cls=Shifting, dump=lambda it: it.n, load=lambda n: Shifting(n + 1))
+    kept = ValueCodec.of([own]).keep([Shifting()])
+    assert kept.problem is not None
+    with pytest.raises(NotRestorable):
+        ValueCodec.of([own]).decode(kept.data)
+
+
+def test_a_value_that_contains_itself_is_not_kept_and_harms_nothing() -> None:
+    loop: list[Any] = [loose()]
+    loop.append(loop)
+    assert ValueCodec.of().keep(loop).problem is not None
+
+
+def test_a_digest_is_the_same_for_the_same_value_whatever_its_objects_are() -> None:
+    def message() -> ChatMessage:
+        return ChatMessage(content="x", additional_kwargs={"a": Strict(), "b": {"x", "y", "z"}, "c": b"\xff"})
+
+    codec = ValueCodec.of()
+    assert codec.digest([message()]) == codec.digest([message()])
+    assert codec.digest({"a": 1, "b": 2}) == codec.digest({"b": 2, "a": 1})
+    assert codec.digest(ThinkingBlock(content="x")) != codec.digest(ThinkingBlock(content="y"))
+
+
+def test_plain_values_have_the_form_that_they_always_had() -> None:
+    for value in (None, "x", [1, {"a": b"\x00"}], (1, {2})):
+        assert ValueCodec.of().encode(value) == JsonCodec().encode(value)
+
+
+def test_a_walk_reads_what_it_wrote_without_bytes_too() -> None:
+    writing = Writing({})
+    assert Reading(writing.met.get, ()).value(writing.tree([loose(), box()])) == [loose(), box()]
