@@ -34,30 +34,14 @@ APIS: dict[str, Callable[[], Api]] = {
     "bedrock": Bedrock,
 }
 
-#: what is known to fail, by the client's name, and the way when it fails in one only
-FAULTS = {
-    "openai": "the SDK's objects in a message's additional_kwargs cost the message at a resume",
-    "openai-like": "as with openai",
-    "google-genai": "the bytes of a thought's signature end the run in its first turn",
-    "mistralai-whole": "the SDK's objects in a message's additional_kwargs cost the message at a resume",
-}
-
 
 def clients(*names: str) -> Any:
     """Each class, streamed as agents do by default, and not."""
     ways = [(name, way) for name in names for way in ("streamed", "whole")]
     return pytest.mark.parametrize(
         ("client", "streamed"),
-        [
-            pytest.param(name, way == "streamed", marks=known(name, way), id=f"{name}-{way}")
-            for name, way in ways
-        ],
+        [pytest.param(name, way == "streamed", id=f"{name}-{way}") for name, way in ways],
     )
-
-
-def known(name: str, way: str) -> list[Any]:
-    fault = FAULTS.get(name) or FAULTS.get(f"{name}-{way}")
-    return [pytest.mark.xfail(reason=fault, raises=AssertionError, strict=True)] if fault else []
 
 
 @pytest.fixture
