@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from llama_index.core.base.llms.types import ContentBlock
 from llama_index.core.tools import ToolOutput
+from llama_index.core.workflow import Event
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_jsonable_python
 
@@ -40,13 +41,14 @@ class RecordedError(Exception):
 class Answer:
     """What a tool call came to: its output, whether that ends the run, and what it wrote into the workflow's state.
 
-    `asked` holds the arguments that the model gave. All else in the output's `raw_input` is the program's own, as of `partial_params`: it
-    may be a secret, and is not stored.
+    `event` is what the agent's own step has returned in place of a result. `asked` holds the arguments that the model gave. All else in
+    the output's `raw_input` is the program's own, as of `partial_params`: it may be a secret, and is not stored.
     """
 
     output: ToolOutput
     return_direct: bool = False
     writes: tuple[Write, ...] = ()
+    event: Event | None = None
     asked: Mapping[str, Any] = field(default_factory=lambda: {})
 
 
@@ -111,6 +113,7 @@ class LlamaIndexCodec:
                     "raw": self._packed(output),
                     "direct": value.return_direct,
                     "writes": pack_writes(value.writes),
+                    **({"event": _b64(self.values.encode(value.event))} if value.event is not None else {}),
                 }
             )
         except Exception as error:
@@ -142,7 +145,10 @@ class LlamaIndexCodec:
                 exception=_stand_in(stored["exception"]),
             )
             return Answer(
-                output=output, return_direct=stored["direct"], writes=unpack_writes(stored["writes"])
+                output=output,
+                return_direct=stored["direct"],
+                writes=unpack_writes(stored["writes"]),
+                event=self._event(stored.get("event")),
             )
         except UnreadablePayload:
             raise
@@ -157,6 +163,12 @@ class LlamaIndexCodec:
         if stored["v"] == 1:
             return _BLOCKS.validate_python(stored["blocks"])
         return cast("list[Any]", self.values.decode(_bytes(stored["blocks"])))
+
+    def _event(self, stored: str | None) -> Event | None:
+        found = None if stored is None else self.values.decode(_bytes(stored))
+        if found is not None and not isinstance(found, Event):
+            raise UnreadablePayload(f"a {type(found).__name__} stands in an answer where an event is.")
+        return found
 
     def _packed(self, output: ToolOutput) -> list[str]:
         """[how, bytes]: by the tool's own codec, as a value, or as what is left: the text."""

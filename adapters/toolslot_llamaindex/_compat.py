@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar, cast
 
 from llama_index.core.agent.workflow import AgentWorkflow, BaseWorkflowAgent
+from llama_index.core.agent.workflow.workflow_events import (
+    AgentOutput,
+    AgentSetup,
+    AgentWorkflowStartEvent,
+    ToolCall,
+    ToolCallResult,
+)
 from llama_index.core.tools.function_tool import sync_to_async
 from llama_index.core.tools.types import BaseToolAsyncAdapter
 from llama_index.core.workflow import Context, Event
@@ -22,13 +29,16 @@ from workflows.runtime.types.results import StepWorkerStateContextVar
 #: what this module was tried with last; the oldest supported is 0.14.13
 TESTED = "llama-index-core 0.14.25 with llama-index-workflows 2.26.1"
 
-_STEPS = {
-    "init_run": ["self", "ctx", "ev"],
-    "run_agent_step": ["self", "ctx", "ev"],
-    "parse_agent_output": ["self", "ctx", "ev"],
-    "call_tool": ["self", "ctx", "ev"],
-    "aggregate_tool_results": ["self", "ctx", "ev"],
+#: the steps that are replaced, and the event that each is about
+STEPS: Mapping[str, type[Event]] = {
+    "init_run": AgentWorkflowStartEvent,
+    "run_agent_step": AgentSetup,
+    "parse_agent_output": AgentOutput,
+    "call_tool": ToolCall,
+    "aggregate_tool_results": ToolCallResult,
 }
+
+_STEPS = {name: ["self", "ctx", "ev"] for name in STEPS}
 
 _METHODS = {"_call_tool": ["self", "ctx", "tool", "tool_input"]}
 
@@ -110,6 +120,17 @@ def with_async_code(tool: Any, run: Callable[..., Awaitable[Any]]) -> Any:
     return new
 
 
+def own_step(function: object) -> bool:
+    """Whether this is the framework's step, and not a user's."""
+    return getattr(function, "__module__", "").startswith("llama_index.core.")
+
+
+def retry_of(ctx: Context[Any]) -> tuple[int, float]:
+    """How often the current step has failed before, and for how many seconds it is tried by now."""
+    info: Any = cast("Any", ctx).retry_info() if hasattr(ctx, "retry_info") else None
+    return (info.retry_number, info.elapsed_seconds) if info is not None else (0, 0.0)
+
+
 def num_workers(cls: type) -> int:
     """How many tool calls of one run the framework starts at once."""
     config: Any = getattr(getattr(cls, "call_tool", None), "_step_config", None)
@@ -148,12 +169,10 @@ def copy_as(agent: Any, cls: type) -> Any:
     """A copy of the agent or workflow, of class `cls`, known to its runtime. The original stays as it is."""
     new: Any = copy.copy(agent)
     object.__setattr__(new, "__class__", cls)
-    for name, value in vars(agent).items():
-        if type(value) in (
-            list,
-            dict,
-            set,
-        ):  # `tools` and the like: what is added to them is added to the copy alone
+    for name, value in cast("dict[str, object]", agent.__dict__).items():
+        kind: type = type(value)
+        if kind is list or kind is dict or kind is set:
+            # `tools` and the like: what is added to them is added to the copy alone
             object.__setattr__(new, name, copy.copy(value))
     for name, value in (
         ("_validation_result", None),

@@ -10,10 +10,12 @@ from llama_index.core.workflow import Context, Event
 from typing_extensions import override
 
 from toolslot import ToolslotError
+from toolslot._text import quoted
 from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._compat import collected
 from toolslot_llamaindex._places import Place, put
 from toolslot_llamaindex._turns import Turn, kwargs_of
+from toolslot_llamaindex._writes import Write
 
 #: marks the result of a call that was not answered; it never reaches the model
 _UNANSWERED = "__toolslot_unanswered__"
@@ -68,6 +70,24 @@ class OrderingContext(Context[Any]):
                 " same run_id."
             )
         return self._turn.ordered(found)
+
+
+def answered(ev: ToolCall, result: object, writes: tuple[Write, ...]) -> Answer:
+    """What is recorded of what the agent's own step has returned."""
+    if isinstance(result, ToolCallResult):
+        return Answer(
+            output=result.tool_output,
+            return_direct=result.return_direct,
+            writes=writes,
+            asked=kwargs_of(ev),
+        )
+    if not isinstance(result, Event):
+        raise ToolslotError(
+            f"the agent's own step call_tool has returned a {type(result).__name__} for {quoted(ev.tool_name)}. What it sends elsewhere"
+            " cannot be repeated when the run goes on, so that the call would never be answered then. Return the event."
+        )
+    output = ToolOutput(tool_name=ev.tool_name, raw_input={}, raw_output=None)
+    return Answer(output=output, writes=writes, event=result)
 
 
 def told(ev: ToolCall, error: Exception) -> Answer:

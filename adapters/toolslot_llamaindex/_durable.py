@@ -5,20 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from types import FunctionType
 from typing import Any, TypeVar, cast
 
 from llama_index.core.agent.workflow import AgentWorkflow, BaseWorkflowAgent
-from llama_index.core.agent.workflow.workflow_events import (
-    AgentInput,
-    AgentOutput,
-    AgentSetup,
-    AgentWorkflowStartEvent,
-    ToolCall,
-    ToolCallResult,
-)
-from llama_index.core.workflow import Context, StopEvent
-from workflows.decorators import step
 
 from toolslot import DurableExecutor, Hook, InvalidSetting, Journal, Limits, LoggingHook, ToolPolicy
 from toolslot_llamaindex._codec import LlamaIndexCodec
@@ -26,7 +15,8 @@ from toolslot_llamaindex._compat import PAUSES, copy_as, num_workers
 from toolslot_llamaindex._known import AllowedType, models_of
 from toolslot_llamaindex._mixin import DurableSteps
 from toolslot_llamaindex._shared import Durable
-from toolslot_llamaindex._streaming import StreamHook, streaming
+from toolslot_llamaindex._steps import durable_steps, events_of
+from toolslot_llamaindex._streaming import StreamHook
 
 AgentT = TypeVar("AgentT", BaseWorkflowAgent, AgentWorkflow)
 
@@ -77,12 +67,11 @@ def durable(
         raise InvalidSetting(
             f"{type(agent).__name__} is durable already. Give all settings in one call of durable()."
         )
-    cls = cast("type[Any]", type(agent))
+    cls: type[Any] = type(agent)
     # Asked when it matters: an agent may be given another model at any time.
     made: list[AgentT] = [agent]
-    values = (codec if codec is not None else LlamaIndexCodec(allowed_types)).serving(
-        lambda: models_of(made[-1])
-    )
+    values = codec if codec is not None else LlamaIndexCodec([*events_of(cls), *allowed_types])
+    values = values.serving(lambda: models_of(made[-1]))
     given: dict[str, ToolPolicy] = {"handoff": ToolPolicy(idempotent=True), **(policies or {})}
     executor = DurableExecutor(
         journal,
@@ -133,65 +122,8 @@ def _subclass(cls: type[Any], workers: int) -> type:
             "__module__": cls.__module__,
             "__qualname__": cls.__qualname__,
             "__doc__": cls.__doc__,
-            **_steps(cls, workers),
+            **durable_steps(cls, DurableSteps, workers),
         }
         make = cast("Callable[..., type]", type(cls))
         found = _subclasses[cls, workers] = make(cls.__name__, (DurableSteps, cls), namespace)
     return found
-
-
-def _steps(cls: type[Any], workers: int) -> dict[str, Any]:
-    """The steps, decorated: the framework finds them by that, and an override without it makes the step vanish."""
-    made: dict[str, Any] = {}
-    decorate = cast("Any", step)
-    for function, count in (
-        (init_run, 4),
-        (run_agent_step, 4),
-        (parse_agent_output, 4),
-        (call_tool, workers),
-        (aggregate_tool_results, 1),
-    ):
-        # A function of its own for each class: what the decorator finds out is kept at the function.
-        method = FunctionType(
-            function.__code__,
-            function.__globals__,
-            function.__name__,
-            function.__defaults__,
-            function.__closure__,
-        )
-        method.__annotations__ = dict(function.__annotations__)
-        method.__qualname__ = f"{cls.__qualname__}.{function.__name__}"  # else the framework takes it for a step without a class
-        made[function.__name__] = decorate(num_workers=count)(method)
-    return made
-
-
-async def init_run(self: Any, ctx: Context, ev: AgentWorkflowStartEvent) -> AgentInput:
-    """The step of that name."""
-    return cast("AgentInput", await self._toolslot_init_run(ctx, ev))
-
-
-async def run_agent_step(self: Any, ctx: Context, ev: AgentSetup) -> AgentOutput:
-    """The step of that name."""
-    with streaming(ctx):
-        return cast("AgentOutput", await self._toolslot_run_agent_step(ctx, ev))
-
-
-async def parse_agent_output(
-    self: Any, ctx: Context, ev: AgentOutput
-) -> StopEvent | AgentInput | ToolCall | None:
-    """The step of that name."""
-    return cast("StopEvent | AgentInput | ToolCall | None", await self._toolslot_parse_agent_output(ctx, ev))
-
-
-async def call_tool(self: Any, ctx: Context, ev: ToolCall) -> ToolCallResult:
-    """The step of that name."""
-    with streaming(ctx):
-        return cast("ToolCallResult", await self._toolslot_call_tool(ctx, ev))
-
-
-async def aggregate_tool_results(
-    self: Any, ctx: Context, ev: ToolCallResult
-) -> AgentInput | StopEvent | None:
-    """The step of that name."""
-    with streaming(ctx):
-        return cast("AgentInput | StopEvent | None", await self._toolslot_aggregate_tool_results(ctx, ev))

@@ -24,6 +24,7 @@ from toolslot import (
     DecisionRefused,
     DurableExecutor,
     ToolFailed,
+    ToolslotError,
     UnknownOutcome,
 )
 from toolslot._text import quoted
@@ -39,6 +40,7 @@ from toolslot_llamaindex._compat import (
 from toolslot_llamaindex._contexts import (
     MarkingContext,
     OrderingContext,
+    answered,
     result_event,
     returned,
     told,
@@ -59,6 +61,7 @@ from toolslot_llamaindex._recording import (
 )
 from toolslot_llamaindex._records import RunRecord, TurnRecord, question_of
 from toolslot_llamaindex._shared import Durable
+from toolslot_llamaindex._steps import OwnStep
 from toolslot_llamaindex._threads import CallTask, outliving
 from toolslot_llamaindex._turns import Made, Run, Turn, kwargs_of
 
@@ -120,15 +123,16 @@ class DurableSteps:
 
     # --- the steps ------------------------------------------------------------------------------------------------------
 
-    async def _toolslot_init_run(self, ctx: Context[Any], ev: AgentWorkflowStartEvent) -> Any:
-        base: Any = super()
+    async def _toolslot_init_run(self, ctx: Context[Any], ev: AgentWorkflowStartEvent, own: OwnStep) -> Any:
         run = await self._toolslot_run(ctx)
         if run.durable:
             await run.prepare()
             began = await run.began()
             messages = ev.get("user_msg"), ev.get("chat_history", None)
             asked = question_of(run.values, *messages)
-            if began is None:
+            if began is None and run.payload is not None:
+                pass  # the step is tried again, and has changed the memory already
+            elif began is None:
                 run.payload = (await self._toolslot_beginning(ctx, ev, asked)).encode()
             else:
                 record = RunRecord.decode(began, run.values)
@@ -138,10 +142,9 @@ class DurableSteps:
         elif await ctx.store.get(NOTE, default=None) is not None:
             # An earlier run in this context had an id; its answers are not this one's.
             await ctx.store.set(NOTE, None)
-        return await base.init_run(ctx, ev)
+        return await own(ctx, ev)
 
-    async def _toolslot_run_agent_step(self, ctx: Context[Any], ev: AgentSetup) -> AgentOutput:
-        base: Any = super()
+    async def _toolslot_run_agent_step(self, ctx: Context[Any], ev: AgentSetup, own: OwnStep) -> AgentOutput:
         run = await self._toolslot_run(ctx)
         # What the conversation depends on is kept as far as it goes, never left out.
         values = run.values.lenient
@@ -151,7 +154,9 @@ class DurableSteps:
         lists = await run.lists(number)
         if record is None:
             recording = RecordingContext.over(ctx, values, lists, own=own_output(ev))
-            output: AgentOutput = await base.run_agent_step(recording, ev)
+            output: object = await own(recording, ev)
+            if not isinstance(output, AgentOutput):
+                return cast("AgentOutput", output)  # an event of the user's own: no answer, and no turn
             # Dies here: the model answered and nobody knows. It is asked again; none of its calls has begun.
             mine = TurnRecord(output=output, writes=recording.writes, asked=asked)
             record = await run.reserve(number, mine)
@@ -177,30 +182,30 @@ class DurableSteps:
         ctx.write_event_to_stream(record.output)
         return record.output
 
-    async def _toolslot_parse_agent_output(self, ctx: Context[Any], ev: AgentOutput) -> Any:
-        base: Any = super()
+    async def _toolslot_parse_agent_output(self, ctx: Context[Any], ev: AgentOutput, own: OwnStep) -> Any:
         run = await self._toolslot_run(ctx)
         turn = await run.at(await ctx.store.get("num_iterations", default=0))
         view = ctx if turn is None else another_view(MarkingContext, ctx).begin(turn)
-        return await base.parse_agent_output(view, ev)
+        return await own(view, ev)
 
-    async def _toolslot_call_tool(self, ctx: Context[Any], ev: ToolCall) -> Any:
-        base: Any = super()
+    async def _toolslot_call_tool(self, ctx: Context[Any], ev: ToolCall, own: OwnStep) -> Any:
         run, place = await self._toolslot_run(ctx), place_of(ev)
         if place is not None and place.turn <= run.handed:
             return None  # an answer that was sent twice: the call has its result, and the model has it
         turn = await self._toolslot_turn(ctx, run, place) if place is not None else None
         if turn is None or place is None:
-            return await base.call_tool(ctx, ev)
+            return await own(ctx, ev)
         if place.turn != turn.number:
             return None
         turn.check(ev, place.index)
         with run.calling():
             try:
-                answer = await self._toolslot_answer(ctx, ev, run, turn, place.index)
+                answer = await self._toolslot_answer(ctx, ev, own, run, turn, place.index)
             except PAUSES:
                 raise
             except Exception as error:
+                if not isinstance(error, ToolslotError) and own.is_tried_again(ctx, error):
+                    raise  # the framework enters this call again
                 # Kept until all have settled: a failing step would have the framework cancel its siblings.
                 turn.failures[place.index] = error
                 answer = unanswered(ev)
@@ -213,24 +218,32 @@ class DurableSteps:
                 )
                 await apply(answer.writes, ctx, self._toolslot.codec.values)
             made = turn.own_events(place.index, answer)
+            if answer.event is not None:
+                for each in made.streamed if made is not None else ():
+                    ctx.write_event_to_stream(each)
+                return answer.event
             shown = turn.shown[place.index] = made.result if made is not None else result_event(ev, answer)
             for each in made.streamed if made is not None else (shown,):
                 ctx.write_event_to_stream(each)
         return result_event(ev, answer, place)
 
-    async def _toolslot_aggregate_tool_results(self, ctx: Context[Any], ev: ToolCallResult) -> Any:
-        base: Any = super()
+    async def _toolslot_aggregate_tool_results(
+        self, ctx: Context[Any], ev: ToolCallResult, own: OwnStep
+    ) -> Any:
         run, place = await self._toolslot_run(ctx), place_of(ev)
         if place is not None and place.turn <= run.handed:
             return None
         turn = await self._toolslot_turn(ctx, run, place)
         if turn is None:
-            return await base.aggregate_tool_results(ctx, ev)
-        view = another_view(OrderingContext, ctx).begin(turn)
+            return await own(ctx, ev)
+        view, goes_on = another_view(OrderingContext, ctx).begin(turn), False
         try:
-            return await base.aggregate_tool_results(view, ev)
+            return await own(view, ev)
+        except Exception as error:
+            goes_on = own.is_tried_again(ctx, error)
+            raise
         finally:
-            if view.complete:
+            if view.complete and not goes_on:
                 run.handed = turn.number
                 run.release()
 
@@ -245,9 +258,8 @@ class DurableSteps:
     # --- one call -------------------------------------------------------------------------------------------------------
 
     async def _toolslot_answer(
-        self, ctx: Context[Any], ev: ToolCall, run: Run, turn: Turn, index: int
+        self, ctx: Context[Any], ev: ToolCall, own: OwnStep, run: Run, turn: Turn, index: int
     ) -> Answer:
-        base: Any = super()
         tries, began = 0, time.monotonic()
 
         async def code() -> Answer:
@@ -255,16 +267,11 @@ class DurableSteps:
             tries += 1
             turn.ran.add(index)
             recording = RecordingContext.over(ctx, self._toolslot.codec.values, own=own_result(ev))
-            result: ToolCallResult = await base.call_tool(recording, ev)
-            error = result.tool_output.exception
+            result: object = await own(recording, ev) or recording.sent
+            error = result.tool_output.exception if isinstance(result, ToolCallResult) else None
             if error is not None and self._toolslot.tries_again(ev.tool_name, error, tries, began):
                 raise error  # the last failure is an answer, those before are not
-            answer = Answer(
-                output=result.tool_output,
-                return_direct=result.return_direct,
-                writes=recording.writes,
-                asked=kwargs_of(ev),
-            )
+            answer = answered(ev, result, recording.writes)
             turn.made[index] = Made(answer=answer, result=result, streamed=recording.held)
             return answer
 

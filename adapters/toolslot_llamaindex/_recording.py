@@ -33,6 +33,8 @@ class RecordingContext(Context[Any]):
     _codec: Codec
     _lists: Growing | None
     _own: Callable[[Event], bool]
+    #: the step's result, where it was not returned but sent
+    sent: Event | None
 
     @classmethod
     def over(
@@ -46,13 +48,14 @@ class RecordingContext(Context[Any]):
         """A view of `ctx`. `own` says which event is the step's result: what is forwarded of other agents goes to the stream at once."""
         new = another_view(cls, ctx)
         new._writes, new._held, new._codec, new._lists, new._own = [], [], codec, lists, own
+        new.sent = None
         return new
 
     def for_tool(self) -> RecordingContext:
         """The same for the tool's own code: whatever that streams, the step's result it is not."""
         new = another_view(RecordingContext, self)
         new._writes, new._held, new._codec, new._lists = self._writes, self._held, self._codec, self._lists
-        new._own = _none
+        new._own, new.sent = _none, None
         return new
 
     @property
@@ -68,6 +71,13 @@ class RecordingContext(Context[Any]):
     @override
     def store(self) -> Any:
         return _RecordingStore(super().store, self._writes, self._codec, self._lists)
+
+    @override
+    def send_event(self, message: Event, step: str | None = None) -> None:
+        if self._own(message):
+            self.sent = message
+        else:
+            super().send_event(message, step)
 
     @override
     def write_event_to_stream(self, ev: Event | None) -> None:

@@ -40,7 +40,7 @@ class Made:
     """What a call came to whose code ran here: with the agent's own event of it, and what the agent wrote to the stream."""
 
     answer: Answer
-    result: ToolCallResult
+    result: Any
     streamed: tuple[Event, ...]
 
 
