@@ -87,11 +87,8 @@ coverage: $(READY) ## Run all tests and report the branches they miss
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report
 
-bench: $(READY) ## Measure: the journal against bare SQLite, the node against ToolNode, whole agents of both frameworks
-	@$(BIN)/python benchmarks/bench_journal.py
-	@$(BIN)/python benchmarks/bench_toolnode.py
-	@$(BIN)/python benchmarks/bench_agent.py
-	@$(BIN)/python benchmarks/bench_llamaindex.py
+bench: $(READY) ## Measure what durability costs, one table of ratios (ARGS=--help: some rows, --json, --full)
+	@$(BIN)/python benchmarks/bench.py $(ARGS)
 
 .PHONY: browser
 browser: ## Install Chromium and its driver, for the tests of the timeline page (Debian and Ubuntu, as root)

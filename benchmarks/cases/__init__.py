@@ -1,0 +1,1 @@
+"""What is measured: a module for each kind of work. Each case is a function that yields rows of the table."""
