@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, is_dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
 from langchain_core.messages import ToolMessage
@@ -14,12 +15,17 @@ from langgraph.types import Command
 
 from toolslot import InvalidSetting, NotStorable, UnreadablePayload
 from toolslot_langgraph._msgpack import msgpack_exceeds
+from toolslot_langgraph._saver_types import made_by_saver
 
 #: a class, or its module and name
 AllowedType: TypeAlias = "type | tuple[str, str]"
 
 _FORMAT = 1
 _MESSAGE, _COMMAND, _LIST, _TO_PARENT, _PLAIN = "message", "command", "list", "to_parent", "plain"
+#: of a user's own class
+_OWN_MESSAGE = "own_message"
+#: an update that is a state object, where others have whether they are pairs
+_STATE = "state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +47,9 @@ class LangGraphCodec:
     """Stores what a tool node returns.
 
     Text, content blocks, artifacts of JSON types, bytes, sets, dates, UUIDs, Decimals, paths, messages, documents and commands come back
-    as they were. Tuples come back as lists, exceptions as their text, and objects of other classes (enums, dataclasses, pydantic models) as
-    plain data, unless their class is allowed. What cannot be written at all is kept as text and marked "not storable".
+    as they were. Tuples come back as lists, exceptions as their text. Objects of other classes (enums, dataclasses, pydantic models) come
+    back as themselves in a graph whose saver would make them again (with `allowed_msgpack_modules`, or without that setting), and where
+    their class is allowed here; elsewhere as plain data. What cannot be written at all is kept as text and marked "not storable".
 
     Args:
         allowed_types: Classes that may be made again from stored data, as classes or as (module, name). Anybody who can write the journal
@@ -56,12 +63,7 @@ class LangGraphCodec:
 
     def __init__(self, allowed_types: Iterable[AllowedType] = ()) -> None:
         self._allowed = frozenset(_key(item) for item in allowed_types)
-        # Explicit in all three: the defaults of this class depend on the environment, and permit any class at all.
-        self._serializer = JsonPlusSerializer(
-            pickle_fallback=False,
-            allowed_json_modules=None,
-            allowed_msgpack_modules=tuple(self._allowed) or None,
-        )
+        self._serializer = _serializer(self._allowed)
 
     def encode(self, value: object) -> bytes:
         """The bytes of an output.
@@ -76,7 +78,7 @@ class LangGraphCodec:
                     f"a {type(value).__name__} cannot be stored: it has millions of parts or hundreds of levels. Return less (a path or an"
                     " id instead of the contents)."
                 )
-            if not _is_simple(value) and not self._kept(value, self._load(data)):
+            if not _is_simple(value) and not self._comes_back(value, data):
                 raise NotStorable(
                     f"a {type(value).__name__} would not come back as it was; name its classes in allowed_types="
                 )
@@ -105,7 +107,8 @@ class LangGraphCodec:
 
     def _load(self, data: bytes) -> object:
         try:
-            stored: Any = self._serializer.loads_typed(("msgpack", data))
+            serializer = _serializer(self._allowed | made_by_saver(data))
+            stored: Any = serializer.loads_typed(("msgpack", data))
         except Exception as error:
             raise UnreadablePayload(
                 f"{len(data)} bytes are no {self.name} payload: {type(error).__name__}"
@@ -130,6 +133,12 @@ class LangGraphCodec:
             raise NotStorable(f"LangGraph's serializer chose {kind!r} instead of msgpack")
         return data
 
+    def _comes_back(self, value: object, data: bytes) -> bool:
+        try:
+            return self._kept(value, self._load(data))
+        except UnreadablePayload:
+            return False
+
     # --- is it what it was? ---------------------------------------------------------------------------------------------
 
     def _kept(self, a: object, b: object) -> bool:
@@ -138,17 +147,16 @@ class LangGraphCodec:
             return isinstance(b, ToParent) and self._kept(a.command, b.command)
         if type(a) is ToolMessage:
             return type(b) is ToolMessage and self._kept(_fields(a), _fields(b))
+        if isinstance(a, ToolMessage):
+            return isinstance(b, ToolMessage)
         if type(a) is Command:
             return type(b) is Command and self._kept_command(cast("Command[Any]", a), cast("Command[Any]", b))
         return self._kept_data(a, b)
 
     def _kept_command(self, a: Command[Any], b: Command[Any]) -> bool:
-        # A state object as the update must stay one: LangGraph asks its class which fields to write.
-        update = cast("object", a.update)
-        plain = update is None or isinstance(update, (dict, list, tuple)) or type(update) is type(b.update)
+        # A state object as the update stays one, or is refused: LangGraph asks its class which fields to write.
         return (
-            plain
-            and self._kept(cast("object", update), b.update)
+            self._kept(cast("object", a.update), b.update)
             and self._kept(a.goto, b.goto)
             and self._kept(a.resume, b.resume)
         )
@@ -184,7 +192,19 @@ class LangGraphCodec:
             return isinstance(b, str)
         if isinstance(a, (bytearray, memoryview)):
             return isinstance(b, bytes)
-        return isinstance(b, dict) and (hasattr(a, "model_dump") or hasattr(a, "_fields") or is_dataclass(a))
+        if hasattr(a, "_fields"):
+            return isinstance(b, (dict, list))  # in a message it is a list
+        return isinstance(b, dict) and (hasattr(a, "model_dump") or is_dataclass(a))
+
+
+@lru_cache(maxsize=64)
+def _serializer(allowed: frozenset[tuple[str, str]]) -> JsonPlusSerializer:
+    # Explicit in all three: the defaults of this class depend on the environment, and permit any class at all.
+    return JsonPlusSerializer(
+        pickle_fallback=False,
+        allowed_json_modules=None,
+        allowed_msgpack_modules=tuple(allowed) or None,
+    )
 
 
 def _is_simple(value: object) -> bool:
@@ -206,6 +226,8 @@ def _pack(value: object) -> list[Any]:
     if type(value) is ToolMessage:
         # Field by field: as a message it would be reduced to plain data first, and allowed classes in its artifact with it.
         return [_MESSAGE, _fields(value)]
+    if isinstance(value, ToolMessage):
+        return [_OWN_MESSAGE, value]
     if type(value) is Command:
         return [_COMMAND, _command(cast("Command[Any]", value))]
     if isinstance(value, ToParent):
@@ -223,10 +245,14 @@ def _fields(message: ToolMessage) -> dict[str, Any]:
 
 def _command(command: Command[Any]) -> list[Any]:
     update: Any = command.update
-    pairs = isinstance(update, (list, tuple)) and _are_pairs(cast("Iterable[object]", update))
+    kind: bool | str = _STATE
+    if update is None or isinstance(update, dict):
+        kind = False
+    elif isinstance(update, (list, tuple)):
+        kind = _are_pairs(cast("Iterable[object]", update))
     goto: Any = command.goto
     shape = "tuple" if isinstance(goto, tuple) else "list" if isinstance(goto, list) else "one"
-    return [command.graph, pairs, update, command.resume, shape, goto]
+    return [command.graph, kind, update, command.resume, shape, goto]
 
 
 def _are_pairs(items: Iterable[object]) -> bool:
@@ -239,6 +265,8 @@ def _are_pairs(items: Iterable[object]) -> bool:
 def _unpack(tag: object, body: Any) -> object:
     if tag == _MESSAGE:
         return ToolMessage(**body)
+    if tag == _OWN_MESSAGE:
+        return body if isinstance(body, ToolMessage) else ToolMessage(**body)
     if tag == _COMMAND:
         return _make_command(body)
     if tag == _TO_PARENT:
@@ -253,11 +281,16 @@ def _unpack(tag: object, body: Any) -> object:
 
 
 def _make_command(body: Any) -> Command[Any]:
-    graph, pairs, update, resume, shape, goto = body
+    graph, kind, update, resume, shape, goto = body
+    if kind == _STATE and isinstance(update, (dict, list)):
+        raise UnreadablePayload(
+            "a stored command has a state object as its update, whose class may not be made again: name it in allowed_types=, or in the"
+            " allowed_msgpack_modules of your checkpointer's serializer. The call is done and does not run again."
+        )
     return Command(
         # ToolNode compares by identity.
         graph=Command.PARENT if graph == Command.PARENT else graph,
-        update=[tuple(item) for item in update] if pairs else update,
+        update=[tuple(item) for item in update] if kind is True else update,
         resume=resume,
         # msgpack knows lists only.
         goto=tuple(goto) if shape == "tuple" else goto,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -13,6 +13,8 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tools import BaseTool, StructuredTool, Tool
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.prebuilt import ToolNode, tool_node
 from langgraph.prebuilt.tool_node import ToolRuntime
 
@@ -23,6 +25,9 @@ _SEND = "__pregel_send"
 _READ = "__pregel_read"
 _CHECKPOINTER = "__pregel_checkpointer"
 _DURABILITY = "__pregel_durability"
+
+#: what a serializer allows that makes any class again
+ANY_CLASS = True
 
 #: the channel that carries the answers a task got, in what a task sends
 RESUME = "__resume__"
@@ -120,6 +125,27 @@ def thread_in_saver(config: RunnableConfig) -> object:
     """The thread's id as its saver gets it: LangGraph makes a text of all but those that are false."""
     found: object = configurable(config).get("thread_id")
     return as_name(found) if found else found
+
+
+def allowed_by_saver(config: RunnableConfig) -> Collection[tuple[str, ...]] | bool:
+    """The classes, as (module, name), that the serializer of the graph's saver makes again from what it has written; `ANY_CLASS` when it
+    makes any, and none when there is no saver or its serializer is not LangGraph's own.
+    """
+    serde: object = getattr(checkpointer_of(config), "serde", None)
+    while isinstance(serde, EncryptedSerializer):
+        serde = serde.serde
+    if (
+        not isinstance(serde, JsonPlusSerializer)
+        or type(serde).loads_typed is not JsonPlusSerializer.loads_typed
+    ):
+        return ()
+    own: Any = serde
+    if getattr(own, "_custom_unpack_ext_hook", False):
+        return ()
+    found: object = getattr(own, "_allowed_msgpack_modules", None)
+    if found is True:
+        return ANY_CLASS
+    return cast("set[tuple[str, ...]]", found) if isinstance(found, set) else ()
 
 
 def named_checkpoint(config: RunnableConfig, thread: str) -> bool:
@@ -263,10 +289,12 @@ def runs_its_own_methods(node: ToolNode) -> bool:
 
 
 __all__ = [
+    "ANY_CLASS",
     "CANCELS",
     "DEFAULT_HANDLER",
     "RESUME",
     "ToolRuntime",
+    "allowed_by_saver",
     "as_content",
     "as_name",
     "check_tool_node",

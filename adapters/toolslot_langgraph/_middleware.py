@@ -26,6 +26,7 @@ from toolslot_langgraph._hints import hinted_policies
 from toolslot_langgraph._identity import Place, locate, messages_in, own_task, respond
 from toolslot_langgraph._notices import Notices
 from toolslot_langgraph._outputs import is_error
+from toolslot_langgraph._saver_types import saver_types
 from toolslot_langgraph._settings import DurableOptions, Settings
 from toolslot_langgraph._streaming import streaming
 
@@ -79,7 +80,8 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
         if place is None:
             return handler(request)
         call = self._entering(request, place, awaits=False)
-        with streaming(_runtime(request), _runtime(request).config), call.run as run:
+        config = _runtime(request).config
+        with streaming(_runtime(request), config), saver_types(config), call.run as run:
             if (agent := call.agent(handler)) and agent.ran():
                 run.goes_on(call.index)
             while True:
@@ -111,7 +113,8 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
             await asyncio.to_thread(getattr, self._executor, "journal")
             self._opened = True
         call = self._entering(request, place, awaits=True)
-        with streaming(_runtime(request), _runtime(request).config):
+        config = _runtime(request).config
+        with streaming(_runtime(request), config), saver_types(config):
             async with call.run as run:
                 if (agent := call.agent(handler)) and await agent.aran():
                     run.goes_on(call.index)

@@ -34,6 +34,7 @@ from toolslot_langgraph._identity import Place, locate, read_response
 from toolslot_langgraph._nested import Inside, inside
 from toolslot_langgraph._notices import Notices
 from toolslot_langgraph._outputs import is_error
+from toolslot_langgraph._saver_types import saver_types
 from toolslot_langgraph._settings import DurableOptions, Settings
 from toolslot_langgraph._streaming import streaming
 
@@ -114,7 +115,7 @@ class DurableParallelToolNode(ToolNode):
         place = self._located(input, calls, config, runtime)
         execution = self._execution(place, calls, config, awaits=False)
         run = execution.run
-        with streaming(runtime, config), run:
+        with streaming(runtime, config), saver_types(config), run:
             if self._as_upstream(execution):
                 with apart():
                     return super()._func(input, config, runtime)
@@ -148,7 +149,7 @@ class DurableParallelToolNode(ToolNode):
             self._opened = True
         execution = self._execution(place, calls, config, awaits=True)
         run = execution.run
-        with streaming(runtime, config):
+        with streaming(runtime, config), saver_types(config):
             async with run:
                 if self._as_upstream(execution):
                     with apart():
