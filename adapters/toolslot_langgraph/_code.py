@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from toolslot import Draining
+from toolslot import BatchRun, Draining
+from toolslot._call_task import CallTask
 from toolslot_langgraph._execution import drained
-from toolslot_langgraph._outputs import UNMADE, guarded, undrained
+from toolslot_langgraph._outputs import UNMADE, guarded, is_error, undrained
 
 
 class Code:
@@ -62,3 +64,15 @@ class Code:
                 yield inside
         finally:
             drained.reset(token)
+
+
+async def acalled(run: BatchRun, index: int, code: Callable[[], Awaitable[object]]) -> object:
+    """The answer of call `index`. When its caller is cancelled, async code is too, and has ended; a sync tool's thread goes on."""
+    task = CallTask()
+    try:
+        return await run.acall(index, code, is_error=is_error, offload=task)
+    except asyncio.CancelledError:
+        await task.cancelled()
+        raise
+    finally:
+        task.cancel()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -16,9 +17,10 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.prebuilt import ToolNode, tool_node
-from langgraph.prebuilt.tool_node import ToolRuntime
+from langgraph.prebuilt.tool_node import ToolCallRequest, ToolRuntime
 
 from langgraph import errors
+from toolslot._call_task import in_thread
 
 _SCRATCHPAD = "__pregel_scratchpad"
 _SEND = "__pregel_send"
@@ -40,6 +42,11 @@ CANCELS: tuple[type[BaseException], ...] = tuple(
 #: ToolNode's own default of `handle_tool_errors`
 DEFAULT_HANDLER: Any = inspect.signature(cast("type[Any]", ToolNode)).parameters["handle_tool_errors"].default
 
+#: how a function without async code is awaited: LangChain invokes its tool in a thread
+_INVOKED_IN_A_THREAD: tuple[object, ...] = (StructuredTool.ainvoke, Tool.ainvoke)
+#: and what a class without async code has for it
+_ARUN: object = vars(BaseTool)["_arun"]
+
 
 def check_tool_node() -> None:
     """Raise `ImportError` when this ToolNode is not built the way the subclass relies on."""
@@ -48,6 +55,7 @@ def check_tool_node() -> None:
         "_afunc": ["self", "input", "config", "runtime"],
         "_run_one": ["self", "call", "input_type", "tool_runtime"],
         "_arun_one": ["self", "call", "input_type", "tool_runtime"],
+        "_execute_tool_async": ["self", "request", "input_type", "config"],
     }
     for name, parameters in wanted.items():
         method: object = getattr(ToolNode, name, None)
@@ -264,6 +272,32 @@ def functions_of(tool: BaseTool) -> tuple[object, ...]:
     return *(function for function in given if function is not None), own._run, own._arun
 
 
+def outliving(request: ToolCallRequest) -> ToolCallRequest:
+    """The request; in place of a sync tool a copy for whose thread, once it is inside, the call's task waits to its end."""
+    tool: Any = request.tool
+    if tool is None or getattr(tool, "coroutine", None) is not None:
+        return request
+    cls: Any = cast("object", type(tool))
+    # What is run is the tool itself, which may keep something in itself.
+    if cls.ainvoke in _INVOKED_IN_A_THREAD:
+        name, code = "ainvoke", partial(in_thread, tool.invoke)
+    elif cls._arun is _ARUN:
+        name, code = "_arun", partial(_as_base_tool, tool._run)
+    else:
+        return request
+    new: Any = copy.copy(tool)
+    object.__setattr__(new, name, code)
+    return replace(request, tool=new)
+
+
+async def _as_base_tool(run: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """What `BaseTool._arun` does."""
+    manager = kwargs.get("run_manager")
+    if manager is not None and "run_manager" in inspect.signature(run).parameters:
+        kwargs["run_manager"] = manager.get_sync()
+    return await in_thread(run, *args, **kwargs)
+
+
 def wrappers_of(node: ToolNode) -> tuple[object, ...]:
     """What is put around a node's tool calls, sync and async: by `create_agent`, the middleware."""
     own: Any = node
@@ -312,6 +346,7 @@ __all__ = [
     "lend",
     "metadata_of",
     "named_checkpoint",
+    "outliving",
     "place_inside",
     "ran_no_graph",
     "read_channel",

@@ -17,7 +17,7 @@ from toolslot_langgraph._asking import Asking
 from toolslot_langgraph._callbacks import Replay, facts_of
 from toolslot_langgraph._code import Code
 from toolslot_langgraph._codec import ToParent
-from toolslot_langgraph._compat import config_entered, ran_no_graph
+from toolslot_langgraph._compat import config_entered, outliving, ran_no_graph
 from toolslot_langgraph._execution import drained
 from toolslot_langgraph._identity import Place
 from toolslot_langgraph._nested import Inside, inside
@@ -65,7 +65,7 @@ class Entered:
 
     def acode(self, handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Callable[[], Awaitable[object]]:
         """What runs the call, for `BatchRun.acall`."""
-        return self._code.awaiting(lambda: handler(self._request))
+        return self._code.awaiting(lambda: handler(outliving(self._request)))
 
     def agent(self, handler: object) -> Inside | None:
         """Where an agent that the call may have run has its checkpoints; None where its policy decides alone."""

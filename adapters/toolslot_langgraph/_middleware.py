@@ -19,6 +19,7 @@ from typing_extensions import Unpack, override
 from toolslot import DurableExecutor, ToolPolicy
 from toolslot_langgraph._asking import WHY, decisions, refusable
 from toolslot_langgraph._callbacks import atell_replayed, tell_replayed
+from toolslot_langgraph._code import acalled
 from toolslot_langgraph._compat import ToolRuntime
 from toolslot_langgraph._entered import Entered
 from toolslot_langgraph._execution import entered
@@ -121,7 +122,7 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
                 while True:
                     failure: Exception
                     try:
-                        value = await run.acall(call.index, call.acode(handler), is_error=is_error)
+                        value = await acalled(run, call.index, call.acode(handler))
                         return await self._agiven(call, value)
                     except Exception as error:
                         failure = error

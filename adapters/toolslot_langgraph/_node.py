@@ -12,6 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import patch_config
 from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolNode
+from langgraph.prebuilt.tool_node import ToolCallRequest
 from typing_extensions import Unpack, override
 
 from toolslot import (
@@ -26,8 +27,8 @@ from toolslot import (
 )
 from toolslot_langgraph._asking import WHY, decisions, refusable
 from toolslot_langgraph._callbacks import Replay, atell_replayed, facts_of, tell_replayed
-from toolslot_langgraph._code import Code
-from toolslot_langgraph._compat import DEFAULT_HANDLER, ToolRuntime, handled_text, wrappers_of
+from toolslot_langgraph._code import Code, acalled
+from toolslot_langgraph._compat import DEFAULT_HANDLER, ToolRuntime, handled_text, outliving, wrappers_of
 from toolslot_langgraph._execution import Execution, apart, entered
 from toolslot_langgraph._history import History
 from toolslot_langgraph._identity import Place, locate, read_response
@@ -258,7 +259,7 @@ class DurableParallelToolNode(ToolNode):
                 if (agent := self._agent_in(execution, index, tool_runtime)) and await agent.aran():
                     execution.run.goes_on(execution.places[index])
                 run = code.awaiting(lambda: base._arun_one(call, input_type, tool_runtime))
-                value = await execution.run.acall(execution.places[index], run, is_error=is_error)
+                value = await acalled(execution.run, execution.places[index], run)
                 live = code.made(value)
             except (CallTimedOut, ToolFailed, UnknownOutcome) as error:
                 value, live = self._told(execution, index, error), True
@@ -269,6 +270,13 @@ class DurableParallelToolNode(ToolNode):
             return output
         except Exception as error:
             return execution.failed(index, error)
+
+    @override
+    async def _execute_tool_async(
+        self, request: ToolCallRequest, input_type: InputType, config: RunnableConfig
+    ) -> Any:
+        base: Any = super()
+        return await base._execute_tool_async(outliving(request), input_type, config)
 
     def _agent_in(self, execution: Execution, index: int, runtime: ToolRuntime[Any, Any]) -> Inside | None:
         """Where an agent that the call may have run has its checkpoints; None where its policy decides alone."""

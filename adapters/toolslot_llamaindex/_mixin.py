@@ -27,6 +27,7 @@ from toolslot import (
     ToolslotError,
     UnknownOutcome,
 )
+from toolslot._call_task import CallTask
 from toolslot._text import quoted
 from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._compat import (
@@ -62,7 +63,7 @@ from toolslot_llamaindex._recording import (
 from toolslot_llamaindex._records import RunRecord, TurnRecord, question_of
 from toolslot_llamaindex._shared import Durable
 from toolslot_llamaindex._steps import OwnStep
-from toolslot_llamaindex._threads import CallTask, outliving
+from toolslot_llamaindex._threads import outliving
 from toolslot_llamaindex._turns import Made, Run, Turn, kwargs_of
 
 log = logging.getLogger("toolslot")

@@ -9,10 +9,12 @@ from concurrent.futures import Future
 class Active:
     """One entrant at work on a slot. Others wait for `done()`; its value is the error they share, or None to look at the slot again."""
 
-    __slots__ = ("_detached", "_done", "_error", "_lock", "_over", "_settled", "index")
+    __slots__ = ("_detached", "_done", "_error", "_lock", "_over", "_settled", "epoch", "index")
 
     def __init__(self, index: int, lock: threading.Lock) -> None:
         self.index: int = index
+        #: under which its code was entered; None before
+        self.epoch: int | None = None
         self._detached = False
         self._lock = lock
         self._over = False
@@ -25,6 +27,11 @@ class Active:
     def detached(self) -> bool:
         """Whether the attempt's code runs on in a thread of its own after its entrant has gone."""
         return self._detached
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, or was dropped."""
+        return self._over
 
     def after_fork(self, lock: threading.Lock) -> None:
         """In a forked child, where nobody gives the old lock back."""
@@ -61,7 +68,10 @@ class Active:
             return self._done
 
     def end(self, error: BaseException | None) -> None:
+        """It is over, or what comes of it counts no more; the first time counts."""
         with self._lock:
+            if self._over:
+                return
             settled = self._unsettled()
             self._over, self._error = True, error
             done = self._done

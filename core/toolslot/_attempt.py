@@ -19,10 +19,11 @@ from toolslot._crashpoints import CrashPoint, reach
 from toolslot._engine import log
 from toolslot._errors import BatchTimedOut, Draining, Fenced, NotStorable, ToolslotError
 from toolslot._events import EventKind
-from toolslot._overdue import not_returned, not_started
+from toolslot._outliving import Outliving
+from toolslot._overdue import no_permit, not_returned, not_started
 from toolslot._pool import Permit, enter_permit
-from toolslot._slot import Finished, Lost, Paused, Reason, Row, SlotRecord, Started, Withdrawn
-from toolslot._steps import Acquire, Invoke, Steps
+from toolslot._slot import Finished, Lost, Paused, Reason, Row, Started, Withdrawn
+from toolslot._steps import Acquire, Invoke, Overstayed, Steps
 from toolslot._text import quoted, shown
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Attempt:
         self._idempotent = entry.spec.idempotent and entry.slot.spec.idempotent
         self._generation = entry.slot.generation
         self._owner, self._own_epoch = self._live.owner, epoch
+        active.epoch = epoch
         self._number = 0
         self._queued_at = self._engine.clock()
         self._started_at = 0.0
@@ -81,8 +83,12 @@ class Attempt:
         # Dies here: the slot is RESERVED, and is simply run on resume.
         live, engine, deadline = self._live, self._engine, self._entry.deadline
         demand = live.demand(self._entry.spec.tool)
+        patience = engine.limits.busy_timeout
         try:
-            permit: Permit = yield Acquire(engine.pool, demand, deadline)
+            permit: Permit = yield Acquire(engine.pool, demand, deadline, patience)
+        except Overstayed as overstayed:
+            tool, waited = self._entry.spec.tool, patience or 0.0
+            raise no_permit(live.key, self._index, tool, overstayed.holders, waited) from None
         except TimeoutError:
             raise self._too_late() from None
         if engine.draining.is_set():
@@ -284,28 +290,9 @@ class Attempt:
 
     def _outlive(self, invoke: Invoke, permit: Permit) -> None:
         """If the code runs on elsewhere, the permit and the slot stay taken until it ends; then its result is recorded after all."""
-        running = invoke.running
-        if running is None or (running.done() and self._late_row(running) is None):
-            return
-        self._active.detach()
-        running.add_done_callback(partial(self._late, permit))
-
-    def _late(self, permit: Permit, running: Future[object]) -> None:
-        self._engine.pool.release(permit)
-        try:
-            row = self._late_row(running)
-            if row is not None:
-                reach(CrashPoint.BEFORE_LATE_RESULT)
-                self._live.write(row).add_done_callback(self._tell_late)
-        except ToolslotError as error:
-            log.warning(
-                "toolslot.late_result_lost tool=%s call=%d: %s",
-                quoted(self._entry.spec.tool),
-                self._index,
-                error,
-            )
-        finally:
-            self._live.leave(self._active, None)
+        if invoke.running is not None:
+            late = Outliving(live=self._live, active=self._active, permit=permit, outcome=self._late_row)
+            late.begin(invoke.running)
 
     def _late_row(self, running: Future[object]) -> Finished | None:
         if running.cancelled():
@@ -320,18 +307,6 @@ class Attempt:
         ):
             return self._finished(None, failed=True, escaped=True, error=encode_error(error))
         return None  # it was stopped, or asked a question to nobody: the slot stays UNKNOWN
-
-    def _tell_late(self, written: Future[SlotRecord]) -> None:
-        reach(CrashPoint.AFTER_LATE_RESULT)
-        error = None if written.cancelled() else written.exception()
-        detail = (
-            "it is the result now"
-            if error is None
-            else "it came too late to count"
-            if isinstance(error, Fenced)
-            else str(error)
-        )
-        self._engine.emit(EventKind.LATE_RESULT, self._live.key, self._entry.slot, detail=detail)
 
     # --- rows -----------------------------------------------------------------------------------------------------------
 

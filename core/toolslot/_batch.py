@@ -16,6 +16,7 @@ from toolslot._engine import Engine
 from toolslot._entry import Entry
 from toolslot._errors import BatchMismatch, ToolslotError
 from toolslot._live import LiveBatch
+from toolslot._overdue import still_running
 from toolslot._plan import Standing
 from toolslot._policy import Done, Failed, NotDone
 from toolslot._registry import Registry
@@ -323,6 +324,7 @@ class BatchRun:
 
         Raises:
             DecisionRefused: it is settled already, or changed since `version`.
+            BatchBusy: its code still runs here, or another owner holds the batch.
         """
         drive(self._deciding(index, answer, by, why, version))
 
@@ -340,6 +342,8 @@ class BatchRun:
             yield from live.claiming()
         if live.standing() is not Standing.MINE:
             raise live.busy()
+        if index in live.active:
+            raise still_running(live.key, index, live.slots[index].spec.tool)
         yield from deciding(live, index, answer, by=by, why=why, version=version)
 
     def deliver(self, index: int, value: object) -> None:
@@ -353,6 +357,8 @@ class BatchRun:
     def takeover(self, *, force: bool = False, why: str) -> None:
         """Become the owner although another one holds the batch; that one is fenced, what it left RUNNING becomes UNKNOWN.
 
+        With `force` calls that are under way in this process count no more either, a thread that is stuck, say: who waits for one goes on.
+
         Raises:
             BatchBusy: its owner is or may be alive, and `force` is not given.
         """
@@ -360,6 +366,8 @@ class BatchRun:
 
     def _taking(self, *, force: bool, why: str) -> Steps[None]:
         live = self._opened
+        if force and live.standing() is Standing.MINE and live.running():
+            yield from live.dropping(why)
         # Until it is ours: what we knew of the owner may have been old.
         while (standing := live.standing()) is not Standing.MINE:
             if standing is Standing.TAKEN and not force:

@@ -42,6 +42,15 @@ async def wait_for(future: Future[T], timeout: float | None = None) -> T:
     return future.result()
 
 
+def copy_outcome(future: Future[T], done: asyncio.Future[T]) -> None:
+    """Complete a thread future as a task ended; a cancellation becomes its exception, since nobody cancelled the future."""
+    error = asyncio.CancelledError() if done.cancelled() else done.exception()
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(done.result())
+
+
 def _wake(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:
     if _runs_here(loop):
         if not waiter.done():

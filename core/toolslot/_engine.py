@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import secrets
 import threading
@@ -60,6 +61,15 @@ class Engine:
 
     def owner(self) -> Owner:
         return Owner(process=self.journal.process, token=self.token())
+
+    def busy_until(self) -> float | None:
+        """Until when to wait for others from now on, in monotonic seconds; None is for ever."""
+        limit = self.limits.busy_timeout
+        return None if limit is None else self.monotonic() + limit
+
+    def left(self, until: float | None) -> float:
+        """The seconds from now until then."""
+        return math.inf if until is None else until - self.monotonic()
 
     def spec(self, index: int, call: Call) -> SlotSpec:
         """What the manifest says of a call: the guard, and the arguments as the model issued them."""

@@ -89,7 +89,7 @@ class Entry(Generic[T]):
             active = self.live.enter(mine)
             if active is mine:
                 return ((yield from self._settle(active)),)
-            yield from self.live.joining(active)
+            yield from self.live.joining(active, self.engine.busy_until(), self.engine.limits.busy_timeout)
         except Exception as raised:
             error = raised
             raise
@@ -106,6 +106,8 @@ class Entry(Generic[T]):
         slot = self.slot
         if slot.state is not SlotState.FAILED and not slot.final and slot.delivered is None:
             return False  # the usual case, decided cheaply
+        if not slot.final and self.index in self.live.active:
+            return False  # it may say more than what was told of it
         action = self._next(_plan.Standing.TAKEN)
         return isinstance(action, _plan.Replay) and self.index not in self.live.unrecorded
 
@@ -118,7 +120,7 @@ class Entry(Generic[T]):
 
     def _settle(self, active: Active) -> Steps[T]:
         began = self.engine.monotonic()
-        busy_until = began + self.engine.limits.busy_timeout
+        busy_until = self.engine.busy_until()
         tries = 0
         again: _plan.Rerun | None = None
         again_at = (0, 0)
@@ -131,6 +133,10 @@ class Entry(Generic[T]):
         if self.slot.state is SlotState.UNKNOWN:
             yield from self.live.refreshing()  # somebody may have decided it from outside
         while True:
+            if active.over:
+                yield from self._after_fenced(
+                    0, tries
+                )  # taken over by force meanwhile, from inside this process
             fence, standing = self.live.look()
             epoch = fence.epoch if standing is _plan.Standing.MINE else 0
             action = self._next(standing)
@@ -165,7 +171,7 @@ class Entry(Generic[T]):
         | _plan.Mismatch
         | _plan.Closed,
         standing: _plan.Standing,
-        busy_until: float,
+        busy_until: float | None,
     ) -> Steps[None]:
         """Do what must come first; then the call is planned anew. Raises where it must stop."""
         match action:
@@ -174,7 +180,7 @@ class Entry(Generic[T]):
             case _plan.Ask() | _plan.Fail():
                 yield from self._stop(action)
             case _plan.Wait():
-                yield from self.live.waiting(busy_until)
+                yield from self.live.waiting(busy_until, self.engine.limits.busy_timeout)
             case _plan.Claim():
                 yield from self.live.claiming()
             case _plan.Mismatch():
@@ -245,7 +251,7 @@ class Entry(Generic[T]):
             yield from self.live.losing(self.index, Reason.ESCAPED)
         reconciler = self.policy.reconcile
         assert reconciler is not None, "planned only where there is a reconciler"
-        deadline = self.deadline or self.engine.monotonic() + self.engine.limits.busy_timeout
+        deadline = self.deadline if self.deadline is not None else self.engine.busy_until()
         while self.slot.state is SlotState.UNKNOWN:
             version = self.slot.version
             answer = yield from self._consult()
@@ -254,7 +260,7 @@ class Entry(Generic[T]):
                     yield from self._believe(answer, version)
                     return
                 case StillRunning():
-                    left = deadline - self.engine.monotonic()
+                    left = self.engine.left(deadline)
                     if left <= 0:
                         ask = self.policy.unknown_rule != "fail"
                         raise self._unknown("its reconciler says that it is still running", ask=ask)
@@ -352,13 +358,15 @@ class Entry(Generic[T]):
                 " of the process that works on it. Nothing was changed here; stop working on it."
             )
 
-    def _mismatch(self, action: _plan.Mismatch, standing: _plan.Standing, busy_until: float) -> Steps[None]:
+    def _mismatch(
+        self, action: _plan.Mismatch, standing: _plan.Standing, busy_until: float | None
+    ) -> Steps[None]:
         names = self.engine.differing(self.slot.spec, self.spec)
         detail = another_call(self.live.key, self.slot.spec, self.spec, action.differs, names)
         if self.engine.strict:
             raise BatchMismatch(f"{detail}. {not_this_call(self.live.adapter)}")
         if standing is _plan.Standing.TAKEN:
-            yield from self.live.waiting(busy_until)
+            yield from self.live.waiting(busy_until, self.engine.limits.busy_timeout)
             return
         if standing is _plan.Standing.FREE:
             yield from self.live.claiming()

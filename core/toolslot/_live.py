@@ -17,7 +17,7 @@ from toolslot._errors import BatchBusy
 from toolslot._events import EventKind
 from toolslot._identity import Owner
 from toolslot._letting_go import let_go
-from toolslot._overdue import gone, held
+from toolslot._overdue import gone, held, still_running
 from toolslot._plan import Standing
 from toolslot._pool import Demand
 from toolslot._reserving import Kept, reserving
@@ -194,10 +194,15 @@ class LiveBatch:
         finally:
             mine.set_result(None)
 
+    def dropping(self, why: str) -> Steps[None]:
+        """What is under way in this batch of ours counts no more, whatever comes of it: a stuck thread, say."""
+        yield from self._take_over(self.taking(self.epoch, why, force=True))
+
     def _take_over(self, taking: TakeOver) -> Steps[None]:
         record = yield Await(self.engine.journal.submit(taking))
         reach(CrashPoint.AFTER_TAKEOVER)
         self.see(record)
+        self._drop_fenced()
         for slot in self.slots:
             if slot.epoch == self.epoch:
                 self._tell_unknown(slot)
@@ -220,18 +225,18 @@ class LiveBatch:
             trace=self._trace,
         )
 
-    def waiting(self, until: float) -> Steps[None]:
+    def waiting(self, until: float | None, limit: float | None) -> Steps[None]:
         """Look again until another owner has settled something or let go.
 
         Raises:
-            BatchBusy: `until` (monotonic seconds) has passed.
+            BatchBusy: `until` (monotonic seconds), which is `limit` after the beginning, has passed.
         """
         before = [slot.version for slot in self.slots]
         poll = _FIRST_POLL
         while True:
-            left = until - self.engine.monotonic()
+            left = self.engine.left(until)
             if left <= 0:
-                raise self.busy()
+                raise held(self.key, self.fence, limit)
             yield Pause(min(poll, left))
             poll = min(poll * 2, _LAST_POLL)
             yield from self.refreshing()
@@ -239,7 +244,7 @@ class LiveBatch:
                 return
 
     def busy(self) -> BatchBusy:
-        return held(self.key, self.fence, self.engine.limits.busy_timeout)
+        return held(self.key, self.fence)
 
     # --- the journal ----------------------------------------------------------------------------------------------------
 
@@ -302,18 +307,38 @@ class LiveBatch:
     def leave(self, active: Active, error: BaseException | None) -> None:
         """The entrant is through, or the thread it left behind has ended."""
         with self.lock:
-            self.active.pop(active.index, None)
+            if self.active.get(active.index) is active:
+                del self.active[active.index]
         active.end(error)
         self.maybe_release()
 
-    def joining(self, active: Active) -> Steps[None]:
-        """Wait for the entrant that is at work; its error is ours too, its question is not: we may have been entered with the answer."""
-        try:
-            error = yield Await(active.done(), self.engine.limits.busy_timeout)
-        except TimeoutError:
-            raise self.busy() from None
-        if error is not None and not isinstance(error, self.engine.pauses):
-            raise error
+    def joining(self, active: Active, until: float | None, limit: float | None) -> Steps[None]:
+        """Wait for the attempt that is under way; its error is ours too, its question is not: we may have been entered with the answer.
+
+        It ends when the batch is taken over by force: what comes of the attempt then counts no more.
+
+        Raises:
+            BatchBusy: `until` (monotonic seconds), which is `limit` after the beginning, has passed.
+        """
+        while True:
+            left = self.engine.left(until)
+            if left <= 0:
+                raise still_running(self.key, active.index, self.slots[active.index].spec.tool, limit)
+            try:
+                error = yield Await(active.done(), min(left, _LAST_POLL))
+            except TimeoutError:
+                yield from self.refreshing()
+                self._drop_fenced()
+                continue
+            if error is not None and not isinstance(error, self.engine.pauses):
+                raise error
+            return
+
+    def _drop_fenced(self) -> None:
+        """Attempts of an earlier epoch are the business of those who began them: nobody waits for them any more."""
+        for active in self.running():
+            if active.epoch is not None and active.epoch < self.epoch:
+                self.leave(active, None)
 
     def attach(self, entrant: object) -> bool:
         """One more has it open, unless the batch was let go already: then a new `LiveBatch` must be made."""

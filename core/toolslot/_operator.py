@@ -13,7 +13,7 @@ from toolslot._errors import BatchBusy, DecisionRefused, Fenced
 from toolslot._identity import Owner
 from toolslot._policy import Done, Failed, NotDone
 from toolslot._resolving import resolve as decide
-from toolslot._slot import BatchKey, BatchRecord, SlotRecord, SlotState
+from toolslot._slot import BatchKey, BatchRecord, Reason, SlotRecord, SlotState
 from toolslot.journal import Journal, OwnerState, Release, TakeOver
 
 Clock = Callable[[], float]
@@ -38,6 +38,7 @@ def resolve(
 
     Raises:
         DecisionRefused: there is nothing to decide, somebody was quicker, or something was recorded since `version`.
+        BatchBusy: it timed out or was cancelled in a process that is or may be alive, where its code may still run.
         BatchClosed: it cannot run again, its batch is closed.
         NotStorable: the value of a `Done` cannot be stored.
         JournalError: the journal failed.
@@ -55,6 +56,7 @@ def resolve(
             f"batch {key} has {len(record.slots)} calls, the first is 0: there is no call {index} to decide about."
         )
     slot = record.slots[index]
+    _refuse_while_it_may_run(journal, record, slot)
     if slot.state is not SlotState.RUNNING or not _left_by_the_dead(journal, record):
         return decide(journal, record.key, index, answer, by=by, why=why, version=version, clock=clock)
     lost = slot.version + 1
@@ -138,6 +140,20 @@ def _records(journal: Journal, run_id: str) -> list[BatchRecord]:
 
 def _left_by_the_dead(journal: Journal, record: BatchRecord) -> bool:
     return record.fence.held and journal.owner_state(record.fence.owner) is OwnerState.DEAD
+
+
+def _refuse_while_it_may_run(journal: Journal, record: BatchRecord, slot: SlotRecord) -> None:
+    """A thread that outlives its timeout or its caller will still report, to the owner that waits for that with the batch."""
+    owner = record.fence.owner
+    may_report = slot.state is SlotState.UNKNOWN and slot.reason in (Reason.TIMED_OUT, Reason.CANCELLED)
+    if not (may_report and record.fence.held and slot.epoch == record.fence.epoch):
+        return
+    if journal.owner_state(owner) is not OwnerState.DEAD:
+        raise BatchBusy(
+            f"call {slot.index} of batch {record.key} timed out or was cancelled in {owner}, which holds the batch and is or may be alive:"
+            " its code may still run there, and what it returns is recorded. Nothing was decided. Wait until that owner has let the batch"
+            " go, or take the batch from it first: toolslot takeover --force."
+        )
 
 
 def _refuse_living(journal: Journal, held: Collection[BatchRecord], remedy: str) -> None:

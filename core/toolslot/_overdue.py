@@ -24,11 +24,12 @@ def not_returned(key: BatchKey, index: int, tool: str, timeout: float | None) ->
     )
 
 
-def held(key: BatchKey, fence: Fence | None, busy_timeout: float) -> BatchBusy:
+def held(key: BatchKey, fence: Fence | None, waited: float | None = None) -> BatchBusy:
     owner, epoch = (fence.owner, fence.epoch) if fence is not None else (None, 0)
+    within = f" and did not finish within {waited:g} s" if waited is not None else ""
     return BatchBusy(
-        f"batch {key} is worked on by {owner} (epoch {epoch}), which is alive, and did not finish within {busy_timeout:g} s. Nothing ran"
-        " here. Try again later; if that owner is stuck, take the batch over by force."
+        f"batch {key} is worked on by {owner} (epoch {epoch}), which is alive{within}. Nothing ran here. Try again later; if that owner is"
+        " stuck, take the batch over by force."
     )
 
 
@@ -37,6 +38,23 @@ def closed(key: BatchKey, index: int, tool: str) -> BatchClosed:
     return BatchClosed(
         f"batch {key} is closed and holds no answer for call {index} ({shown(tool)}): it was abandoned, or its answers were handed over."
         " Start a new run."
+    )
+
+
+def still_running(key: BatchKey, index: int, tool: str, waited: float | None = None) -> BatchBusy:
+    within = f" and did not end within {waited:g} s" if waited is not None else ""
+    return BatchBusy(
+        f"call {index} ({shown(tool)}) of batch {key} still runs in this process{within}: its thread goes on although nobody waited for it"
+        " any more, or another entrance waits for it. It was not run again and nobody was asked. Try again later, its result is taken then;"
+        " if it is stuck, take the batch over by force, and its policy is applied."
+    )
+
+
+def no_permit(key: BatchKey, index: int, tool: str, holders: Sequence[str], waited: float) -> BatchBusy:
+    return BatchBusy(
+        f"call {index} ({shown(tool)}) of batch {key} was not started: within {waited:g} s it got no permit, for those are held by calls"
+        f" whose threads go on although nobody waits for them any more ({', '.join(holders)}). It certainly did not run. Try again when"
+        " they have ended, or raise the limit."
     )
 
 

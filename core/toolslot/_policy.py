@@ -256,7 +256,8 @@ class Limits:
         process: Calls of this process, over all batches and executors. Default 128.
         tools: Calls by tool name, over all batches of the process; `ToolPolicy.max_parallel` says the same in the policy.
         batch_timeout: Seconds from the opening of a batch to its deadline. Calls that never began then stay RESERVED.
-        busy_timeout: Seconds to wait for another living owner of the batch before `BatchBusy`. Default 30.
+        busy_timeout: Seconds to wait before `BatchBusy`: for another living owner of the batch, for an attempt that still runs in this
+            process, and for a permit that only threads hold which nobody waits for. Default 30; None waits for ever.
 
     Raises:
         InvalidSetting: a value that means nothing.
@@ -266,7 +267,7 @@ class Limits:
     process: int | None = 128
     tools: Mapping[str, int] = field(default_factory=lambda: {})
     batch_timeout: float | None = None
-    busy_timeout: float = 30.0
+    busy_timeout: float | None = 30.0
 
     def __post_init__(self) -> None:
         check_count("Limits(batch=)", self.batch)

@@ -45,12 +45,18 @@ class Permit:
     #: children that wait or run: the holder itself is then waiting for them
     children: int = 0
     released: bool = False
+    #: of a holder that nobody waits for any more: who it is
+    overstayer: str | None = None
 
     def ancestors(self) -> Iterator[Permit]:
         permit = self.parent
         while permit is not None:
             yield permit
             permit = permit.parent
+
+    def overstays(self, name: str) -> None:
+        """Its holder runs on although nobody waits for it any more."""
+        self.overstayer = name
 
 
 class Ticket:
@@ -178,6 +184,25 @@ class Pool:
             ]
         _hand_out(granted)
         return min(waits, default=None)
+
+    def overstayers(self, ticket: Ticket) -> list[str]:
+        """Who keeps the ticket from its permit, if they are all holders that nobody waits for any more: it may wait for ever."""
+        demand = ticket.demand
+        with self._lock:
+            blocked = [
+                holders
+                for limit, holders in (
+                    (demand.batch_limit, [p for p in self._held if p.demand.batch == demand.batch]),
+                    (demand.tool_limit, list(self._by_tool.get(demand.tool, ()))),
+                    (demand.process_limit, [p for p in self._held if p.lender is None]),
+                )
+                if limit is not None and len(holders) >= limit
+            ]
+            for holders in blocked:
+                names = [permit.overstayer for permit in holders if permit.overstayer is not None]
+                if len(names) == len(holders):
+                    return sorted(names)
+        return []
 
     @property
     def running(self) -> int:

@@ -11,16 +11,17 @@ import concurrent.futures
 import inspect
 import threading
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias, TypeVar, cast
 
 from typing_extensions import assert_never
 
-from toolslot._bridge import Expired, wait_for
+from toolslot._bridge import Expired, copy_outcome, wait_for
 from toolslot._pool import Demand, Permit, Pool, Ticket
 
 T = TypeVar("T")
@@ -36,11 +37,60 @@ class Await:
 
 @dataclass(frozen=True, slots=True)
 class Acquire:
-    """Wait for a permit; the answer is the `Permit`. Raises `TimeoutError` once `deadline` (monotonic seconds) has passed."""
+    """Wait for a permit; the answer is the `Permit`.
+
+    Raises `TimeoutError` once `deadline` (monotonic seconds) has passed, and `Overstayed` when for `patience` seconds only holders that
+    nobody waits for any more stood in the way.
+    """
 
     pool: Pool
     demand: Demand
     deadline: float | None = None
+    patience: float | None = None
+
+
+class Overstayed(Exception):
+    """`holders`: the calls whose permits would be needed, and which run on although nobody waits for them."""
+
+    def __init__(self, holders: Sequence[str]) -> None:
+        super().__init__()
+        self.holders = holders
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """How long a ticket still waits."""
+
+    step: Acquire
+    ticket: Ticket
+    since: float = field(default_factory=time.monotonic)
+    #: who stood in the way at that time, if nobody waits for them any more
+    before: list[str] | None = None
+
+    def patience(self) -> float | None:
+        """How long to sleep on the ticket: until a time is over, or until the tool's rate may allow the next start."""
+        step, waits = self.step, list[float]()
+        if self.before is None:
+            self.before = step.pool.overstayers(self.ticket)
+        if step.demand.rate is not None and (hint := step.pool.poll()) is not None:
+            waits.append(max(hint, 0.0))
+        for until in (step.deadline, None if step.patience is None else self.since + step.patience):
+            if until is not None:
+                waits.append(max(until - time.monotonic(), 0.0))
+        return min(waits, default=None)
+
+    def check(self) -> None:
+        """Raises when the ticket has waited long enough."""
+        step, now = self.step, time.monotonic()
+        if self.ticket.permit is not None:
+            return
+        if step.deadline is not None and now >= step.deadline:
+            raise TimeoutError
+        if step.patience is not None and now >= self.since + step.patience:
+            holders = step.pool.overstayers(self.ticket)
+            if holders and holders == self.before:
+                raise Overstayed(holders)
+            self.since, self.before = now, holders
 
 
 @dataclass(slots=True)
@@ -170,11 +220,12 @@ def _result(future: Future[T], timeout: float | None) -> T:
 
 def _acquire(step: Acquire) -> Permit:
     ticket = step.pool.request(step.demand)
+    waiting = _Waiting(step, ticket)
     try:
         while ticket.permit is None:
             with suppress(Expired):
-                _result(ticket.granted(), _patience(step))
-            _check_deadline(step, ticket)
+                _result(ticket.granted(), waiting.patience())
+            waiting.check()
         return ticket.permit
     except BaseException:
         step.pool.cancel(ticket)
@@ -183,32 +234,16 @@ def _acquire(step: Acquire) -> Permit:
 
 async def _aacquire(step: Acquire) -> Permit:
     ticket = step.pool.request(step.demand)
+    waiting = _Waiting(step, ticket)
     try:
         while ticket.permit is None:
             with suppress(Expired):
-                await wait_for(ticket.granted(), _patience(step))
-            _check_deadline(step, ticket)
+                await wait_for(ticket.granted(), waiting.patience())
+            waiting.check()
         return ticket.permit
     except BaseException:
         step.pool.cancel(ticket)
         raise
-
-
-def _patience(step: Acquire) -> float | None:
-    """How long to sleep on the ticket: until the deadline, or until the tool's rate may allow the next start."""
-    waits: list[float] = []
-    if step.demand.rate is not None:
-        hint = step.pool.poll()
-        if hint is not None:
-            waits.append(max(hint, 0.0))
-    if step.deadline is not None:
-        waits.append(max(step.deadline - time.monotonic(), 0.0))
-    return min(waits, default=None)
-
-
-def _check_deadline(step: Acquire, ticket: Ticket) -> None:
-    if step.deadline is not None and time.monotonic() >= step.deadline and ticket.permit is None:
-        raise TimeoutError
 
 
 # --- the tool's code ----------------------------------------------------------------------------------------------------
@@ -244,7 +279,7 @@ async def _ainvoke(step: Invoke) -> object:
 async def _bounded(step: Invoke, awaitable: Awaitable[object], timeout: float) -> object:
     task = asyncio.ensure_future(awaitable)
     step.running = Future()
-    task.add_done_callback(lambda done: _copy_outcome(done, cast("Future[object]", step.running)))
+    task.add_done_callback(partial(copy_outcome, step.running))
     try:
         done, _ = await asyncio.wait((task,), timeout=timeout)
     except BaseException:
@@ -255,17 +290,6 @@ async def _bounded(step: Invoke, awaitable: Awaitable[object], timeout: float) -
         task.cancel()  # asked to stop; whether its effect still happens nobody knows
         raise TimeoutError
     return task.result()
-
-
-def _copy_outcome(task: asyncio.Future[object], future: Future[object]) -> None:
-    if task.cancelled():
-        future.set_exception(asyncio.CancelledError())
-        return
-    error = task.exception()
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(task.result())
 
 
 def _elsewhere(step: Invoke) -> Future[object]:

@@ -142,7 +142,7 @@ def test_a_running_call_of_a_living_owner_is_not_decided(kit: Kit) -> None:
 
 def test_an_unknown_call_of_a_living_owner_is_decided_and_the_owner_goes_on(kit: Kit) -> None:
     worker = kit.alive()
-    slot = worker.doubt(0)
+    slot = worker.doubt(0, Reason.TAKEN_OVER)
     worker.start(1)
     resolve(kit.open(), worker.key, 0, Failed("it bounced"), version=slot.version, **SAYS)
     worker.write(worker.finished(1))

@@ -79,7 +79,7 @@ def said_fixture() -> Callable[[Any], list[str]]:
 
 @pytest.fixture(params=["sync", "async"])
 def talk(request: pytest.FixtureRequest) -> Talk:
-    return Talk(asynchronous=request.param == "async")
+    return Talk(asynchronous=request.param in ("async", True))
 
 
 @pytest.fixture

@@ -1,0 +1,73 @@
+"""An attempt whose code runs on in a thread or process after its entrance has gone: it holds its permit, and its result is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+
+from toolslot._active import Active
+from toolslot._crashpoints import CrashPoint, reach
+from toolslot._engine import log
+from toolslot._errors import Fenced, ToolslotError
+from toolslot._events import EventKind
+from toolslot._live import LiveBatch
+from toolslot._pool import Permit
+from toolslot._slot import Finished, SlotRecord
+from toolslot._text import quoted
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outliving:
+    """`outcome`: the row about what the code came to; None when that says nothing, for it was stopped, or asked a question to nobody."""
+
+    live: LiveBatch
+    active: Active
+    permit: Permit
+    outcome: Callable[[Future[object]], Finished | None]
+
+    def begin(self, running: Future[object]) -> None:
+        """The entrance goes. Who enters the call meanwhile waits for what `running` comes to, and goes on once that is durable."""
+        if running.done() and self.outcome(running) is None:
+            return
+        self.active.detach()
+        self.permit.overstays(self._name)
+        running.add_done_callback(self._ended)
+
+    @property
+    def _name(self) -> str:
+        slot = self.live.slots[self.active.index]
+        return f"call {slot.index} ({quoted(slot.spec.tool)}) of batch {self.live.key}"
+
+    def _ended(self, running: Future[object]) -> None:
+        engine, row = self.live.engine, None
+        engine.pool.release(self.permit)
+        try:
+            row = self.outcome(running)
+            if row is not None:
+                reach(CrashPoint.BEFORE_LATE_RESULT)
+                self.live.write(row).add_done_callback(partial(self._written, running, row))
+        except ToolslotError as error:
+            log.warning("toolslot.late_result_lost %s: %s", self._name, error)
+            row = None
+        finally:
+            if row is None:
+                self.live.leave(self.active, None)
+
+    def _written(self, running: Future[object], row: Finished, written: Future[SlotRecord]) -> None:
+        reach(CrashPoint.AFTER_LATE_RESULT)
+        error = None if written.cancelled() else written.exception()
+        raised = running.exception()
+        detail = "it is the result now"
+        if isinstance(error, Fenced):
+            detail = "it came too late to count"
+        elif error is not None:
+            detail = str(error)
+            # The call is done, and must not run again because the journal could not take its result: it gets it again.
+            self.live.unrecorded[row.index] = (row, running.result() if raised is None else raised)
+        try:
+            slot = self.live.slots[row.index]
+            self.live.engine.emit(EventKind.LATE_RESULT, self.live.key, slot, detail=detail)
+        finally:
+            self.live.leave(self.active, raised if error is None and isinstance(raised, Exception) else None)
