@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing_extensions import Unpack, override
 from toolslot import InvalidSetting
 from toolslot_langgraph._compat import rebind, runs_its_own_methods, wrappers_of
 from toolslot_langgraph._node import DurableParallelToolNode
+from toolslot_langgraph._passing import let_pass, tries
 from toolslot_langgraph._settings import DurableOptions, Settings
 from toolslot_langgraph._walk import graphs_in, is_durable, nodes_in, walk
 
@@ -55,7 +56,7 @@ def make_durable(graph: G, **options: Unpack[DurableOptions]) -> G:
     with _upgrading:
         nodes = _tool_nodes(graph)
         plain = {path: node for path, node in nodes.items() if not is_durable(node)}
-        _upgrade(plain, settings)
+        _upgrade(plain, _around(graph), settings)
     _tell(nodes, plain, settings, options.keys())
     return graph
 
@@ -108,26 +109,34 @@ def _tool_nodes(graph: object) -> dict[str, ToolNode]:
     return nodes
 
 
-def _upgrade(nodes: Mapping[str, ToolNode], settings: Settings) -> None:
-    """Upgrade all of the nodes, or none.
+def _around(graph: object) -> list[object]:
+    """The fallbacks and retries around tool nodes: to them a question to a person would be a failure."""
+    return [thing for _, thing in walk(graph) if tries(thing) and nodes_in(walk(thing))]
+
+
+def _upgrade(nodes: Mapping[str, ToolNode], around: Sequence[object], settings: Settings) -> None:
+    """Upgrade all of the nodes and what is around them, or nothing.
 
     Raises:
         InvalidSetting: one cannot be upgraded.
     """
-    before = [(node, type(node), dict(vars(node))) for node in nodes.values()]
+    things: list[object] = [*nodes.values(), *around]
+    before = [(thing, type(thing), dict(vars(thing))) for thing in things]
     try:
         for path, node in nodes.items():
             _check(path, node)
             cast("Any", node).__class__ = _durable(type(node), path)
             rebind(node)
-        for (path, node), (_, _, state) in zip(nodes.items(), before, strict=True):
+        for (path, node), (_, _, state) in zip(nodes.items(), before, strict=False):
             cast("Any", node)._protect(_for_node(node, settings))
             _check_names(path, node, state)
+        for thing in around:
+            let_pass(thing)
     except BaseException:
-        for node, kind, state in before:
-            cast("Any", node).__class__ = kind
-            vars(node).clear()
-            vars(node).update(state)
+        for thing, kind, state in before:
+            object.__setattr__(thing, "__class__", kind)
+            vars(thing).clear()
+            vars(thing).update(state)
         raise
 
 

@@ -35,6 +35,7 @@ from toolslot_langgraph._identity import Place, locate, read_response
 from toolslot_langgraph._nested import Inside, inside
 from toolslot_langgraph._notices import Notices
 from toolslot_langgraph._outputs import is_error
+from toolslot_langgraph._passing import let_pass
 from toolslot_langgraph._saver_types import saver_types
 from toolslot_langgraph._settings import DurableOptions, Settings
 from toolslot_langgraph._streaming import streaming
@@ -105,6 +106,18 @@ class DurableParallelToolNode(ToolNode):
     def executor(self) -> DurableExecutor:
         """What runs the calls: its `journal`, and `drain()` for an orderly shutdown."""
         return self._executor
+
+    @override
+    def with_fallbacks(self, *args: Any, **settings: Any) -> Any:
+        """As `Runnable.with_fallbacks`, but what stops the run is no failure: a question to a person reaches the person."""
+        base: Any = super()
+        return let_pass(base.with_fallbacks(*args, **settings))
+
+    @override
+    def with_retry(self, **settings: Any) -> Any:
+        """As `Runnable.with_retry`, but what stops the run, as a question to a person does, is not tried again."""
+        base: Any = super()
+        return let_pass(base.with_retry(**settings))
 
     # --- one execution of the node --------------------------------------------------------------------------------------
 
