@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,8 +14,8 @@ from clients.apis.mistral import Mistral
 from clients.apis.ollama import Ollama
 from clients.apis.openai_chat import OpenAIChat
 from clients.apis.openai_responses import OpenAIResponses
-from clients.loopback import Api
-from clients.trials import ALL, Trial, assert_same, trial
+from clients.loopback import Api, Loopback
+from clients.trials import Rules, Trial, clients
 from support.forked import TESTS
 
 pytestmark = pytest.mark.crash
@@ -34,45 +33,20 @@ APIS: dict[str, Callable[[], Api]] = {
     "bedrock": Bedrock,
 }
 
-
-def clients(*names: str) -> Any:
-    """Each class, streamed as agents do by default, and not."""
-    ways = [(name, way) for name in names for way in ("streamed", "whole")]
-    return pytest.mark.parametrize(
-        ("client", "streamed"),
-        [pytest.param(name, way == "streamed", id=f"{name}-{way}") for name, way in ways],
-    )
-
-
-@pytest.fixture
-def agent(client: str, streamed: bool, tmp_path: Path) -> Iterator[Trial]:
-    with trial(SCRIPT, client, streamed, APIS[client](), tmp_path) as found:
-        yield found
+#: what is known to fail, by the client's name, and the way when it fails in one only
+FAULTS = {
+    "openai": "the SDK's objects in a message's additional_kwargs cost the message at a resume",
+    "openai-like": "as with openai",
+    "google-genai": "the bytes of a thought's signature end the run in its first turn",
+    "mistralai-whole": "the SDK's objects in a message's additional_kwargs cost the message at a resume",
+}
 
 
-@clients(*APIS)
-def test_killed_while_the_model_reads_the_results_it_is_asked_the_same_again(agent: Trial) -> None:
-    expected = agent.plain()
-    assert len(expected) == 2
-    assert_same(agent.killed_asking(2), expected)
-    assert_same(agent.resumed(), expected[1:])
-    assert agent.ledger.counts("paid", ALL) == [1] * len(ALL)
+@clients(APIS, FAULTS)
+class TestLlamaIndex(Rules):
+    """A `FunctionAgent` that `durable` made a copy of."""
 
-
-@clients(*APIS)
-def test_killed_among_the_calls_the_model_reads_the_results_as_if_nothing_had_happened(agent: Trial) -> None:
-    expected = agent.plain()
-    assert_same(agent.killed_paying(), expected[:1])
-    assert_same(agent.resumed(), expected[1:])
-    assert agent.ledger.counts("paid", ALL) == [1, 1, 1, 2, 2]
-
-
-@clients("openai", "google-genai")
-def test_what_earlier_runs_left_in_the_memory_reaches_the_provider_as_it_was(agent: Trial) -> None:
-    both = ("--runs", "order-17,order-18")
-    expected = agent.plain(*both)
-    assert len(expected) == 4
-    assert_same(agent.killed_asking(4, *both), expected)
-    # A new process has nothing in its memory: what was there when the run began is in the run's own record.
-    assert_same(agent.resumed("--runs", "order-18"), expected[3:])
-    assert agent.ledger.counts("paid", ALL) == [2] * len(ALL)
+    @pytest.fixture
+    def agent(self, client: str, streamed: bool, tmp_path: Path) -> Iterator[Trial]:
+        with Loopback(APIS[client]()).serving() as server:
+            yield Trial(script=SCRIPT, client=client, streamed=streamed, server=server, folder=tmp_path)

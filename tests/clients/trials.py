@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from clients.loopback import Api, Loopback, Request
 from clients.script import CALLS
@@ -14,6 +15,10 @@ from support.forked import Child, run
 from support.ledger import Ledger
 
 ALL = range(CALLS)
+BOTH = ("--runs", "order-17,order-18")
+
+#: what the frameworks alone have asked, by script, client, way and arguments: it is the same in every test
+_plain: dict[tuple[object, ...], list[Request]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +37,14 @@ class Trial:
 
     def plain(self, *args: str) -> list[Request]:
         """What the framework alone asks, and never dies."""
-        folder = self.folder / "plain"
-        folder.mkdir()
-        run(self.script, self._args(folder, "--plain", *args))
-        assert self.server.refused == [], "the plain agent is taken"
-        return self.server.take()
+        key = (self.script, self.client, self.streamed, args)
+        if key not in _plain:
+            folder = self.folder / "plain"
+            folder.mkdir()
+            run(self.script, self._args(folder, "--plain", *args))
+            assert self.server.refused == [], "the plain agent is taken"
+            _plain[key] = self.server.take()
+        return _plain[key]
 
     def killed_asking(self, number: int, *args: str) -> list[Request]:
         """A life that ends while the provider thinks about the question of this number (from 1)."""
@@ -63,12 +71,6 @@ class Trial:
         return [str(folder), self.server.url, self.client, *(["--streamed"] if self.streamed else []), *args]
 
 
-@contextmanager
-def trial(script: Path, client: str, streamed: bool, api: Api, folder: Path) -> Iterator[Trial]:
-    with Loopback(api).serving() as server:
-        yield Trial(script=script, client=client, streamed=streamed, server=server, folder=folder)
-
-
 def shown(requests: Sequence[Request]) -> Any:
     """Requests in a form in which pytest shows where two lists of them differ."""
     return [(request.path, request.json) for request in requests]
@@ -78,3 +80,47 @@ def assert_same(found: Sequence[Request], expected: Sequence[Request]) -> None:
     """Byte for byte."""
     assert shown(found) == shown(expected)
     assert [request.body for request in found] == [request.body for request in expected]
+
+
+class Rules:
+    """What holds with every provider class; `agent` is a fixture of the class that inherits this."""
+
+    def test_killed_while_the_model_reads_the_results_it_is_asked_the_same_again(self, agent: Trial) -> None:
+        expected = agent.plain()
+        assert len(expected) == 2
+        assert_same(agent.killed_asking(2), expected)
+        assert_same(agent.resumed(), expected[1:])
+        assert agent.ledger.counts("paid", ALL) == [1] * CALLS
+
+    def test_killed_among_the_calls_the_model_reads_the_results_as_if_nothing_had_happened(
+        self, agent: Trial
+    ) -> None:
+        expected = agent.plain()
+        assert_same(agent.killed_paying(), expected[:1])
+        assert_same(agent.resumed(), expected[1:])
+        assert agent.ledger.counts("paid", ALL) == [1, 1, 1, 2, 2]
+
+    def test_what_earlier_runs_left_reaches_the_provider_as_it_was(self, agent: Trial) -> None:
+        expected = agent.plain(*BOTH)
+        assert len(expected) == 4
+        assert_same(agent.killed_asking(4, *BOTH), expected)
+        # A new LlamaIndex process has nothing in its memory: what was there when the run began is in the run's own record.
+        assert_same(agent.resumed("--runs", "order-18"), expected[3:])
+        assert agent.ledger.counts("paid", ALL) == [2] * CALLS
+
+
+def clients(apis: Mapping[str, Callable[[], Api]], faults: Mapping[str, str]) -> Any:
+    """Each class, streamed as agents do by default, and not; with the faults that are known."""
+
+    def marks(name: str, way: str) -> list[Any]:
+        fault = faults.get(name) or faults.get(f"{name}-{way}")
+        return [pytest.mark.xfail(reason=fault, raises=AssertionError, strict=True)] if fault else []
+
+    return pytest.mark.parametrize(
+        ("client", "streamed"),
+        [
+            pytest.param(name, way == "streamed", marks=marks(name, way), id=f"{name}-{way}")
+            for name in apis
+            for way in ("streamed", "whole")
+        ],
+    )

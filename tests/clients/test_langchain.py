@@ -1,0 +1,37 @@
+"""LangChain's agents with the provider classes that people use: after a death the provider is asked what it would have been asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from clients.apis.anthropic import Anthropic
+from clients.apis.gemini import Gemini
+from clients.apis.openai_chat import OpenAIChat
+from clients.apis.openai_responses import OpenAIResponses
+from clients.loopback import Api, Loopback
+from clients.trials import Rules, Trial, clients
+from support.forked import TESTS
+
+pytestmark = pytest.mark.crash
+
+SCRIPT = TESTS / "clients" / "chain_client.py"
+
+APIS: dict[str, Callable[[], Api]] = {
+    "openai": OpenAIChat,
+    "openai-responses": OpenAIResponses,
+    "anthropic": Anthropic,
+    "google-genai": Gemini,
+}
+
+
+@clients(APIS, {})
+class TestLangChain(Rules):
+    """An agent of `create_agent` that `make_durable` was given."""
+
+    @pytest.fixture
+    def agent(self, client: str, streamed: bool, tmp_path: Path) -> Iterator[Trial]:
+        with Loopback(APIS[client]()).serving() as server:
+            yield Trial(script=SCRIPT, client=client, streamed=streamed, server=server, folder=tmp_path)
