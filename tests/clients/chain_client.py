@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import threading
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
+from clients.loopback import Loopback
+from clients.providers import APIS
 from support.ledger import Ledger
 from toolslot import CallEvent, EventKind
 from toolslot_langgraph import make_durable
@@ -70,6 +73,12 @@ CLASSES: dict[str, Callable[[str], Any]] = {
     "anthropic": anthropic,
     "google-genai": google_genai,
 }
+
+
+def a_tool(i: int) -> str:
+    """Pays an invoice."""
+    return f"paid {i}"
+
 
 CONFIG: Any = {"configurable": {"thread_id": "orders"}}
 
@@ -146,7 +155,28 @@ def asked(run: str, state: Any) -> Any:
     return None if state.next else {"messages": [HumanMessage(f"Pay {run}.", id=run)]}
 
 
-def main(argv: list[str] | None = None) -> None:
+def prepare(argv: list[str]) -> None:
+    """Before the fork, ask the class once: the SDKs load and build much of what they need at the first question."""
+    args = parsed(argv)
+    warm(args.client, args.streamed)
+
+
+@functools.cache
+def warm(client: str, streamed: bool) -> None:
+    with Loopback(APIS[client]()).serving() as server:
+        model = CLASSES[client](server.url).bind_tools([a_tool])
+        if streamed:
+            asyncio.run(heard(model.astream("Pay.")))
+        else:
+            model.invoke("Pay.")
+
+
+async def heard(pieces: Any) -> None:
+    async for _ in pieces:
+        pass
+
+
+def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder")
     parser.add_argument("url")
@@ -155,7 +185,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--plain", action="store_true", help="the framework alone")
     parser.add_argument("--runs", type=lambda text: text.split(","), default=["order-17"])
     parser.add_argument("--hang", type=lambda text: {*map(int, text.split(","))}, default=set())
-    life = Life(parser.parse_args(argv))
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    life = Life(parsed(argv))
     if life.args.streamed:
         asyncio.run(life.alive())
     else:

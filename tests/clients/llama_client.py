@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ from llama_index.llms.ollama import Ollama
 from llama_index.llms.openai import OpenAI, OpenAIResponses
 from llama_index.llms.openai_like import OpenAILike
 
+from clients.loopback import Loopback
+from clients.providers import APIS
 from support.ledger import Ledger
 from toolslot import CallEvent, EventKind
 from toolslot_llamaindex import durable
@@ -115,6 +118,11 @@ CLASSES: dict[str, Callable[[str], Any]] = {
 }
 
 
+def a_tool(i: int) -> str:
+    """Pays an invoice."""
+    return f"paid {i}"
+
+
 class Life:
     """One process of the agent."""
 
@@ -162,7 +170,29 @@ class Life:
         return {"answers": answers}
 
 
-def main(argv: list[str] | None = None) -> None:
+def prepare(argv: list[str]) -> None:
+    """Before the fork, ask the class once: the SDKs load and build much of what they need at the first question."""
+    args = parsed(argv)
+    warm(args.client, args.streamed)
+
+
+@functools.cache
+def warm(client: str, streamed: bool) -> None:
+    with Loopback(APIS[client]()).serving() as server:
+        asyncio.run(ask(CLASSES[client](server.url), streamed))
+
+
+async def ask(model: Any, streamed: bool) -> None:
+    tools = [FunctionTool.from_defaults(fn=a_tool, name="pay", description="Pays an invoice.")]
+    given: dict[str, Any] = {"user_msg": "Pay.", "allow_parallel_tool_calls": True}
+    if streamed:
+        async for _ in await model.astream_chat_with_tools(tools, **given):
+            pass
+    else:
+        await model.achat_with_tools(tools, **given)
+
+
+def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder")
     parser.add_argument("url")
@@ -171,7 +201,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--plain", action="store_true", help="the framework alone")
     parser.add_argument("--runs", type=lambda text: text.split(","), default=["order-17"])
     parser.add_argument("--hang", type=lambda text: {*map(int, text.split(","))}, default=set())
-    print(json.dumps(asyncio.run(Life(parser.parse_args(argv)).live())), flush=True)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    print(json.dumps(asyncio.run(Life(parsed(argv)).live())), flush=True)
 
 
 if __name__ == "__main__":

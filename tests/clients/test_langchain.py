@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from clients.apis.anthropic import Anthropic
-from clients.apis.gemini import Gemini
-from clients.apis.openai_chat import OpenAIChat
-from clients.apis.openai_responses import OpenAIResponses
-from clients.loopback import Api, Loopback
+from clients.loopback import Loopback
+from clients.providers import APIS
 from clients.trials import Rules, Trial, clients
 from support.forked import TESTS
 
@@ -19,15 +16,10 @@ pytestmark = pytest.mark.crash
 
 SCRIPT = TESTS / "clients" / "chain_client.py"
 
-APIS: dict[str, Callable[[], Api]] = {
-    "openai": OpenAIChat,
-    "openai-responses": OpenAIResponses,
-    "anthropic": Anthropic,
-    "google-genai": Gemini,
-}
+CLASSES = ("openai", "openai-responses", "anthropic", "google-genai")
 
 
-@clients(APIS, {})
+@clients(CLASSES, {})
 class TestLangChain(Rules):
     """An agent of `create_agent` that `make_durable` was given."""
 

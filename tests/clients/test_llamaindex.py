@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from clients.apis.anthropic import Anthropic
-from clients.apis.bedrock import Bedrock
-from clients.apis.gemini import Gemini
-from clients.apis.mistral import Mistral
-from clients.apis.ollama import Ollama
-from clients.apis.openai_chat import OpenAIChat
-from clients.apis.openai_responses import OpenAIResponses
-from clients.loopback import Api, Loopback
+from clients.loopback import Loopback
+from clients.providers import APIS
 from clients.trials import Rules, Trial, clients
 from support.forked import TESTS
 
@@ -22,16 +16,7 @@ pytestmark = pytest.mark.crash
 
 SCRIPT = TESTS / "clients" / "llama_client.py"
 
-APIS: dict[str, Callable[[], Api]] = {
-    "openai": OpenAIChat,
-    "openai-responses": OpenAIResponses,
-    "openai-like": lambda: OpenAIChat(reasoning="reasoning_content"),
-    "anthropic": Anthropic,
-    "google-genai": Gemini,
-    "mistralai": Mistral,
-    "ollama": Ollama,
-    "bedrock": Bedrock,
-}
+CLASSES = tuple(APIS)
 
 #: what is known to fail, by the client's name, and the way when it fails in one only
 FAULTS = {
@@ -42,7 +27,7 @@ FAULTS = {
 }
 
 
-@clients(APIS, FAULTS)
+@clients(CLASSES, FAULTS)
 class TestLlamaIndex(Rules):
     """A `FunctionAgent` that `durable` made a copy of."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clients.loopback import Api, Loopback, Request
+from clients.loopback import Loopback, Request
 from clients.script import CALLS
 from support.forked import Child, run
 from support.ledger import Ledger
@@ -109,7 +109,7 @@ class Rules:
         assert agent.ledger.counts("paid", ALL) == [2] * CALLS
 
 
-def clients(apis: Mapping[str, Callable[[], Api]], faults: Mapping[str, str]) -> Any:
+def clients(names: Sequence[str], faults: Mapping[str, str]) -> Any:
     """Each class, streamed as agents do by default, and not; with the faults that are known."""
 
     def marks(name: str, way: str) -> list[Any]:
@@ -120,7 +120,7 @@ def clients(apis: Mapping[str, Callable[[], Api]], faults: Mapping[str, str]) ->
         ("client", "streamed"),
         [
             pytest.param(name, way == "streamed", marks=marks(name, way), id=f"{name}-{way}")
-            for name in apis
+            for name in names
             for way in ("streamed", "whole")
         ],
     )

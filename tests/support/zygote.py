@@ -5,6 +5,7 @@ Run as a script: `zygote.py SCRIPT FD`, where FD is one end of a socket pair. Re
     {"fork": [args], "env": {...}}, with three descriptors: standard output, standard error, status   ->  {"pid": 17}
     {"signal": 17, "number": 9}                                                                     ->  {"sent": true}
 
+A script may have a `prepare(args)`, which is called here before each fork, for what is only loaded when it is first used.
 When a child has ended, its exit code (negative: the signal) is written to its status descriptor. The zygote is the parent of all children,
 so only it can signal one without ever meeting another process of the same number. It has one thread and opens nothing on a child's behalf.
 When the other end of the socket closes, it kills what is left and ends.
@@ -21,6 +22,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +42,9 @@ def load(script: Path) -> Any:
 class Nursery:
     """The children that live, each with the descriptor that will tell of its end."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, prepare: Callable[[list[str]], None]) -> None:
         self.control = control
+        self.prepare = prepare
         self.living: dict[int, int] = {}
         self.wake, self._woken = os.pipe()
         for fd in (self.wake, self._woken):
@@ -62,6 +65,7 @@ class Nursery:
                     return None
                 request = json.loads(data)
                 if "fork" in request:
+                    self.prepare(request["fork"])
                     if (pid := self.fork(fds)) == 0:
                         os.environ.update(request["env"])
                         return list(request["fork"])
@@ -128,7 +132,8 @@ def main() -> None:
     module = load(script)
     gc.collect()
     gc.freeze()  # what was imported stays shared between the children
-    args = Nursery(socket.socket(fileno=fd)).serve()
+    prepare = getattr(module, "prepare", lambda args: None)
+    args = Nursery(socket.socket(fileno=fd), prepare).serve()
     if args is not None:
         module.main(args)
 
