@@ -51,7 +51,7 @@ test-lowest: $(READY_LOWEST) ## The tests of both adapters with the oldest relea
 
 test-clients: $(READY_CLIENTS) ## Agents with the provider classes that people use, killed and resumed, in .venv-clients
 	@echo "With the newest clients of the providers:"
-	@$(CLIENTS)/bin/python -m pytest -q $(PARALLEL) -o cache_dir=$(CLIENTS)/.pytest_cache tests/clients
+	@$(CLIENTS)/bin/python -m pytest -q -n auto --dist loadfile -o cache_dir=$(CLIENTS)/.pytest_cache tests/clients
 
 .PHONY: chaos
 chaos: $(READY) ## Kill agents at every named point until 5,000 have died, and see that every broken build is caught (ARGS=--help)

@@ -16,10 +16,8 @@ pytestmark = pytest.mark.crash
 
 SCRIPT = TESTS / "clients" / "chain_client.py"
 
-CLASSES = ("openai", "openai-responses", "anthropic", "google-genai")
 
-
-@clients(CLASSES, {})
+@clients("openai", "openai-responses", "anthropic", "google-genai")
 class TestLangChain(Rules):
     """An agent of `create_agent` that `make_durable` was given."""
 

@@ -16,18 +16,8 @@ pytestmark = pytest.mark.crash
 
 SCRIPT = TESTS / "clients" / "llama_client.py"
 
-CLASSES = tuple(APIS)
 
-#: what is known to fail, by the client's name, and the way when it fails in one only
-FAULTS = {
-    "openai": "the SDK's objects in a message's additional_kwargs cost the message at a resume",
-    "openai-like": "as with openai",
-    "google-genai": "the bytes of a thought's signature end the run in its first turn",
-    "mistralai-whole": "the SDK's objects in a message's additional_kwargs cost the message at a resume",
-}
-
-
-@clients(CLASSES, FAULTS)
+@clients(*APIS)
 class TestLlamaIndex(Rules):
     """A `FunctionAgent` that `durable` made a copy of."""
 
