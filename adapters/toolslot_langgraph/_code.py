@@ -66,11 +66,13 @@ class Code:
             drained.reset(token)
 
 
-async def acalled(run: BatchRun, index: int, code: Callable[[], Awaitable[object]]) -> object:
+async def acalled(
+    run: BatchRun, index: int, code: Callable[[], Awaitable[object]], *, unserved: bool
+) -> object:
     """The answer of call `index`. When its caller is cancelled, async code is too, and has ended; a sync tool's thread goes on."""
     task = CallTask()
     try:
-        return await run.acall(index, code, is_error=is_error, offload=task)
+        return await run.acall(index, code, is_error=is_error, offload=task, unserved=unserved)
     except asyncio.CancelledError:
         await task.cancelled()
         raise

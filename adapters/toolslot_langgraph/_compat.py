@@ -25,6 +25,7 @@ from toolslot._call_task import in_thread
 _SCRATCHPAD = "__pregel_scratchpad"
 _SEND = "__pregel_send"
 _READ = "__pregel_read"
+_CALL = "__pregel_call"
 _CHECKPOINTER = "__pregel_checkpointer"
 _DURABILITY = "__pregel_durability"
 
@@ -208,6 +209,24 @@ def task_of(config: RunnableConfig) -> object:
     return cast("object", found) if isinstance(found, partial) else _Alone()
 
 
+def beside(config: RunnableConfig) -> list[object]:
+    """What runs in the same step as this task, itself included; empty where that is not known."""
+    call = configurable(config).get(_CALL)
+    accept = (
+        cast("partial[object]", call).keywords.get("schedule_task") if isinstance(call, partial) else None
+    )
+    loop = getattr(accept, "__self__", None)
+    tasks, nodes = getattr(loop, "tasks", None), getattr(loop, "nodes", None)
+    if not isinstance(tasks, Mapping) or not isinstance(nodes, Mapping):
+        return []
+    names = {getattr(task, "name", None) for task in cast("Mapping[str, object]", tasks).values()}
+    return [
+        getattr(node, "bound", None)
+        for name, node in cast("Mapping[str, object]", nodes).items()
+        if name in names
+    ]
+
+
 def lend(config: RunnableConfig, scratchpad: Any, send: Callable[[Any], None]) -> None:
     """Put another scratchpad and another way to write into a config that belongs to one call alone."""
     config["configurable"] = {**configurable(config), _SCRATCHPAD: scratchpad, _SEND: send}
@@ -331,6 +350,7 @@ __all__ = [
     "allowed_by_saver",
     "as_content",
     "as_name",
+    "beside",
     "check_tool_node",
     "checkpointer_of",
     "config_entered",

@@ -8,6 +8,7 @@ from typing import Any
 
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
 from langgraph.errors import GraphInterrupt, ParentCommand
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
@@ -93,6 +94,20 @@ class Entered:
             if before is not None:
                 config["configurable"] = before
 
+    @property
+    def name(self) -> str:
+        return self._request.tool_call["name"]
+
+    @property
+    def tool(self) -> BaseTool | None:
+        """The node's tool; None where it has none, so that only a middleware may serve it."""
+        return self._request.tool
+
+    @property
+    def ran(self) -> bool:
+        """Whether the call's code was run here."""
+        return self._code.ran
+
     # --- what came of it ------------------------------------------------------------------------------------------------
 
     def answered(self, value: object) -> Any:
@@ -107,7 +122,7 @@ class Entered:
     @property
     def replay(self) -> Replay | None:
         """What the callbacks are to hear of the call; None when its code ran here, for then they have heard of it."""
-        if self._code.ran:
+        if self.ran:
             return None
         request = self._request
         return Replay(

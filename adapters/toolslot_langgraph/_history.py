@@ -114,8 +114,8 @@ class _Reading:
     """The thread's checkpoints, the newest first, as far back as they tell of the batch."""
 
     def __init__(self, place: Place, thread: object, earlier: BatchKey) -> None:
-        self._namespace, self._batch = where_it_ran(earlier.batch_id, grouped=place.grouped)
-        self._here = where_it_ran(place.batch_id, grouped=place.grouped)
+        self._namespace, self._batch = where_it_ran(earlier.batch_id, shared=place.shared)
+        self._here = where_it_ran(place.batch_id, shared=place.shared)
         self._found: list[Saved] = []
         self.config: RunnableConfig = {
             "configurable": {"thread_id": thread, "checkpoint_ns": self._namespace}

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from langchain_core.messages import AIMessage, ToolCall, ToolMessage
+from langchain_core.messages import AIMessage, ToolCall
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
@@ -25,6 +25,7 @@ from toolslot_langgraph._compat import (
     read_channel,
     task_of,
 )
+from toolslot_langgraph._siblings import answered, places, whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,8 +33,8 @@ class Place:
     """Where a batch is kept. `durable` is False when nothing says which run this is: then nothing can be replayed.
 
     `askable`: a question to a human can be raised here and answered later. `calls`: those of the batch, in the model's order; the ones that
-    are run here are those at `indices`, and those at `answered` have an answer in the conversation and are run nowhere. `grouped`: they are
-    sent one by one, and no task has the batch for its own.
+    are run here are those at `indices`, and those at `answered` have an answer in the conversation and are run nowhere. `shared`: the batch
+    is that of a response in the graph's own conversation, and no task has it for its own.
     """
 
     run_id: str
@@ -44,9 +45,11 @@ class Place:
     calls: Sequence[ToolCall]
     indices: Sequence[int]
     answered: Collection[int] = ()
-    grouped: bool = False
+    shared: bool = False
     #: the conversation has the answers already: the graph has come back to the response
     again: bool = False
+    #: the lineages of earlier responses of the conversation, the newest first; it has all their answers
+    follows: Sequence[str] = ()
 
     @property
     def partial(self) -> bool:
@@ -58,8 +61,9 @@ class Place:
 class Response:
     """The model response whose calls are run. `position`, in the conversation, is None when its message was not found.
 
-    `sent`: these are calls sent one by one, so there may be more of the response than these. `siblings`: all calls of the response for the
-    tools of this node, where that is known; those at `indices` are run here, and those at `answered` have an answer in the conversation.
+    `sent`: these are calls sent one by one, so there may be more of the response than these. `siblings`: all calls of the response, where
+    it was found in the graph's own conversation, whatever tools the node has that runs `calls`; those at `indices` are run here, and those
+    at `answered` have an answer in the conversation.
     """
 
     calls: Sequence[ToolCall]
@@ -71,10 +75,12 @@ class Response:
     answered: Collection[int] = ()
     #: all of `calls` have an answer in the conversation
     again: bool = False
+    #: the ids of earlier responses of the conversation that has all their answers, the newest first
+    earlier: Sequence[str] = ()
 
     @property
-    def grouped(self) -> bool:
-        """Whether the calls were found among those of their response."""
+    def shared(self) -> bool:
+        """Whether the calls were found among those of a response in the graph's own conversation."""
         return bool(self.indices)
 
 
@@ -84,24 +90,28 @@ _RANDOM_ID = re.compile(
     r"(lc_.*|run-.*|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})", re.DOTALL
 )
 
-#: the task attempt that runs in this context, and how often it has run each batch: a node's own code may run the same calls twice
-_seen: ContextVar[tuple[object, dict[str, int]] | None] = ContextVar("toolslot_langgraph_seen", default=None)
+#: the task attempt that runs in this context, and how often it has run each call: a node's own code may run the same calls twice
+_seen: ContextVar[tuple[object, dict[tuple[str, int], int]] | None] = ContextVar(
+    "toolslot_langgraph_seen", default=None
+)
+
+
+#: earlier responses that are looked at
+_MOST_EARLIER = 4
 
 
 def read_response(
-    input: Any,
-    messages_key: str,
-    calls: Sequence[ToolCall],
-    config: RunnableConfig,
-    serves: Collection[str] | None = None,
+    input: Any, messages_key: str, calls: Sequence[ToolCall], config: RunnableConfig
 ) -> Response:
-    """The response behind a node's input; `calls` are those that ToolNode found in it, `serves` the tools it has, None for any."""
+    """The response behind a node's input; `calls` are those that ToolNode found in it and that are to be run here."""
     sent, state = False, input
     if isinstance(input, dict) and "__type" in input:
         sent, state = True, cast("dict[str, object]", input).get("state")
     elif isinstance(input, list) and any(item is calls[0] for item in cast("list[object]", input)):
         sent, state = True, [*cast("Sequence[Any]", read_channel(config, messages_key) or ())]
-    return respond(messages_in(state, messages_key), calls, config, sent=sent, serves=serves)
+    messages = messages_in(state, messages_key)
+    conversation = messages if sent else _listed(read_channel(config, messages_key))
+    return respond(messages, calls, config, sent=sent, conversation=conversation)
 
 
 def respond(
@@ -110,37 +120,40 @@ def respond(
     config: RunnableConfig,
     *,
     sent: bool,
-    serves: Collection[str] | None = None,
+    conversation: Sequence[Any] | None = None,
 ) -> Response:
-    """The last response in the conversation, as the one that asked for these calls."""
+    """The last response in `messages`, as the one that asked for these calls. `conversation` is the graph's own; default: the same."""
     saver = checkpointer_of(config)
     serde = None if saver is None else saver.serde
     for position in range(len(messages) - 1, -1, -1):
         message = messages[position]
-        if isinstance(message, AIMessage):
-            later = messages[position + 1 :]
-            theirs = issued(message.tool_calls, message, serde)
-            copies = {id(given): copy for given, copy in zip(message.tool_calls, theirs, strict=True)}
-            if not all(id(call) in copies for call in calls):
-                copies |= _copies(calls, config, serde)
-            calls = [copies[id(call)] for call in calls]
-            siblings: Sequence[ToolCall] = ()
-            indices: Sequence[int] = ()
-            answered: Collection[int] = ()
-            if sent:
-                siblings = [call for call in theirs if serves is None or call["name"] in serves]
-                answered = _answered(siblings, later)
-                indices = _indices(calls, siblings, answered, _push_index(config))
+        if not isinstance(message, AIMessage):
+            continue
+        later = messages[position + 1 :]
+        theirs = issued(message.tool_calls, message, serde)
+        copies = {id(given): copy for given, copy in zip(message.tool_calls, theirs, strict=True)}
+        if not all(id(call) in copies for call in calls):
+            copies |= _copies(calls, config, serde)
+        calls = [copies[id(call)] for call in calls]
+        again = len(answered(calls, later)) == len(calls)
+        found = whole(message, messages if conversation is None else conversation)
+        if found is None:
             return Response(
-                calls=calls,
-                message_id=message.id or None,
-                position=position,
-                sent=sent,
-                siblings=siblings,
-                indices=indices,
-                answered=answered,
-                again=len(_answered(calls, later)) == len(calls),
+                calls=calls, message_id=message.id or None, position=position, sent=sent, again=again
             )
+        siblings = theirs if found is message else issued(found.tool_calls, found, serde)
+        done = answered(siblings, later) if sent else ()
+        return Response(
+            calls=calls,
+            message_id=message.id or None,
+            position=position,
+            sent=sent,
+            siblings=siblings,
+            indices=places(calls, siblings, done, _push_index(config) if sent else None),
+            answered=done,
+            again=again,
+            earlier=_earlier(messages[:position]),
+        )
     copies = _copies(calls, config, serde)
     return Response(calls=[copies[id(call)] for call in calls], sent=sent)
 
@@ -153,41 +166,18 @@ def _copies(
     return {id(given): copy for given, copy in zip(calls, copies, strict=True)}
 
 
-def _answered(calls: Sequence[ToolCall], later: Sequence[Any]) -> Collection[int]:
-    """The calls with an answer in the conversation: a host that sends calls one by one does not send these."""
-    ids = {item.tool_call_id for item in later if isinstance(item, ToolMessage)}
-    return [index for index, call in enumerate(calls) if call["id"] in ids]
-
-
-def _indices(
-    calls: Sequence[ToolCall],
-    siblings: Sequence[ToolCall],
-    answered: Collection[int],
-    push_index: int | None,
-) -> tuple[int, ...]:
-    """Where the calls stand among their siblings; empty when one of them cannot be told from an equal one, or does not wait for an answer.
-
-    By content and never by object: after a crash the calls and the response come from the checkpoint as objects of their own.
-    """
-    here = [_digest(_content([call])) for call in calls]
-    # A digest of each sibling, at the entrance of each call, would be N times N of them.
-    looked_for = {(call["name"], call["id"]) for call in calls}
-    pending = [
-        (index, _digest(_content([call])) if (call["name"], call["id"]) in looked_for else None)
-        for index, call in enumerate(siblings)
-        if index not in answered
-    ]
-    names = [name for _, name in pending]
-    if push_index is not None and len(here) == 1 and names.count(here[0]) > 1:
-        # The host numbers the tasks of a step in the order of their calls.
-        there = pending[push_index : push_index + 1]
-        return tuple(index for index, name in there if name == here[0])
-    found: list[int] = []
-    for name in here:
-        if here.count(name) != names.count(name):
-            return ()
-        found.append(next(index for index, other in pending if other == name and index not in found))
-    return tuple(found)
+def _earlier(messages: Sequence[Any]) -> Sequence[str]:
+    """The ids of the last responses that asked for calls and have all their answers."""
+    found: list[str] = []
+    for position in range(len(messages) - 1, -1, -1):
+        message = messages[position]
+        if not isinstance(message, AIMessage) or not message.tool_calls or not message.id:
+            continue
+        if len(answered(message.tool_calls, messages[position + 1 :])) == len(message.tool_calls):
+            found.append(message.id)
+        if len(found) == _MOST_EARLIER:
+            break
+    return found
 
 
 def own_task(config: RunnableConfig) -> bool:
@@ -209,10 +199,12 @@ def messages_in(input: Any, messages_key: str) -> Sequence[Any]:
     if isinstance(input, list):
         return input  # pyright: ignore[reportUnknownVariableType]
     if isinstance(input, dict):
-        found = input.get(messages_key)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
-    else:
-        found = getattr(input, messages_key, None)
-    return found if isinstance(found, Sequence) and not isinstance(found, str) else ()  # pyright: ignore[reportUnknownVariableType]
+        return _listed(cast("dict[str, object]", input).get(messages_key))
+    return _listed(getattr(input, messages_key, None))
+
+
+def _listed(found: object) -> Sequence[Any]:
+    return cast("Sequence[Any]", found) if isinstance(found, Sequence) and not isinstance(found, str) else ()
 
 
 def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered: bool = True) -> Place:
@@ -227,17 +219,17 @@ def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered
     saved = has_checkpointer(config)
     info: Any = getattr(runtime, "execution_info", None)
     namespace = _text(info, "checkpoint_ns") or ""
-    calls = response.siblings if response.grouped else response.calls
-    indices = response.indices if response.grouped else range(len(response.calls))
-    answered = response.answered if response.grouped else ()
+    calls = response.siblings if response.shared else response.calls
+    indices = response.indices if response.shared else range(len(response.calls))
+    done = response.answered if response.shared else ()
 
     def number(place: Place) -> Place:
         return _numbered(place, info) if numbered else place
 
     run_key = as_name(configurable(config).get("durable_run_key"))
     if run_key is not None and response.position is not None:
-        path = _path(namespace)
-        batch_id = f"{path}/{_digest(path, _outer(), *_name(response, config))}"
+        path = _path(_graph(namespace) if response.shared else namespace)
+        batch_id = f"{path or _ROOT}/{_digest(path, _outer(), *_name(response, config))}"
         return number(
             Place(
                 run_id=run_key,
@@ -247,7 +239,7 @@ def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered
                 askable=saved,
                 calls=calls,
                 indices=indices,
-                answered=answered,
+                answered=done,
             )
         )
     thread = as_name(getattr(info, "thread_id", None))
@@ -271,43 +263,50 @@ def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered
             askable=True,
             calls=calls,
             indices=indices,
-            answered=answered,
-            grouped=response.grouped,
+            answered=done,
+            shared=response.shared,
             again=response.again,
+            follows=[_shared_lineage(namespace, name) for name in response.earlier],
         )
     )
 
 
+#: the namespace of the outermost graph in a batch's name: LangGraph has no text for it
+_ROOT = "root"
+
+
 def _batch_id(response: Response, namespace: str, checkpoint: str, task: str) -> str:
+    if response.shared:
+        # Neither the node nor its tools: a node that the next deploy cuts in two, or that gets other tools, finds the same batch.
+        name = response.message_id or _content(response.siblings)
+        return f"{_graph(namespace) or _ROOT}/{checkpoint}/{_digest(_outer(), name)[:12]}"
     scope = namespace.removesuffix(f":{task}")
-    if response.grouped:
-        name = (
-            [response.message_id, _ids(response.siblings)]
-            if response.message_id
-            else _content(response.siblings)
-        )
-        return f"{scope}/{checkpoint}/{_digest(_outer(), name)[:12]}"
     by_message = response.message_id is not None and not response.sent
     digest = _digest(_outer(), response.message_id if by_message else _content(response.calls))
     return f"{scope}/{checkpoint}/{task}/{digest[:12]}"
 
 
-def where_it_ran(batch_id: str, *, grouped: bool) -> tuple[str, str]:
+def where_it_ran(batch_id: str, *, shared: bool) -> tuple[str, str]:
     """The namespace of the graph and the id of the checkpoint that a batch's name tells of."""
-    scope, checkpoint, *_ = batch_id.rsplit("/", 2 if grouped else 3)
-    return scope.rpartition("|")[0], checkpoint
+    scope, checkpoint, *_ = batch_id.rsplit("/", 2 if shared else 3)
+    if shared:
+        return "" if scope == _ROOT else scope, checkpoint
+    return _graph(scope), checkpoint
+
+
+def _graph(namespace: str) -> str:
+    """The namespace of the graph, from that of a node in it."""
+    return namespace.rpartition("|")[0]
 
 
 def _name(response: Response, config: RunnableConfig) -> list[object]:
     """The batch's name within its run key."""
-    calls = response.siblings if response.grouped else response.calls
+    calls = response.siblings if response.shared else response.calls
     own_id = (
         response.message_id if response.message_id and not _RANDOM_ID.fullmatch(response.message_id) else None
     )
     name: list[object] = [own_id or [response.position, _content(calls)]]
-    if response.grouped:
-        name.append(_ids(calls))
-    elif response.sent:
+    if response.sent and not response.shared:
         # The task's place among those of its step tells equal calls of one response apart.
         name += [_content(calls), repr(_task_path(config))]
     return name
@@ -315,12 +314,16 @@ def _name(response: Response, config: RunnableConfig) -> list[object]:
 
 def _lineage(response: Response, namespace: str, config: RunnableConfig) -> str | None:
     """The response's name across forks of its checkpoint; None where it cannot be told from an equal one."""
-    if response.message_id is None or (response.sent and not response.grouped):
+    if response.message_id is None or (response.sent and not response.shared):
         return None
-    if response.grouped:
-        return _digest(_path(namespace), "sent", _outer(), response.message_id, _ids(response.siblings))
+    if response.shared:
+        return _shared_lineage(namespace, response.message_id)
     ids = _ids(response.calls)
     return _digest(_path(namespace), repr(_task_path(config)), _outer(), response.message_id, ids)
+
+
+def _shared_lineage(namespace: str, message_id: str) -> str:
+    return _digest(_path(_graph(namespace)), "response", _outer(), message_id)
 
 
 def _ids(calls: Sequence[ToolCall]) -> list[object]:
@@ -370,14 +373,15 @@ def _text(info: Any, name: str) -> str | None:
 
 
 def _numbered(place: Place, info: Any) -> Place:
-    """The same, unless this very attempt of the task has run such a batch before: then another one."""
+    """The same, unless this very attempt of the task has run these calls before: then another batch."""
     if info is None:
         return place
     seen = _seen.get()
-    counts: dict[str, int] = seen[1] if seen is not None and seen[0] is info else {}
+    counts: dict[tuple[str, int], int] = seen[1] if seen is not None and seen[0] is info else {}
     if not counts:
         _seen.set((info, counts))
-    count = counts[place.batch_id] = counts.get(place.batch_id, 0) + 1
-    if count == 1:
-        return place
-    return replace(place, batch_id=f"{place.batch_id}#{count}")
+    count = 1
+    for each in ((place.batch_id, index) for index in place.indices):
+        counts[each] = counts.get(each, 0) + 1
+        count = max(count, counts[each])
+    return place if count == 1 else replace(place, batch_id=f"{place.batch_id}#{count}")

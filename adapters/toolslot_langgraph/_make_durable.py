@@ -128,7 +128,7 @@ def _upgrade(nodes: Mapping[str, ToolNode], around: Sequence[object], settings: 
             cast("Any", node).__class__ = _durable(type(node), path)
             rebind(node)
         for (path, node), (_, _, state) in zip(nodes.items(), before, strict=False):
-            cast("Any", node)._protect(_for_node(node, settings))
+            cast("Any", node)._protect(settings, alone=False)
             _check_names(path, node, state)
         for thing in around:
             let_pass(thing)
@@ -206,16 +206,7 @@ def _tell(
 
 def _differs(node: ToolNode, settings: Settings, given: Iterable[str]) -> bool:
     own: Settings | None = getattr(node, "_settings", None)
-    asked = _for_node(node, settings)
-    return any(own is None or getattr(own, name) != getattr(asked, name) for name in given)
-
-
-def _for_node(node: ToolNode, settings: Settings) -> Settings:
-    """The settings for one node: policies are given for all nodes together, and a node warns of those it has no tool for."""
-    if settings.policies is None or _wrapped(node):
-        return settings
-    policies = {name: policy for name, policy in settings.policies.items() if name in node.tools_by_name}
-    return replace(settings, policies=policies)
+    return any(own is None or getattr(own, name) != getattr(settings, name) for name in given)
 
 
 def _wrapped(node: ToolNode) -> bool:

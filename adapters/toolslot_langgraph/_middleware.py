@@ -44,8 +44,8 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     Put it first in `middleware=[...]`. What stands behind it belongs to the call: its retries happen inside one slot, and its outcome is
     what is recorded. What stands in front sees a replay as if the tool had answered, and `Draining`, `BatchBusy` and `UnknownOutcome` as if
-    the tool had failed (older versions of `ToolRetryMiddleware` a question to a person, too). If it changes the arguments of a call, that
-    call is a batch of its own. It must not call `interrupt()` after the call.
+    the tool had failed (older versions of `ToolRetryMiddleware` a question to a person, too). If it changes the arguments of a call, the
+    call still is the one that the model asked for. It must not call `interrupt()` after the call.
 
     `make_durable(agent)` does the same from outside, and changes nothing else. A middleware that wraps tool calls, this or any other, has
     LangChain change two things: the agent does not check whether every tool of the model's is its own (another middleware might serve it),
@@ -69,6 +69,8 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self._lock = threading.Lock()
         self._notices = Notices()
         self._opened = False
+        #: tools that only a middleware behind this one serves, once it did
+        self._seen_served: set[str] = set()
 
     @property
     def executor(self) -> DurableExecutor:
@@ -88,9 +90,16 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
             while True:
                 failure: Exception
                 try:
-                    return self._given(call, run.call(call.index, call.code(handler), is_error=is_error))
+                    value = run.call(
+                        call.index,
+                        call.code(handler),
+                        is_error=is_error,
+                        unserved=self._unserved(request),
+                    )
+                    return self._given(call, value)
                 except Exception as error:
                     failure = error
+                self._saw(call, failure)
                 told = call.told(failure)
                 if told is not None:
                     run.deliver(call.index, told)
@@ -122,10 +131,13 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
                 while True:
                     failure: Exception
                     try:
-                        value = await acalled(run, call.index, call.acode(handler))
+                        value = await acalled(
+                            run, call.index, call.acode(handler), unserved=self._unserved(request)
+                        )
                         return await self._agiven(call, value)
                     except Exception as error:
                         failure = error
+                    self._saw(call, failure)
                     told = call.told(failure)
                     if told is not None:
                         await run.adeliver(call.index, told)
@@ -139,7 +151,16 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
                                 asked.index, decision, by="interrupt", why=WHY, version=asked.version
                             )
 
+    def _unserved(self, request: ToolCallRequest) -> bool:
+        """Whether nothing here is known to serve the call's tool: the node has none, and no middleware was seen to have one."""
+        return request.tool is None and request.tool_call["name"] not in self._seen_served
+
+    def _saw(self, call: Entered, outcome: object) -> None:
+        if call.ran and call.tool is None and not is_error(outcome):
+            self._seen_served.add(call.name)
+
     def _given(self, call: Entered, value: object) -> Any:
+        self._saw(call, value)
         output = call.answered(value)
         if self._settings.replay_callbacks and (replay := call.replay) is not None:
             tell_replayed(replay, output)
@@ -148,6 +169,7 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
         return output
 
     async def _agiven(self, call: Entered, value: object) -> Any:
+        self._saw(call, value)
         output = call.answered(value)
         if self._settings.replay_callbacks and (replay := call.replay) is not None:
             await atell_replayed(replay, output)
@@ -171,7 +193,7 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
         config = runtime.config
         response = respond(messages_in(request.state, _MESSAGES), [request.tool_call], config, sent=True)
         place = locate(response, config, runtime, numbered=False)
-        if place.durable and not own_task(config) and (not response.grouped or place.partial):
+        if place.durable and not own_task(config) and (not response.shared or place.partial):
             self._notices.once(
                 "toolslot.not_durable node=%r: it runs several calls in one task, which a middleware cannot tell apart: nothing is recorded"
                 " and nothing can be replayed. Use DurableParallelToolNode in place of this node, or make_durable(graph).",

@@ -28,7 +28,14 @@ from toolslot import (
 from toolslot_langgraph._asking import WHY, decisions, refusable
 from toolslot_langgraph._callbacks import Replay, atell_replayed, facts_of, tell_replayed
 from toolslot_langgraph._code import Code, acalled
-from toolslot_langgraph._compat import DEFAULT_HANDLER, ToolRuntime, handled_text, outliving, wrappers_of
+from toolslot_langgraph._compat import (
+    DEFAULT_HANDLER,
+    ToolRuntime,
+    beside,
+    handled_text,
+    outliving,
+    wrappers_of,
+)
 from toolslot_langgraph._execution import Execution, apart, entered
 from toolslot_langgraph._history import History
 from toolslot_langgraph._identity import Place, locate, read_response
@@ -85,16 +92,20 @@ class DurableParallelToolNode(ToolNode):
         )
         self._protect(Settings(**options))
 
-    def _protect(self, settings: Settings) -> None:
-        """What a node has beyond a `ToolNode`; for one that was made as such, too."""
+    def _protect(self, settings: Settings, *, alone: bool = True) -> None:
+        """What a node has beyond a `ToolNode`; for one that was made as such, too. `alone`: the settings are not those of other nodes too.
+
+        Policies for tools that the node does not have count as well: a call of such a tool may have begun before it was taken away.
+        """
         self._settings = settings
         self._notices = Notices()
         self._opened = False
-        # A wrapper may serve tools of its own.
         node: Any = self
-        wrapped = node._wrap_tool_call is not None or node._awrap_tool_call is not None
-        self._serves = None if wrapped else frozenset(self.tools_by_name)
-        if self._serves is not None and (unknown := sorted({*(settings.policies or ())} - self._serves)):
+        self._wrapped = node._wrap_tool_call is not None or node._awrap_tool_call is not None
+        #: tools that the wrapper was seen to serve
+        self._seen_served: set[str] = set()
+        unknown = sorted({*(settings.policies or ())} - {*self.tools_by_name})
+        if unknown and alone and not self._wrapped:
             log.warning(
                 "toolslot.policy_without_tool node=%r tools=%r: the node has no such tools",
                 self.name,
@@ -123,7 +134,7 @@ class DurableParallelToolNode(ToolNode):
 
     @override
     def _func(self, input: Any, config: RunnableConfig, runtime: Any) -> Any:
-        calls, _ = self._parse_input(input)
+        calls = self._own_calls(input, config)
         if not calls:
             return super()._func(input, config, runtime)
         place = self._located(input, calls, config, runtime)
@@ -153,7 +164,7 @@ class DurableParallelToolNode(ToolNode):
 
     @override
     async def _afunc(self, input: Any, config: RunnableConfig, runtime: Any) -> Any:
-        calls, _ = self._parse_input(input)
+        calls = self._own_calls(input, config)
         if not calls:
             return await super()._afunc(input, config, runtime)
         place = self._located(input, calls, config, runtime)
@@ -189,8 +200,18 @@ class DurableParallelToolNode(ToolNode):
                     entered.reset(token)
                     await execution.settled()
 
+    def _own_calls(self, input: Any, config: RunnableConfig) -> Sequence[ToolCall]:
+        """The calls that this node answers: not those of a node beside it which was given the same response and serves them."""
+        calls, input_type = self._parse_input(input)
+        if input_type == "tool_calls" or all(call["name"] in self.tools_by_name for call in calls):
+            return calls
+        others = {
+            name for node in beside(config) if isinstance(node, ToolNode) for name in node.tools_by_name
+        }
+        return [call for call in calls if call["name"] in self.tools_by_name or call["name"] not in others]
+
     def _located(self, input: Any, calls: Sequence[ToolCall], config: RunnableConfig, runtime: Any) -> Place:
-        response = read_response(input, self._messages_key, calls, config, self._serves)
+        response = read_response(input, self._messages_key, calls, config)
         place = locate(response, config, runtime)
         self._notices.about(place, config, self.name)
         return place
@@ -242,7 +263,9 @@ class DurableParallelToolNode(ToolNode):
                 if (agent := self._agent_in(execution, index, tool_runtime)) and agent.ran():
                     execution.run.goes_on(execution.places[index])
                 run = code.sync(lambda: base._run_one(call, input_type, tool_runtime))
-                value = execution.run.call(execution.places[index], run, is_error=is_error)
+                value = execution.run.call(
+                    execution.places[index], run, is_error=is_error, unserved=self._unserved(call)
+                )
                 live = code.made(value)
             except (CallTimedOut, ToolFailed, UnknownOutcome) as error:
                 value, live = self._told(execution, index, error), True
@@ -253,6 +276,8 @@ class DurableParallelToolNode(ToolNode):
             return output
         except BaseException as error:
             return execution.failed(index, error)
+        finally:
+            self._saw(code, execution, index)
 
     @override
     async def _arun_one(
@@ -272,7 +297,9 @@ class DurableParallelToolNode(ToolNode):
                 if (agent := self._agent_in(execution, index, tool_runtime)) and await agent.aran():
                     execution.run.goes_on(execution.places[index])
                 run = code.awaiting(lambda: base._arun_one(call, input_type, tool_runtime))
-                value = await acalled(execution.run, execution.places[index], run)
+                value = await acalled(
+                    execution.run, execution.places[index], run, unserved=self._unserved(call)
+                )
                 live = code.made(value)
             except (CallTimedOut, ToolFailed, UnknownOutcome) as error:
                 value, live = self._told(execution, index, error), True
@@ -283,6 +310,23 @@ class DurableParallelToolNode(ToolNode):
             return output
         except Exception as error:
             return execution.failed(index, error)
+        finally:
+            self._saw(code, execution, index)
+
+    def _saw(self, code: Code, execution: Execution, index: int) -> None:
+        """Remember a tool that only the wrapper serves, once it did."""
+        name = execution.calls[index]["name"]
+        if (
+            self._wrapped
+            and code.ran
+            and name not in self.tools_by_name
+            and not is_error(execution.outcome(index))
+        ):
+            self._seen_served.add(name)
+
+    def _unserved(self, call: ToolCall) -> bool:
+        """Whether nothing here is known to serve the call's tool."""
+        return call["name"] not in self.tools_by_name and call["name"] not in self._seen_served
 
     @override
     async def _execute_tool_async(

@@ -180,6 +180,7 @@ class BatchRun:
         *,
         is_error: Callable[[T], bool] | None = None,
         offload: Executor | None = None,
+        unserved: bool = False,
     ) -> T:
         """The answer of call `index`: from the journal if it is recorded, else by running `fn` in this thread.
 
@@ -188,6 +189,8 @@ class BatchRun:
             fn: The tool's code, arguments bound.
             is_error: Whether a returned value is a failure turned into an answer; it is then recorded as FAILED and still replays.
             offload: Run `fn` there; it must be something the executor can carry.
+            unserved: The host has the call's tool no more, so `fn` only says that. A call that began is then not entered again: its
+                reconciler is asked, else a person.
 
         Raises:
             UnknownOutcome: nobody can know whether it was done, and its policy says fail or ask.
@@ -195,7 +198,7 @@ class BatchRun:
             ToolFailed, ResultNotStorable, JournalError: as they say.
             Exception: whatever `fn` raised.
         """
-        return drive(self._entry(index, fn, is_error, offload).steps())
+        return drive(self._entry(index, fn, is_error, offload, unserved).steps())
 
     @overload
     async def acall(
@@ -205,6 +208,7 @@ class BatchRun:
         *,
         is_error: Callable[[T], bool] | None = None,
         offload: None = None,
+        unserved: bool = False,
     ) -> T: ...
 
     @overload
@@ -215,6 +219,7 @@ class BatchRun:
         *,
         is_error: Callable[[T], bool] | None = None,
         offload: Executor,
+        unserved: bool = False,
     ) -> T: ...
 
     async def acall(
@@ -224,9 +229,10 @@ class BatchRun:
         *,
         is_error: Callable[[T], bool] | None = None,
         offload: Executor | None = None,
+        unserved: bool = False,
     ) -> T:
         """As `call`, for a `fn` that returns an awaitable, or for a sync one that runs in `offload`."""
-        return await adrive(self._entry(index, fn, is_error, offload).steps())
+        return await adrive(self._entry(index, fn, is_error, offload, unserved).steps())
 
     def _entry(
         self,
@@ -234,6 +240,7 @@ class BatchRun:
         fn: Callable[[], object],
         is_error: Callable[[T], bool] | None,
         offload: Executor | None,
+        unserved: bool,
     ) -> Entry[T]:
         return Entry(
             live=self._opened,
@@ -244,6 +251,7 @@ class BatchRun:
             is_error=is_error,
             offload=offload,
             goes_on=index in self._going_on,
+            unserved=unserved,
         )
 
     def goes_on(self, index: int) -> None:

@@ -44,7 +44,7 @@ class Entry(Generic[T]):
 
     `engine` is the entrant's own, which may know other tools than that of whoever opened the batch. `deadline` is the batch's, in monotonic
     seconds. `is_error`: whether a returned value is a failure that the framework has turned into an answer. `offload`: where to run the
-    code. `goes_on`: the code goes on from where an earlier attempt stood.
+    code. `goes_on`: the code goes on from where an earlier attempt stood. `unserved`: the host has the tool no more.
     """
 
     live: LiveBatch
@@ -55,6 +55,7 @@ class Entry(Generic[T]):
     is_error: Callable[[T], bool] | None = None
     offload: Executor | None = None
     goes_on: bool = False
+    unserved: bool = False
 
     @property
     def index(self) -> int:
@@ -67,6 +68,8 @@ class Entry(Generic[T]):
     @property
     def policy(self) -> ToolPolicy:
         policy = self.engine.policy(self.spec.tool)
+        if self.unserved:
+            return policy.unserved
         return policy.going_on if self.goes_on else policy
 
     def steps(self) -> Steps[T]:

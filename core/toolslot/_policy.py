@@ -218,6 +218,13 @@ class ToolPolicy:
         """The same, for a call whose code goes on from where it stood when it is entered again on resume; not so when it is tried again."""
         return replace(self, on_unknown="rerun", reconcile=None, retry=None)
 
+    @property
+    def unserved(self) -> ToolPolicy:
+        """What holds for a call that began when its tool is served no more: that a second run does no harm helps no more."""
+        if self.idempotent or self.unknown_rule != "rerun":
+            return self
+        return replace(self, on_unknown="ask")
+
     def retries_failure(self, error: type[BaseException] | ErrorRecord | None) -> bool:
         """Whether such a failure may simply run again: it certainly did nothing, or the tool may be rerun anyway.
 

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -41,21 +42,41 @@ class ScriptedModel(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=answer)])
 
 
-def build(door: str, model: Any, tool: StructuredTool, saver: Any, **options: Any) -> Any:
-    """The compiled agent. Doors whose name begins with "plain" are LangGraph alone."""
+class Passing(AgentMiddleware[Any, Any]):
+    """Wraps tool calls, and changes nothing."""
+
+    def wrap_tool_call(self, request: Any, handler: Any) -> Any:
+        return handler(request)
+
+    async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+        return await handler(request)
+
+
+def build(
+    door: str, model: Any, tools: list[StructuredTool], saver: Any, *, wrapped: bool = False, **options: Any
+) -> Any:
+    """The compiled agent. Doors whose name begins with "plain" are LangGraph alone. `wrapped`: something is around its tool calls."""
     who, _, how = door.partition("+")
+    passing = Passing()
+    around: Any = (
+        {"wrap_tool_call": passing.wrap_tool_call, "awrap_tool_call": passing.awrap_tool_call}
+        if wrapped
+        else {}
+    )
+    plain = who == "plain-node" or how
     if who.removeprefix("plain-") == "node":
-        node = ToolNode([tool]) if who == "plain-node" or how else DurableParallelToolNode([tool], **options)
+        node = ToolNode(tools, **around) if plain else DurableParallelToolNode(tools, **around, **options)
         graph = by_hand(model, node, saver)
     elif who.removeprefix("plain-") == "agent":
-        middleware = [DurableToolMiddleware(**options)] if how == "middleware" else []
-        graph = create_agent(model, [tool], middleware=middleware, checkpointer=saver)
+        middleware: list[Any] = [DurableToolMiddleware(**options)] if how == "middleware" else []
+        middleware += [passing] if wrapped else []
+        graph = create_agent(model, tools, middleware=middleware, checkpointer=saver)
     else:
-        tools: Any = [tool] if how else DurableParallelToolNode([tool], **options)
+        given: Any = ToolNode(tools, **around) if how else DurableParallelToolNode(tools, **around, **options)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecated, and still what many have
             version: Any = {"react1": "v1", "react2": "v2"}[who]
-            graph = create_react_agent(model, tools, checkpointer=saver, version=version)
+            graph = create_react_agent(model, given, checkpointer=saver, version=version)
     return make_durable(graph, **options) if how == "make_durable" else graph
 
 

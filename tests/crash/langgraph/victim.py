@@ -125,6 +125,23 @@ class Life:
             pay, coroutine=apay if self.args.mode == "async" else None, name="pay", description="Pays."
         )
 
+    def tools(self) -> list[StructuredTool]:
+        """What this life serves, which may be other than what the model asked for in an earlier one."""
+        return [self.tool() if name == "pay" else self.other(name) for name in self.args.served.split(",")]
+
+    def other(self, name: str) -> StructuredTool:
+        def note(i: int) -> str:
+            """Notes."""
+            self.ledger.note(name, i)
+            return "noted"
+
+        async def anote(i: int) -> str:
+            """Notes."""
+            return note(i)
+
+        coroutine = anote if self.args.mode == "async" else None
+        return StructuredTool.from_function(note, coroutine=coroutine, name=name, description="Notes.")
+
     def reconcile(self, slot: Slot) -> Any:
         i = slot.args["i"]
         self.ledger.note("asked", i)
@@ -145,11 +162,14 @@ class Life:
         saver.answers_seconds = self.args.slow_answers
         saver.writing, saver.saved, saver.answered = self.writing, self.saved, self.answered
         calls = [{"name": "pay", "args": {"i": i}, "id": f"call-{i}"} for i in range(self.args.calls)]
+        if self.args.with_note:
+            calls.append({"name": "note", "args": {"i": 0}, "id": "call-note"})
         return build(
             self.args.door,
             ScriptedModel(calls=calls, ledger=str(self.ledger.path)),
-            self.tool(),
+            self.tools(),
             saver,
+            wrapped=self.args.wrapped,
             journal=self.folder / "journal",
             policies={"pay": self.policy()},
             hooks=[self.hook],
@@ -208,6 +228,9 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--policy", default="default")
     parser.add_argument("--on-fork", default="adopt_unfinished")
     parser.add_argument("--calls", type=int, default=5)
+    parser.add_argument("--with-note", action="store_true", help="the model asks for a note, too")
+    parser.add_argument("--served", default="pay", help="the tools of this life")
+    parser.add_argument("--wrapped", action="store_true", help="something is around the calls")
     parser.add_argument("--limit", type=int, default=32)
     parser.add_argument("--max-concurrency", type=int, default=0)
     parser.add_argument("--busy-timeout", type=float, default=30.0)
