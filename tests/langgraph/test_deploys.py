@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -64,7 +64,7 @@ class Shop:
         return self.hangs
 
     @contextlib.contextmanager
-    def dead(self, graph: Any) -> Iterator[None]:
+    def dead(self, graph: Any) -> Generator[None]:
         """The life of this graph, which ends when `pay` is in flight and `note` has returned."""
 
         def life() -> None:
@@ -170,7 +170,7 @@ def shop(talk: Any) -> Shop:
 
 
 @contextlib.contextmanager
-def deployed(talk: Any, shop: Shop, door: str, deploy: str, policy: ToolPolicy | None) -> Iterator[Any]:
+def deployed(talk: Any, shop: Shop, door: str, deploy: str, policy: ToolPolicy | None) -> Generator[Any]:
     """The graph after the deploy; the process before it died while `pay` was in flight."""
     settings: dict[str, Any] = {"policies": {"pay": policy}} if policy is not None else {}
     (before, wrapped), (after, wrapped_now) = DEPLOYS[deploy]
