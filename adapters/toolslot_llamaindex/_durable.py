@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from llama_index.core.agent.workflow import AgentWorkflow, BaseWorkflowAgent
 
@@ -36,6 +36,7 @@ def durable(
     codec: LlamaIndexCodec | None = None,
     allowed_types: Iterable[AllowedType] = (),
     stream_events: bool = False,
+    on_other_agent: Literal["refuse", "resume"] = "refuse",
 ) -> AgentT:
     """A copy of the agent, of the same kind, whose parallel tool calls survive the process. The agent given stays as it is.
 
@@ -54,11 +55,15 @@ def durable(
         codec: How answers are stored. Default: `LlamaIndexCodec(allowed_types)`.
         allowed_types: Classes that may be made again from stored data, wherever they are found: in messages of the model, in the state,
             as `raw_output`. The pydantic models and enums of the SDK that `agent.llm` is built on are allowed by themselves.
+        on_other_agent: What a run id does that another agent has begun: the run is refused, or goes on all the same. The agent is the same
+            after a deploy if its name and kind are, and at least one of its tools' names or its prompt.
         stream_events: Write what happens to calls to the run's stream too, as `ToolslotEvent`s.
 
     Raises:
         InvalidSetting: an argument that means nothing.
     """
+    if on_other_agent not in ("refuse", "resume"):
+        raise InvalidSetting(f"durable(on_other_agent={on_other_agent!r}): it is 'refuse' or 'resume'.")
     if not isinstance(agent, (BaseWorkflowAgent, AgentWorkflow)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidSetting(
             f"durable() takes a workflow agent or an AgentWorkflow, not a {type(agent).__name__}: only these have the steps it replaces."
@@ -92,7 +97,13 @@ def durable(
         policy.max_parallel is not None or policy.rate is not None for policy in [*given.values(), fallback]
     )
     new = copy_as(agent, _subclass(cls, _workers(parallel, own_limits=own_limits)))
-    shared = Durable(executor, values, parallel, lambda tool: given.get(tool, fallback))
+    shared = Durable(
+        executor,
+        values,
+        parallel,
+        lambda tool: given.get(tool, fallback),
+        refuses_others=on_other_agent == "refuse",
+    )
     object.__setattr__(new, "_toolslot", shared)
     made.append(new)
     return cast("AgentT", new)

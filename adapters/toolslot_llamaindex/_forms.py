@@ -96,7 +96,7 @@ def model_again(
         if name not in state and not field.is_required():
             state[name] = field.get_default(call_default_factory=True, validated_data=state)
     _check_names(cls, fields, state)
-    new = cast("BaseModel", object.__new__(cls))
+    new = object.__new__(cls)
     for name, value in (
         ("__dict__", state),
         ("__pydantic_fields_set__", given),

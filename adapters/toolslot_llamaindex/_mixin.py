@@ -48,6 +48,7 @@ from toolslot_llamaindex._contexts import (
     unanswered,
 )
 from toolslot_llamaindex._earlier import earlier_question_of
+from toolslot_llamaindex._given import copied, own_arguments
 from toolslot_llamaindex._identity import Identity
 from toolslot_llamaindex._memory import held_by, set_back
 from toolslot_llamaindex._places import Place, place_of
@@ -86,8 +87,10 @@ class DurableSteps:
         """As the agent's own `run`. With `run_id=` the run is durable: run again with the same id and input, it goes on where it was.
 
         Raises:
-            BatchMismatch: (when awaited) the id is known with another input.
+            BatchMismatch: (when awaited) the id is known with another input, or of another agent.
+            ResultNotStorable: (when awaited) what the model answered cannot be told it again as it was.
         """
+        args, kwargs = own_arguments(args, kwargs)
         run_id: str | None = kwargs.pop("run_id", None)
         known = self._toolslot
         if run_id is None:
@@ -126,6 +129,7 @@ class DurableSteps:
 
     async def _toolslot_init_run(self, ctx: Context[Any], ev: AgentWorkflowStartEvent, own: OwnStep) -> Any:
         run = await self._toolslot_run(ctx)
+        await self._toolslot_own_state(ctx)
         if run.durable:
             await run.prepare()
             began = await run.began()
@@ -138,6 +142,8 @@ class DurableSteps:
             else:
                 record = RunRecord.decode(began, run.values)
                 record.check(run.run_id, earlier_question_of(*messages) if record.earlier else asked)
+                if record.agent is not None and self._toolslot.refuses_others:
+                    record.agent.check(run.run_id, Identity.of(self))
                 await self._toolslot_restore(ctx, ev, run, record)
             await ctx.store.set(NOTE, run.run_id)
         elif await ctx.store.get(NOTE, default=None) is not None:
@@ -355,6 +361,12 @@ class DurableSteps:
             run = runs.find(workflow_run)
             assert run is not None
         return run
+
+    async def _toolslot_own_state(self, ctx: Context[Any]) -> None:
+        """Begin with a copy of the initial state: older versions of the framework write into the one that the caller gave."""
+        initial: object = getattr(self, "initial_state", None)
+        if initial and not await ctx.store.get("state", default=None):
+            await ctx.store.set("state", copied(initial))
 
     async def _toolslot_beginning(
         self, ctx: Context[Any], ev: AgentWorkflowStartEvent, asked: str

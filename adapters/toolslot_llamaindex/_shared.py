@@ -23,10 +23,14 @@ class Durable:
         codec: LlamaIndexCodec,
         max_parallel: int | None,
         policy: Callable[[str], ToolPolicy],
+        *,
+        refuses_others: bool = True,
     ) -> None:
         self.executor = executor
         self._policy = policy
         self.codec = codec
+        #: whether a run that another agent has begun is refused
+        self.refuses_others = refuses_others
         self.warned: set[str] = set()
         self._steps: tuple[object, object, Mapping[str, Any]] | None = None
         self.runs = Runs(
