@@ -8,7 +8,11 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory import Memory
 from llama_index.core.storage.chat_store.base_db import MessageStatus
 
+from toolslot import JsonCodec
 from toolslot_llamaindex._values import ValueCodec
+
+#: of a memory without messages
+EMPTY = JsonCodec().encode([list[object](), list[object]()])
 
 
 async def held_by(memory: Any, values: ValueCodec) -> bytes:

@@ -29,6 +29,7 @@ from toolslot import (
 )
 from toolslot._call_task import CallTask
 from toolslot._text import quoted
+from toolslot_llamaindex._beginning import begin, own_state
 from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._compat import (
     PAUSES,
@@ -47,21 +48,17 @@ from toolslot_llamaindex._contexts import (
     told,
     unanswered,
 )
-from toolslot_llamaindex._earlier import earlier_question_of
-from toolslot_llamaindex._given import copied, own_arguments
-from toolslot_llamaindex._identity import Identity
-from toolslot_llamaindex._memory import held_by, set_back
+from toolslot_llamaindex._given import own_arguments
 from toolslot_llamaindex._places import Place, place_of
 from toolslot_llamaindex._questions import ToolOutcomeAnswer, question, read
 from toolslot_llamaindex._recording import (
-    MEMORY,
     RecordingContext,
     apply,
-    captured,
     own_output,
     own_result,
 )
-from toolslot_llamaindex._records import RunRecord, TurnRecord, question_of
+from toolslot_llamaindex._records import TurnRecord
+from toolslot_llamaindex._restoring import restoring
 from toolslot_llamaindex._shared import Durable
 from toolslot_llamaindex._steps import OwnStep
 from toolslot_llamaindex._threads import outliving
@@ -129,22 +126,10 @@ class DurableSteps:
 
     async def _toolslot_init_run(self, ctx: Context[Any], ev: AgentWorkflowStartEvent, own: OwnStep) -> Any:
         run = await self._toolslot_run(ctx)
-        await self._toolslot_own_state(ctx)
+        await own_state(self, ctx)
         if run.durable:
             await run.prepare()
-            began = await run.began()
-            messages = ev.get("user_msg"), ev.get("chat_history", None)
-            asked = question_of(run.values, *messages)
-            if began is None and run.payload is not None:
-                pass  # the step is tried again, and has changed the memory already
-            elif began is None:
-                run.payload = (await self._toolslot_beginning(ctx, ev, asked)).encode()
-            else:
-                record = RunRecord.decode(began, run.values)
-                record.check(run.run_id, earlier_question_of(*messages) if record.earlier else asked)
-                if record.agent is not None and self._toolslot.refuses_others:
-                    record.agent.check(run.run_id, Identity.of(self))
-                await self._toolslot_restore(ctx, ev, run, record)
+            await begin(self, ctx, ev, run, self._toolslot)
             await ctx.store.set(NOTE, run.run_id)
         elif await ctx.store.get(NOTE, default=None) is not None:
             # An earlier run in this context had an id; its answers are not this one's.
@@ -184,7 +169,7 @@ class DurableSteps:
             )
         writes = lists.whole(record.writes)
         run.keep(lists)
-        with run.restoring(f"turn {number}"):
+        with restoring(run.run_id, f"turn {number}"):
             await apply(writes, ctx, values)
         ctx.write_event_to_stream(record.output)
         return record.output
@@ -362,44 +347,6 @@ class DurableSteps:
             assert run is not None
         return run
 
-    async def _toolslot_own_state(self, ctx: Context[Any]) -> None:
-        """Begin with a copy of the initial state: older versions of the framework write into the one that the caller gave."""
-        initial: object = getattr(self, "initial_state", None)
-        if initial and not await ctx.store.get("state", default=None):
-            await ctx.store.set("state", copied(initial))
-
-    async def _toolslot_beginning(
-        self, ctx: Context[Any], ev: AgentWorkflowStartEvent, asked: str
-    ) -> RunRecord:
-        values, memory, held = self._toolslot.codec.values, await _memory(ctx, ev), None
-        try:
-            held = None if memory is None else await held_by(memory, values)
-        except Exception as error:
-            log.warning(
-                "toolslot.memory_unread agent=%r: the messages in its memory could not be read (%s), so a resumed run takes the memory as"
-                " it finds it.",
-                type(self).__name__,
-                type(error).__name__,
-            )
-        return RunRecord(
-            agent=Identity.of(self), question=asked, memory=held, state=await captured(ctx, values)
-        )
-
-    async def _toolslot_restore(
-        self, ctx: Context[Any], ev: AgentWorkflowStartEvent, run: Run, record: RunRecord
-    ) -> None:
-        """Put memory and state back to what they were when the run began; all that came later is replayed."""
-        memory = await _memory(ctx, ev)
-        with run.restoring("the memory at the beginning"):
-            # Only where it differs: the memory may be as it was, whatever it holds.
-            if (
-                memory is not None
-                and record.memory is not None
-                and await held_by(memory, run.values) != record.memory
-            ):
-                await set_back(memory, record.memory, run.values)
-        await apply(record.state, ctx, run.values)
-
 
 _MAX_ANSWERS = 100
 
@@ -410,10 +357,6 @@ def _goes_on(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
         (arg for arg in args if isinstance(arg, cast("type[Any]", Context))), None
     )
     return given is not None and bool(given.is_running)
-
-
-async def _memory(ctx: Context[Any], ev: AgentWorkflowStartEvent) -> Any:
-    return await ctx.store.get(MEMORY, default=None) or ev.get(MEMORY, default=None)
 
 
 def _is_error(answer: object) -> bool:

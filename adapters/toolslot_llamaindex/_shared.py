@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from llama_index.core.base.llms.types import ChatMessage
+
 from toolslot import DurableExecutor, ToolPolicy
+from toolslot_llamaindex._blocks import Once
 from toolslot_llamaindex._codec import LlamaIndexCodec
+from toolslot_llamaindex._compat import workflow_run_id
 from toolslot_llamaindex._turns import Run, Runs
 
 log = logging.getLogger("toolslot")
@@ -50,6 +54,20 @@ class Durable:
             policy.reconcile is not None and policy.on_failed != "replay"
         )
         return may and policy.retry_delay(error, tries=tries, began=began, now=now) is not None
+
+    def archiving(self) -> Once:
+        """How blocks of a memory archive once: whichever run it is that has the memory."""
+
+        async def once(block: str, messages: list[ChatMessage], put: Callable[[], Awaitable[None]]) -> None:
+            run = self.runs.find(workflow_run_id())
+            if run is None or not run.durable:
+                await put()
+                return
+            # Without what is noted in them meanwhile: blocks write the session's id into messages.
+            said = [[message.role, message.blocks] for message in messages]
+            await run.once(f"memory:{block}", run.values.digest(said), put)
+
+        return once
 
     def steps(self, agent: object, find: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """The agent's steps, looked for once, and anew when one was added to its class."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -20,16 +20,15 @@ from toolslot import (
     BatchRun,
     Call,
     DurableExecutor,
-    ResultNotStorable,
     ToolslotError,
     UnreadablePayload,
 )
 from toolslot._text import quoted
 from toolslot_llamaindex._codec import Answer
-from toolslot_llamaindex._exact import NotRestorable
 from toolslot_llamaindex._growing import Growing
 from toolslot_llamaindex._places import place_of
 from toolslot_llamaindex._records import TurnRecord, writes_of
+from toolslot_llamaindex._restoring import foretell, restored_turn
 from toolslot_llamaindex._values import ValueCodec
 
 log = logging.getLogger("toolslot")
@@ -146,11 +145,14 @@ class Run:
         self.durable = durable
         #: written with the first turn
         self.payload: bytes | None = None
+        #: the framework made the memory, and for this run
+        self.own_memory = False
         self.turn: Turn | None = None
         #: the turn whose results were handed to the model last; what comes later for it is a repetition
         self.handed = -1
         self._lists = Growing()
         self._foretold = False
+        self._onces: dict[str, int] = {}
         self._calls: set[asyncio.Task[Any]] = set()
         self._executor = executor
         self._max_parallel = max_parallel
@@ -167,54 +169,36 @@ class Run:
             return None
         return await asyncio.wrap_future(self._executor.journal.run_payload(self.run_id))
 
+    async def begin(self, payload: bytes, *, now: bool) -> None:
+        """How the run begins: written with the first turn, or `now`, because something that outlives the process is changed before that."""
+        self.payload = payload
+        if now:
+            batch = Batch(
+                run_id=self.run_id, batch_id="begin", calls=(), adapter="llamaindex", run_payload=payload
+            )
+            async with self._executor.open(batch, durable=True):
+                pass
+
+    async def once(self, what: str, digest: str, code: Callable[[], Awaitable[None]]) -> None:
+        """Have an effect of the framework's own, if the run has not had it. The `n`th time is known by `n` and by the digest."""
+        number = self._onces[what] = self._onces.get(what, -1) + 1
+        batch = Batch(
+            run_id=self.run_id,
+            batch_id=f"{what}-{number}-{digest[:16]}",
+            calls=(Call(tool=what, args={"messages": digest}, call_id=""),),
+            adapter="llamaindex",
+        )
+        async with self._executor.open(batch, durable=True) as run:
+            await run.acall(0, code)
+
     async def recorded(self, number: int) -> TurnRecord | None:
         """The turn, if it is recorded. It becomes the current one, its calls entered by `turn.run`."""
         payload = await self._payload(number)
         if payload is None:
             return None
-        record = self._restored(number, payload)
+        record = restored_turn(self.run_id, number, payload, self.values)
         await self._enter(number, record, payload)
         return record
-
-    def _foretell(self, problem: NotRestorable) -> None:
-        """Say of what could not be made again what to do about it, while that is easy."""
-        if self.durable and not self._foretold:
-            self._foretold = True
-            log.warning(
-                "toolslot.answer_not_restorable run=%s: the model's answer holds something of which a resume could not make the same again:"
-                " %s This run goes on; a resume of it stops with ResultNotStorable until then.",
-                quoted(self.run_id),
-                problem,
-            )
-
-    def _restored(self, number: int, payload: bytes) -> TurnRecord:
-        """What was recorded of the turn, if all of it can be made again.
-
-        Raises:
-            ResultNotStorable: it cannot, and the conversation would not be the same without it.
-        """
-        with self.restoring(f"turn {number}"):
-            record = TurnRecord.decode(payload, self.values)
-        lost = next((write for write in record.writes if write.lost), None)
-        if lost is not None:
-            raise ResultNotStorable(
-                f"turn {number} of run {quoted(self.run_id)} cannot be replayed: what the agent put at {quoted(str(lost.path))} of the"
-                " workflow's state could not be stored when the model had answered, and the conversation is not the same without it."
-                " Nothing of it ran now. It was recorded by an earlier version of toolslot, or it is too large or too deep: use a new"
-                " run_id, after a look at what this run has done (toolslot show)."
-            )
-        return record
-
-    @contextmanager
-    def restoring(self, what: str) -> Generator[None]:
-        """While something that the conversation depends on is made again; `ResultNotStorable` where that cannot be."""
-        try:
-            yield
-        except NotRestorable as problem:
-            raise ResultNotStorable(
-                f"{what} of run {quoted(self.run_id)} cannot be replayed: {problem} The conversation would not be the same without it, so"
-                " nothing was run. Then run again with the same run_id: what is recorded is still there."
-            ) from None
 
     async def lists(self, number: int) -> Growing:
         """For the turn: the lists that those before it have recorded."""
@@ -251,8 +235,9 @@ class Run:
         """Record the turn and reserve its slots, in one transaction. None: done; else what somebody else recorded in the meantime."""
         kept = record.encode(self.values)
         payload = kept.data
-        if kept.problem is not None:
-            self._foretell(kept.problem)
+        if kept.problem is not None and self.durable and not self._foretold:
+            self._foretold = True
+            foretell(self.run_id, kept.problem)
         with suppress(BatchMismatch):
             if await self._enter(number, record, payload, closing=True) in (payload, None):
                 return None

@@ -37,6 +37,9 @@ async def count(ctx: Context) -> str:
     return "counted"
 
 
+count.__annotations__["ctx"] = Context  # the framework wants the class itself
+
+
 def agent_of(talk: Any, state: dict[str, Any], kind: str) -> Any:
     plain = FunctionAgent(name="a", description="d", tools=[count], llm=talk.llm, initial_state=state)
     if kind == "workflow":
@@ -73,6 +76,7 @@ def test_the_same_objects_given_again_after_a_failure_go_on_where_the_run_was(
     first = talk.llm.heard[-1]
     assert str(talk.run(agent_of(talk, state, kind), run_id=run_id, **asked)) == "done"
     assert (history, state) == (before, {"n": 0, "seen": []})
+    assert [each.content for each in talk.llm.heard[-1]][-2:] == ["counted"] * 2
     if run_id is not None:
         assert [each.content for each in talk.llm.heard[-1]] == [each.content for each in first]
         assert talk.llm.asked == 3

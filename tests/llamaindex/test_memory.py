@@ -1,0 +1,205 @@
+"""A memory after a resume holds what it holds when nothing happened, and what was archived was archived once."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.memory import BaseMemoryBlock, Memory
+from llama_index.core.storage.chat_store.base_db import MessageStatus
+from llama_index.core.workflow import Context
+from pydantic import PrivateAttr
+
+from toolslot_llamaindex._demo_agent import ScriptedLLM
+
+
+class NoAnswer(Exception):
+    """The provider fails."""
+
+
+class Archive(BaseMemoryBlock[str]):
+    """Notes what is archived, where it outlives the process."""
+
+    notes: list[str] = []
+    _failing: list[Exception] = PrivateAttr(default_factory=list)
+
+    async def _aget(self, messages: Any = None, **_: Any) -> str:
+        return " ".join(self.notes)
+
+    async def _aput(self, messages: list[ChatMessage]) -> None:
+        if self._failing:
+            raise self._failing.pop()
+        self.notes.extend(message.content or "" for message in messages)
+
+
+def long(text: str) -> str:
+    return f"{text} " * 8
+
+
+def told() -> list[ChatMessage]:
+    return [
+        ChatMessage(role=role, content=long(f"{role}{i}")) for i in range(3) for role in ("user", "assistant")
+    ]
+
+
+class Chat:
+    """A conversation in a database. `memory()` is that of a new process start; `archive` outlives them."""
+
+    def __init__(self, folder: Path, *, blocks: bool) -> None:
+        self.uri = f"sqlite+aiosqlite:///{folder / 'chat.db'}"
+        self.archive = Archive(name="archive", notes=[])
+        self.archive.notes = []
+        self.blocks = blocks
+
+    def memory(self) -> Memory:
+        return Memory.from_defaults(
+            session_id="s",
+            async_database_uri=self.uri,
+            memory_blocks=[self.archive] if self.blocks else [],
+            token_limit=60,
+            token_flush_size=16,
+            tokenizer_fn=str.split,
+        )
+
+    async def begun(self) -> None:
+        """There has been a conversation, part of which is archived."""
+        memory = self.memory()
+        for message in told():
+            await memory.aput(message)
+        await closed(memory)
+
+    async def holds(self) -> dict[str, list[str]]:
+        memory = self.memory()
+        held = {
+            status.value: [message.content or "" for message in await memory.aget_all(status=status)]
+            for status in (MessageStatus.ACTIVE, MessageStatus.ARCHIVED)
+        }
+        await closed(memory)
+        return {**held, "noted": list(self.archive.notes)}
+
+
+async def closed(memory: Memory) -> None:
+    store: Any = memory.sql_store
+    await store._async_engine.dispose()
+
+
+class Reading(ScriptedLLM):
+    """Answers by what has been said since the last user spoke, whatever the memory makes of all before."""
+
+    _read: list[list[str]] = PrivateAttr(default_factory=list)
+
+    @property
+    def read(self) -> list[list[str]]:
+        """What it was told at each question."""
+        return self._read
+
+    def _answer(self, messages: Any) -> Any:
+        self._read.append([message.content or "" for message in messages])
+        last = max(i for i, message in enumerate(messages) if message.role.value == "user")
+        return super()._answer(messages[last:])
+
+
+class Life:
+    """One run, which fails at the questions in `failing`, one in each process start, and then goes through."""
+
+    def __init__(self, talk: Any, chat: Chat, *failing: int) -> None:
+        self.talk, self.chat, self.failing = talk, chat, list(failing)
+        talk.llm = Reading(
+            [[("pay", {"i": 0}), ("pay", {"i": 1})], [("pay", {"i": 2})], long("done")], before=self._before
+        )
+
+    def _before(self, number: int) -> None:
+        if self.failing and self.failing[0] == number:
+            self.failing.pop(0)
+            raise NoAnswer
+
+    def start(self, *, plain: bool = False, memory: Any = None, tools: Any = (), **settings: Any) -> Any:
+        """A process start."""
+
+        async def pay(i: int) -> str:
+            """Pays."""
+            self.talk.effects.append(f"pay {i}")
+            return long(f"paid{i}")
+
+        async def main() -> Any:
+            held = memory if memory is not None else self.chat.memory()
+            try:
+                if plain:
+                    return await self.talk.plain([pay, *tools]).run(user_msg=long("go"), memory=held)
+                agent = self.talk.agent([pay, *tools], **settings)
+                return await agent.run(user_msg=long("go"), run_id="r-1", memory=held)
+            finally:
+                if isinstance(held, Memory):
+                    await closed(held)
+
+        return asyncio.run(main())
+
+    def through(self, **settings: Any) -> None:
+        """Until it is done, and once more."""
+        while self.failing:
+            with pytest.raises(NoAnswer):
+                self.start(**settings)
+        for _ in range(2):
+            assert "done" in str(self.start(**settings))
+
+
+def plain_life(talk: Any, folder: Path, *, blocks: bool, **settings: Any) -> Any:
+    """What the chat holds after a run of a plain agent without any failure, and what its model was told at its last question."""
+    life = Life(type(talk)(), asyncio.run(begun(folder, blocks=blocks)))
+    life.start(plain=True, **settings)
+    return asyncio.run(life.chat.holds()), life.talk.llm.read[-1]
+
+
+async def begun(folder: Path, *, blocks: bool) -> Chat:
+    await asyncio.to_thread(folder.mkdir)
+    chat = Chat(folder, blocks=blocks)
+    await chat.begun()
+    return chat
+
+
+@pytest.mark.parametrize("blocks", [False, True], ids=["plain", "with blocks"])
+@pytest.mark.parametrize("failing", [(0,), (2,), (0, 0, 1)], ids=str)
+def test_a_chat_in_a_database_is_in_the_end_as_if_nothing_had_happened(
+    talk: Any, tmp_path: Path, failing: tuple[int, ...], blocks: bool
+) -> None:
+    expected = plain_life(talk, tmp_path / "plain", blocks=blocks)
+    assert expected[0]["archived"], "the memory is full enough"
+    life = Life(talk, asyncio.run(begun(tmp_path / "failing", blocks=blocks)), *failing)
+    life.through()
+    assert (asyncio.run(life.chat.holds()), talk.llm.read[-1]) == expected
+    assert talk.effects == ["pay 0", "pay 1", "pay 2"]
+
+
+def test_an_archive_that_failed_is_tried_again_by_the_resume(talk: Any, tmp_path: Path) -> None:
+    expected = plain_life(talk, tmp_path / "plain", blocks=True)
+    life = Life(talk, asyncio.run(begun(tmp_path / "failing", blocks=True)))
+    life.chat.archive._failing.append(NoAnswer())
+    with pytest.raises(NoAnswer):
+        life.start()
+    life.through()
+    assert (asyncio.run(life.chat.holds()), talk.llm.read[-1]) == expected
+
+
+def test_the_callers_memory_and_blocks_stay_as_they_were_and_tools_see_the_blocks_own_names(
+    talk: Any, tmp_path: Path
+) -> None:
+    chat = asyncio.run(begun(tmp_path / "chat", blocks=True))
+    memory, seen = chat.memory(), []
+
+    async def look(ctx: Context) -> str:
+        """Looks."""
+        (block,) = (await ctx.store.get("memory")).memory_blocks
+        seen.append((block.name, block.notes is chat.archive.notes, await block.aget()))
+        return "looked"
+
+    look.__annotations__["ctx"] = Context  # the framework wants the class itself
+    life = Life(talk, chat)
+    talk.llm._script[0] = [("look", {})]
+    life.start(memory=memory, tools=[look])
+    assert memory.memory_blocks == [chat.archive]
+    assert memory.memory_blocks[0] is chat.archive
+    assert seen[0][:2] == ("archive", True)
+    assert seen[0][2]
