@@ -35,8 +35,8 @@ def durable(
     hooks: Sequence[Hook] | None = None,
     codec: LlamaIndexCodec | None = None,
     allowed_types: Iterable[AllowedType] = (),
-    stream_events: bool = False,
     on_other_agent: Literal["refuse", "resume"] = "refuse",
+    stream_events: bool = False,
 ) -> AgentT:
     """A copy of the agent, of the same kind, whose parallel tool calls survive the process. The agent given stays as it is.
 
