@@ -23,6 +23,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from clients.loopback import Loopback
 from clients.providers import APIS
+from clients.script import CALLS, ROUNDS
 from support.ledger import Ledger
 from toolslot import CallEvent, EventKind
 from toolslot_langgraph import make_durable
@@ -91,7 +92,7 @@ class Life:
         self.folder = Path(args.folder)
         self.ledger = Ledger(self.folder / "ledger")
         self.lock = threading.Lock()
-        self.waiting_for = 5
+        self.waiting_for = ROUNDS * CALLS
 
     def tick(self) -> None:
         """A call has got as far as it will get before the kill."""

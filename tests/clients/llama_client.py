@@ -26,6 +26,7 @@ from llama_index.llms.openai_like import OpenAILike
 
 from clients.loopback import Loopback
 from clients.providers import APIS
+from clients.script import CALLS, ROUNDS
 from support.ledger import Ledger
 from toolslot import CallEvent, EventKind
 from toolslot_llamaindex import durable
@@ -130,7 +131,7 @@ class Life:
         self.args = args
         self.folder = Path(args.folder)
         self.ledger = Ledger(self.folder / "ledger")
-        self.waiting_for = 5
+        self.waiting_for = ROUNDS * CALLS
 
     def tick(self) -> None:
         """A call has got as far as it will get before the kill."""

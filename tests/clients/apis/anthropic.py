@@ -33,7 +33,7 @@ class Anthropic:
         thinks = asked.get("thinking", {}).get("type") in {"enabled", "adaptive"}
         check(asked["messages"], thinks=thinks)
         turn = sum(message["role"] == "assistant" for message in asked["messages"])
-        wants_calls = not results(asked["messages"][-1])
+        wants_calls = script.wants_calls(turn)
         content = called(turn, thinks) if wants_calls else [{"type": "text", "text": script.sentence(turn)}]
         whole = message(turn, content, "tool_use" if wants_calls else "end_turn")
         return events(streamed(whole), named=True) if asked.get("stream") else plain(whole)

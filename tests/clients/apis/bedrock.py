@@ -33,7 +33,7 @@ class Bedrock:
         asked = request.json
         check(asked["messages"])
         turn = sum(message["role"] == "assistant" for message in asked["messages"])
-        wants_calls = not has(asked["messages"][-1], "toolResult")
+        wants_calls = script.wants_calls(turn)
         content = called(turn) if wants_calls else [{"text": script.sentence(turn)}]
         reason = "tool_use" if wants_calls else "end_turn"
         if request.path.endswith("/converse-stream"):

@@ -33,7 +33,7 @@ class Gemini:
         contents = request.json["contents"]
         check(contents)
         turn = sum(content["role"] == "model" for content in contents)
-        wants_calls = not any("functionResponse" in part for part in contents[-1]["parts"])
+        wants_calls = script.wants_calls(turn)
         chunks = said(turn) if not wants_calls else called(turn)
         if "streamGenerateContent" in request.path:
             last = len(chunks) - 1

@@ -40,7 +40,7 @@ class Mistral:
         check(asked["messages"])
         turn = sum(message["role"] == "assistant" for message in asked["messages"])
         said = {"role": "assistant", "content": script.sentence(turn), "tool_calls": None}
-        if asked["messages"][-1]["role"] == "user":
+        if script.wants_calls(turn):
             said = {"role": "assistant", "content": "", "tool_calls": called(turn)}
         if asked.get("stream"):
             return events(streamed(turn, said), end=["[DONE]"])

@@ -26,8 +26,8 @@ class Ollama:
         asked = request.json
         check(asked["messages"])
         turn = sum(message["role"] == "assistant" for message in asked["messages"])
-        wants_calls = asked["messages"][-1]["role"] == "user"
-        said = called() if wants_calls else [{"content": half} for half in halves(script.sentence(turn))]
+        wants_calls = script.wants_calls(turn)
+        said = called(turn) if wants_calls else [{"content": half} for half in halves(script.sentence(turn))]
         if asked.get("stream", True):
             lines = [line(one, done=False) for one in said] + [line({}, done=True)]
             pieces = [json.dumps(one).encode() + b"\n" for one in lines]
@@ -37,9 +37,9 @@ class Ollama:
         return plain(line({**whole, **{key: text for key, text in texts.items() if text}}, done=True))
 
 
-def called() -> list[dict[str, Any]]:
+def called(turn: int) -> list[dict[str, Any]]:
     thoughts: list[dict[str, Any]] = [{"thinking": half} for half in halves(script.THOUGHT)]
-    functions = [{"name": call.name, "arguments": call.arguments} for call in script.calls(0)]
+    functions = [{"name": call.name, "arguments": call.arguments} for call in script.calls(turn)]
     return [*thoughts, {"tool_calls": [{"function": function} for function in functions]}]
 
 

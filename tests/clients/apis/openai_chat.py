@@ -31,7 +31,7 @@ class OpenAIChat:
         asked = request.json
         check(asked["messages"])
         turn = sum(message["role"] == "assistant" for message in asked["messages"])
-        wants_calls = asked["messages"][-1]["role"] == "user"
+        wants_calls = script.wants_calls(turn)
         return self._streamed(turn, wants_calls) if asked.get("stream") else self._whole(turn, wants_calls)
 
     def _message(self, turn: int, wants_calls: bool) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class OpenAIResponses:
         items = asked["input"]
         items = [{"role": "user", "content": items}] if isinstance(items, str) else items
         turn = check(items, stored=asked.get("store", True))
-        wants_calls = items[-1].get("role") == "user"
+        wants_calls = script.wants_calls(turn)
         sealed = "reasoning.encrypted_content" in (asked.get("include") or ())
         output = called(turn, sealed) if wants_calls else said(turn)
         whole = response(turn, asked, output)
