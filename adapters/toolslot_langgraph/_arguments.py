@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from langchain_core.messages import AIMessage, ToolCall
@@ -21,8 +21,35 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-#: what lives as long as its calls may be looked at again, and what they were when they were first looked at
-_known: dict[int, tuple[weakref.ref[Any], dict[int, tuple[ToolCall, ToolCall]]]] = {}
+T = TypeVar("T")
+
+
+class _Beside(Generic[T]):
+    """Something kept for an object as long as that lives. Objects are told by what they are, not by what they equal."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, tuple[weakref.ref[Any], T]] = {}
+
+    def get(self, anchor: object) -> T | None:
+        held = self._held.get(id(anchor))
+        return held[1] if held is not None and held[0]() is anchor else None
+
+    def put(self, anchor: object, value: T) -> None:
+        self._held[id(anchor)] = weakref.ref(anchor, partial(self._forget, id(anchor))), value
+
+    def _forget(self, name: int, gone: weakref.ref[Any]) -> None:
+        # Without waiting for a lock: the collector may run this in any thread, at any line.
+        held = self._held.get(name)
+        if held is not None and held[0] is gone:
+            self._held.pop(name, None)
+
+
+#: calls by the objects they are, and what they were
+_Copies: TypeAlias = "dict[int, tuple[ToolCall, ToolCall]]"
+#: when they were first looked at, by the message or the task they belong to
+_known: _Beside[_Copies] = _Beside()
+#: when the model answered, by its message
+_at_answer: _Beside[_Copies] = _Beside()
 _lock = threading.RLock()
 
 
@@ -35,23 +62,41 @@ def issued(
     and a node that is tried again, meet the same objects. Nothing is kept longer than the anchor lives.
     """
     with _lock:
-        before = _before(anchor)
+        before = _known.get(anchor) or {}
         now = {id(call): before.get(id(call)) or (call, _copied(call, serde)) for call in calls}
-        # Beside those of other entrances of the task, each of which may be given with some of its calls.
-        _known[id(anchor)] = weakref.ref(anchor, partial(_forget, id(anchor))), {**before, **now}
+        if not now.keys() <= before.keys():
+            # Beside those of other entrances of the task, each of which may be given with some of its calls.
+            _known.put(anchor, {**before, **now})
         return [now[id(call)][1] for call in calls]
 
 
-def _before(anchor: object) -> dict[int, tuple[ToolCall, ToolCall]]:
-    held = _known.get(id(anchor))
-    return held[1] if held is not None and held[0]() is anchor else {}
+def answered(message: AIMessage) -> None:
+    """Remember what the model has answered: whoever runs the calls may see them after others have written into them."""
+    if message.tool_calls:
+        _at_answer.put(message, {id(call): (call, _copied(call, None)) for call in message.tool_calls})
 
 
-def _forget(name: int, gone: weakref.ref[Any]) -> None:
-    # Without waiting for the lock: the collector may run this in any thread, at any line.
-    held = _known.get(name)
-    if held is not None and held[0] is gone:
-        _known.pop(name, None)
+def changed(message: AIMessage) -> bool:
+    """Whether somebody has written into calls since the model answered, and they have not been looked at: a wrapper, whose changes are not
+    the call's, or what ran before the tools did, whose changes are.
+    """
+    then = _at_answer.get(message)
+    if then is None or _known.get(message) is not None:
+        return False
+    both = [(call, then.get(id(call), (call, None))[1]) for call in message.tool_calls]
+    return any(copied is not None and normal(call["args"]) != copied["args"] for call, copied in both)
+
+
+def settle(message: AIMessage, saved: AIMessage | None, serde: SerializerProtocol | None) -> None:
+    """Take the calls for what the checkpoint has, and a resume will find; or for what the model answered, if it does not have them."""
+    theirs = saved.tool_calls if saved is not None else []
+    if [call["id"] for call in theirs] != [call["id"] for call in message.tool_calls]:
+        then = _at_answer.get(message) or {}
+        theirs = [then.get(id(call), (call, call))[1] for call in message.tool_calls]
+    with _lock:
+        if _known.get(message) is None:
+            pairs = zip(message.tool_calls, theirs, strict=True)
+            _known.put(message, {id(call): (call, _copied(their, serde)) for call, their in pairs})
 
 
 def _copied(call: ToolCall, serde: SerializerProtocol | None) -> ToolCall:

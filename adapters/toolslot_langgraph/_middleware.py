@@ -10,19 +10,22 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from langchain.agents.middleware import AgentMiddleware, AgentState
+from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
+from langchain_core.messages import AIMessage
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp, ParentCommand
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from typing_extensions import Unpack, override
 
 from toolslot import DurableExecutor, ToolPolicy
+from toolslot_langgraph._arguments import answered
 from toolslot_langgraph._asking import WHY, decisions, refusable
 from toolslot_langgraph._callbacks import atell_replayed, tell_replayed
 from toolslot_langgraph._code import acalled
 from toolslot_langgraph._compat import ToolRuntime
 from toolslot_langgraph._entered import Entered
 from toolslot_langgraph._execution import entered
+from toolslot_langgraph._first_look import FirstLook
 from toolslot_langgraph._hints import hinted_policies
 from toolslot_langgraph._identity import Place, locate, messages_in, own_task, respond
 from toolslot_langgraph._notices import Notices
@@ -78,7 +81,23 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
         return self._executor
 
     @override
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any]:
+        return _noted(handler(request))
+
+    @override
+    async def awrap_model_call(
+        self,
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
+    ) -> ModelResponse[Any]:
+        return _noted(await handler(request))
+
+    @override
     def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:
+        if (first := _first_look(request)) is not None:
+            first.read()
         place = self._located(request)
         if place is None:
             return handler(request)
@@ -115,6 +134,8 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Any]]
     ) -> Any:
+        if (first := _first_look(request)) is not None:
+            await first.aread()
         place = self._located(request)
         if place is None:
             return await handler(request)
@@ -230,6 +251,21 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
                 self._hinted.append((hints, found))
             self._seen.append((tools, found))
             return found
+
+
+def _noted(response: ModelResponse[Any]) -> ModelResponse[Any]:
+    """The response, remembered as the model gave it: a middleware in front of this one may write into its calls before it sees them."""
+    for message in response.result:
+        if isinstance(message, AIMessage):
+            answered(message)
+    return response
+
+
+def _first_look(request: ToolCallRequest) -> FirstLook | None:
+    runtime = _runtime(request)
+    return FirstLook.at(
+        messages_in(request.state, _MESSAGES), _MESSAGES, runtime.config, runtime.execution_info
+    )
 
 
 def _runtime(request: ToolCallRequest) -> ToolRuntime[Any, Any]:

@@ -81,10 +81,10 @@ def _holds_data(module: str, name: str) -> bool:
     if not isinstance(found, type) or (found.__module__, found.__name__) != (module, name):
         return False
     cls = cast("type[object]", found)
-    if issubclass(cls, Runnable) or any(each.__module__.startswith(_SETTINGS) for each in cls.__mro__):
+    if any(each is Runnable or each.__module__.startswith(_SETTINGS) for each in cls.__mro__):
         return False  # models, tools and the like act when they are made; settings read the environment
-    named_tuple = issubclass(cls, tuple) and "_fields" in vars(cls)
-    return issubclass(cls, (BaseModel, Enum)) or is_dataclass(cls) or named_tuple
+    named_tuple = "_fields" in vars(cls) and tuple in cls.__mro__
+    return named_tuple or is_dataclass(cls) or issubclass(cls, (BaseModel, Enum))
 
 
 _SETTINGS: Final = "pydantic_settings"

@@ -162,3 +162,17 @@ def test_for_comparison_plain_langgraph_takes_it_for_a_fork(tmp_path: Path) -> N
     ledger = killed(tmp_path, *args)
     assert resumed(tmp_path, *args, "--at-latest")["answers"] == PAID
     assert ledger.counts("effect", FIVE) == [2, 2, 2, 2, 1]
+
+
+@doors
+@modes
+def test_killed_with_arguments_that_a_checkpoint_gives_back_as_something_else_the_calls_are_found_again(
+    tmp_path: Path, door: str, mode: str
+) -> None:
+    """Half a surrogate pair, an object, tuples, dates, bytes, sets, int keys; in a thread whose id is an int."""
+    args = ("--door", door, "--mode", mode, "--odd", "--policy", "reconcile")
+    ledger = killed(tmp_path, *args)
+    assert resumed(tmp_path, *args)["answers"] == PAID
+    assert ledger.counts("effect", FIVE) == [1, 1, 1, 1, 1]
+    assert ledger.counts("asked", FIVE) == [0, 0, 0, 1, 1]
+    assert ledger.count("model") == 1

@@ -10,6 +10,7 @@ import asyncio
 import json
 import threading
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,27 @@ from doors import ScriptedModel, build
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import StructuredTool
 from langgraph.types import Command, interrupt
+from pydantic import BaseModel
 from savers import SlowAsyncSaver, SlowSaver
 
 from support.ledger import Ledger
 from toolslot import CallEvent, Done, EventKind, Limits, NotDone, Slot, ToolPolicy
+
+
+class Order(BaseModel):
+    number: int = 7
+    tags: tuple[str, ...] = ("a", "b")
+
+
+#: arguments that a checkpoint gives back as something else than the model's class made
+ODD = {
+    "half": "\ud83d",
+    "order": Order(),
+    "tuple": (1, (2,)),
+    "when": date(2027, 1, 2),
+    1: b"\x00",
+    "set": {"a", "b", "c"},
+}
 
 
 class Life:
@@ -105,7 +123,7 @@ class Life:
         return not (self.args.release and (self.folder / "release").exists())
 
     def tool(self) -> StructuredTool:
-        def pay(i: int) -> str:
+        def pay(i: int, odd: Any = None) -> str:
             """Pays."""
             self.enter(i)
             if self.have_effect(i):
@@ -113,7 +131,7 @@ class Life:
                     time.sleep(0.02)
             return self.result(i)
 
-        async def apay(i: int) -> str:
+        async def apay(i: int, odd: Any = None) -> str:
             """Pays."""
             self.enter(i)
             if self.have_effect(i):
@@ -161,7 +179,8 @@ class Life:
         saver.seconds, saver.checkpoint_seconds = self.args.slow_saver, self.args.slow_checkpoint
         saver.answers_seconds = self.args.slow_answers
         saver.writing, saver.saved, saver.answered = self.writing, self.saved, self.answered
-        calls = [{"name": "pay", "args": {"i": i}, "id": f"call-{i}"} for i in range(self.args.calls)]
+        odd = {"odd": ODD} if self.args.odd else {}
+        calls = [{"name": "pay", "args": {"i": i, **odd}, "id": f"call-{i}"} for i in range(self.args.calls)]
         if self.args.with_note:
             calls.append({"name": "note", "args": {"i": 0}, "id": "call-note"})
         return build(
@@ -183,7 +202,7 @@ class Life:
         return {"messages": [HumanMessage("pay", id="question")]} if self.args.life == 1 else None
 
     def config(self) -> Any:
-        config: dict[str, Any] = {"configurable": {"thread_id": "order-17"}}
+        config: dict[str, Any] = {"configurable": {"thread_id": 17 if self.args.odd else "order-17"}}
         if self.args.max_concurrency:
             config["max_concurrency"] = self.args.max_concurrency
         return config
@@ -253,6 +272,9 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--writes", type=int, default=0, help="print WRITING as so many of them begin")
     parser.add_argument("--at-latest", action="store_true", help="resume naming the latest checkpoint")
     parser.add_argument("--answer", default="")
+    parser.add_argument(
+        "--odd", action="store_true", help="arguments and a thread id that JSON does not have"
+    )
     parser.add_argument("--stay", action="store_true", help="after the report, live on until killed")
     parser.add_argument("--release", action="store_true", help="hanging tools return once `release` is there")
     return parser.parse_args(argv)
