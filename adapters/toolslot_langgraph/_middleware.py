@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import operator
 import threading
 from collections import deque
@@ -71,7 +70,6 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self._seen: deque[tuple[Sequence[BaseTool], DurableExecutor]] = deque(maxlen=8)
         self._lock = threading.Lock()
         self._notices = Notices()
-        self._opened = False
         #: tools that only a middleware behind this one serves, once it did
         self._seen_served: set[str] = set()
 
@@ -139,10 +137,6 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
         place = self._located(request)
         if place is None:
             return await handler(request)
-        if place.durable and not self._opened:
-            # Opening a journal takes locks and reads files, which must not hold up the event loop.
-            await asyncio.to_thread(getattr, self._executor, "journal")
-            self._opened = True
         call = self._entering(request, place, awaits=True)
         config = _runtime(request).config
         with streaming(_runtime(request), config), saver_types(config):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
@@ -99,7 +98,6 @@ class DurableParallelToolNode(ToolNode):
         """
         self._settings = settings
         self._notices = Notices()
-        self._opened = False
         node: Any = self
         self._wrapped = node._wrap_tool_call is not None or node._awrap_tool_call is not None
         #: tools that the wrapper was seen to serve
@@ -168,10 +166,6 @@ class DurableParallelToolNode(ToolNode):
         if not calls:
             return await super()._afunc(input, config, runtime)
         place = self._located(input, calls, config, runtime)
-        if place.durable and not self._opened:
-            # Opening a journal takes locks and reads files, which must not hold up the event loop.
-            await asyncio.to_thread(getattr, self._executor, "journal")
-            self._opened = True
         execution = self._execution(place, calls, config, awaits=True)
         run = execution.run
         with streaming(runtime, config), saver_types(config):

@@ -19,10 +19,10 @@ from toolslot._live import LiveBatch
 from toolslot._overdue import still_running
 from toolslot._plan import Standing
 from toolslot._policy import Done, Failed, NotDone
-from toolslot._registry import Registry
+from toolslot._registry import registry_of
 from toolslot._reserving import Kept
 from toolslot._slot import Batch, BatchKey, BatchRecord, SlotRecord, SlotSpec, SlotState
-from toolslot._steps import Await, Steps, adrive, drive
+from toolslot._steps import Await, Consult, Steps, adrive, drive
 from toolslot._view import Slot
 from toolslot.journal import Adopt, Journal
 
@@ -38,26 +38,25 @@ class BatchRun:
 
     def __init__(
         self,
-        engine: Engine,
-        registry: Registry,
+        engine: Callable[[], Engine],
         batch: Batch,
         *,
+        at_hand: bool,
         max_parallel: int | None,
         adopt: Adopt,
         kept: Kept | None = None,
         partial: bool = False,
         answered: Collection[int] = (),
     ) -> None:
-        self._engine = engine
-        self._registry = registry
+        self._find_engine = engine
+        self._found: Engine | None = engine() if at_hand else None
         self._batch = batch
         self._max_parallel = max_parallel
         self._adopt = adopt
         self._kept = kept
         self._partial = partial
         self._answered = answered
-        # With one entrance per call, specs of all calls at each would be N times N; only the first needs them all, to reserve.
-        self._specs: tuple[SlotSpec, ...] | None = None if partial else self._all_specs()
+        self._specs: tuple[SlotSpec, ...] | None = None
         self._deadline: float | None = None
         self._live: LiveBatch | None = None
         self._pid = 0
@@ -104,6 +103,11 @@ class BatchRun:
             raise ToolslotError(
                 f"batch {self._batch.key} is open already in this BatchRun; open another one with executor.open(...)."
             )
+        if self._found is None:
+            # Opening the journal takes locks and reads files, which must not hold up an event loop.
+            yield Consult(lambda _: self._engine, None)
+        # With one entrance per call, specs of all calls at each would be N times N; only the first needs them all, to reserve.
+        self._specs = None if self._partial else self._all_specs()
         timeout = self._engine.limits.batch_timeout
         self._deadline = None if timeout is None else self._engine.monotonic() + timeout
         while not (yield from self._attached()):
@@ -113,7 +117,7 @@ class BatchRun:
         """Whether the batch is open now; it is not when whoever was opening it was interrupted."""
         met: list[LiveBatch] = []
         try:
-            live = self._registry.attach(self._batch.key, self, self._make, met.append)
+            live = registry_of(self._engine.journal).attach(self._batch.key, self, self._make, met.append)
             first = live.opener is self and not live.ready.done()
             opened: bool = (yield from self._first(live)) if first else (yield Await(live.ready))
             if opened:
@@ -381,6 +385,12 @@ class BatchRun:
             if standing is Standing.TAKEN and not force:
                 raise live.busy()
             yield from live.claiming(force=force, why=why)
+
+    @property
+    def _engine(self) -> Engine:
+        if self._found is None:
+            self._found = self._find_engine()
+        return self._found
 
     @property
     def _opened(self) -> LiveBatch:

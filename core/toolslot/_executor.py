@@ -20,7 +20,7 @@ from toolslot._fanout import Tools, afan_out, bind_all, fan_out, settle
 from toolslot._hooks import Hooks
 from toolslot._policy import Limits, ToolPolicy, check_count
 from toolslot._pool import process_pool
-from toolslot._registry import Registry, registry_of
+from toolslot._registry import registry_of
 from toolslot._reserving import Kept
 from toolslot._slot import Batch
 from toolslot._steps import is_async
@@ -112,7 +112,8 @@ class DurableExecutor:
         partial: bool = False,
         answered: Collection[int] = (),
     ) -> BatchRun:
-        """A `BatchRun`; nothing happens until it is entered with `with` or `async with`.
+        """A `BatchRun`; nothing happens until it is entered with `with` or `async with`. That opens the journal, in a thread where it is
+        awaited, and reserves the slots.
 
         Args:
             batch: The calls, in the model's order, and where they belong.
@@ -129,11 +130,10 @@ class DurableExecutor:
         """
         check_count("max_parallel", max_parallel)
         if durable:
-            engine = self._engine()
             return BatchRun(
-                engine,
-                registry_of(engine.journal),
+                self._engine,
                 batch,
+                at_hand=self.opened or not self._opens_a_path,
                 max_parallel=max_parallel,
                 adopt=adopt,
                 kept=kept,
@@ -142,7 +142,7 @@ class DurableExecutor:
             )
         fleeting = self._make_engine(MemoryJournal())  # the executor's own journal is not even opened
         batch = replace(batch, run_id=f"{batch.run_id}~{uuid4().hex}")
-        return BatchRun(fleeting, Registry(), batch, max_parallel=max_parallel, adopt=Adopt.NEVER)
+        return BatchRun(lambda: fleeting, batch, at_hand=True, max_parallel=max_parallel, adopt=Adopt.NEVER)
 
     # --- for people without a framework -----------------------------------------------------------------------------------
 
@@ -241,6 +241,11 @@ class DurableExecutor:
             return self._origin.journal
         like = self._journal_like
         return open_journal(like) if like is None or isinstance(like, (str, os.PathLike)) else like
+
+    @property
+    def _opens_a_path(self) -> bool:
+        """Whether somebody else has not opened the journal already."""
+        return self._journal_like is None or isinstance(self._journal_like, (str, os.PathLike))
 
     def _make_engine(self, journal: Journal) -> Engine:
         return Engine(
