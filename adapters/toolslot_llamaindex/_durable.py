@@ -97,13 +97,7 @@ def durable(
         policy.max_parallel is not None or policy.rate is not None for policy in [*given.values(), fallback]
     )
     new = copy_as(agent, _subclass(cls, _workers(parallel, own_limits=own_limits)))
-    shared = Durable(
-        executor,
-        values,
-        parallel,
-        lambda tool: given.get(tool, fallback),
-        refuses_others=on_other_agent == "refuse",
-    )
+    shared = Durable(executor, values, parallel, refuses_others=on_other_agent == "refuse")
     object.__setattr__(new, "_toolslot", shared)
     made.append(new)
     return cast("AgentT", new)

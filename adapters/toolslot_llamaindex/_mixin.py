@@ -261,7 +261,9 @@ class DurableSteps:
             recording = RecordingContext.over(ctx, self._toolslot.codec.values, own=own_result(ev))
             result: object = await own(recording, ev) or recording.sent
             error = result.tool_output.exception if isinstance(result, ToolCallResult) else None
-            if error is not None and self._toolslot.tries_again(ev.tool_name, error, tries, began):
+            if error is not None and self._toolslot.executor.tries_again(
+                ev.tool_name, error, tries=tries, began=began
+            ):
                 raise error  # the last failure is an answer, those before are not
             answer = answered(ev, result, recording.writes)
             turn.made[index] = Made(answer=answer, result=result, streamed=recording.held)

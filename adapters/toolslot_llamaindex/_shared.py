@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
 
-from toolslot import DurableExecutor, ToolPolicy
+from toolslot import DurableExecutor
 from toolslot_llamaindex._blocks import Once
 from toolslot_llamaindex._codec import LlamaIndexCodec
 from toolslot_llamaindex._compat import workflow_run_id
@@ -26,12 +25,10 @@ class Durable:
         executor: DurableExecutor,
         codec: LlamaIndexCodec,
         max_parallel: int | None,
-        policy: Callable[[str], ToolPolicy],
         *,
         refuses_others: bool = True,
     ) -> None:
         self.executor = executor
-        self._policy = policy
         self.codec = codec
         #: whether a run that another agent has begun is refused
         self.refuses_others = refuses_others
@@ -46,14 +43,6 @@ class Durable:
     def __deepcopy__(self, _: object) -> Durable:
         """Itself: copies of an agent have one journal."""
         return self
-
-    def tries_again(self, tool: str, error: Exception, tries: int, began: float) -> bool:
-        """Whether the tool's policy has it tried once more after this failure, the `tries`th since `began` (monotonic seconds)."""
-        policy, now = self._policy(tool), time.monotonic()
-        may = policy.retries_failure(type(error)) or (
-            policy.reconcile is not None and policy.on_failed != "replay"
-        )
-        return may and policy.retry_delay(error, tries=tries, began=began, now=now) is not None
 
     def archiving(self) -> Once:
         """How blocks of a memory archive once: whichever run it is that has the memory."""

@@ -31,6 +31,7 @@ from toolslot._live import LiveBatch
 from toolslot._overdue import another_call, closed, not_this_call
 from toolslot._policy import Answer, CannotTell, Done, Failed, NotDone, StillRunning, ToolPolicy
 from toolslot._repetition import Repetition
+from toolslot._retry import delay_after
 from toolslot._slot import Reason, Regenerated, SlotRecord, SlotSpec, SlotState, Withdrawn
 from toolslot._steps import Consult, Pause, Steps
 from toolslot._text import quoted, shown
@@ -337,16 +338,16 @@ class Entry(Generic[T]):
     def _before_retry(self, error: Exception, tries: int, began: float) -> Steps[_plan.Rerun | None]:
         """Return to try again, at once or as planned (the reconciler is asked first), or raise the call's error."""
         policy = self.policy
-        harmless = policy.retries_failure(type(error))
-        if not (harmless or (policy.reconcile is not None and policy.on_failed != "replay")):
+        if not _plan.may_try_again(policy, type(error)):
             raise error
-        delay = policy.retry_delay(error, tries=tries, began=began, now=self.engine.monotonic())
+        delay = delay_after(error, policy.retry, tries=tries, began=began, now=self.engine.monotonic())
         if delay is None or self.engine.draining.is_set():
             raise error
         if self.deadline is not None and self.engine.monotonic() + delay >= self.deadline:
             raise error
         if delay > 0:
             yield Pause(delay)
+        harmless = _plan.retries_failure(policy, type(error))
         return _plan.Rerun(self.slot.attempt + 1, undeclared=False) if harmless else None
 
     def _after_fenced(self, epoch: int, tries: int) -> Steps[None]:

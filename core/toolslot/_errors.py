@@ -188,7 +188,3 @@ class JournalClosed(JournalError):
 
 class JournalWarning(UserWarning):
     """The journal works, but something about its surroundings deserves attention."""
-
-
-class ToolslotWarning(UserWarning):
-    """A setting is missing that matters for what may run twice."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from copy import copy
@@ -18,10 +19,12 @@ from toolslot._errors import InvalidSetting
 from toolslot._events import Hook
 from toolslot._fanout import Tools, afan_out, bind_all, fan_out, settle
 from toolslot._hooks import Hooks
+from toolslot._plan import may_try_again
 from toolslot._policy import Limits, ToolPolicy, check_count
 from toolslot._pool import process_pool
 from toolslot._registry import registry_of
 from toolslot._reserving import Kept
+from toolslot._retry import delay_after
 from toolslot._slot import Batch
 from toolslot._steps import is_async
 from toolslot._text import quoted
@@ -208,6 +211,15 @@ class DurableExecutor:
     def declares(self, tool: str) -> bool:
         """Whether there is a policy for this tool, and not the default one."""
         return tool in self._policies
+
+    def tries_again(self, tool: str, error: Exception, *, tries: int, began: float) -> bool:
+        """Whether the tool's policy has a call tried once more after this failure, the `tries`th since `began` (monotonic seconds).
+
+        For hosts that make answers of errors: one after which it is not tried again is an answer, those before are to be raised.
+        """
+        policy, now = self._policies.get(tool, self._default_policy), time.monotonic()
+        may = may_try_again(policy, type(error))
+        return may and delay_after(error, policy.retry, tries=tries, began=began, now=now) is not None
 
     def _has_own_limit(self, tool: str) -> bool:
         policy = self._policies.get(tool, self._default_policy)

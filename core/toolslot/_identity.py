@@ -19,7 +19,6 @@ from typing import TypeVar, cast
 
 from toolslot._codec._canonical import canonical
 from toolslot._errors import InvalidSetting, UnreadablePayload
-from toolslot._text import shown
 
 T = TypeVar("T")
 
@@ -48,12 +47,6 @@ def idempotency_key(run_id: str, batch_id: str, index: int, generation: int) -> 
     that adopted it; `generation` counts from 1 and grows when another call takes the place on purpose.
     """
     return "ts_" + _hash(b"toolslot-call/1", (run_id, batch_id, str(index), str(generation)))[:40]
-
-
-def slot_key(run_id: str, batch_id: str, index: int, generation: int = 1) -> str:
-    """`run/batch#index` for messages, with `~generation` where it is not the first. Not unique: ids may hold any of these characters."""
-    later = "" if generation == 1 else f"~{generation}"
-    return f"{shown(run_id)}/{shown(batch_id)}#{index}{later}"
 
 
 def _hash(prefix: bytes, parts: tuple[str, ...], rest: bytes = b"", *, key: bytes | None = None) -> str:

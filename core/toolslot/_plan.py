@@ -8,6 +8,8 @@ from typing import TypeAlias
 
 from typing_extensions import assert_never
 
+from toolslot._codec import ErrorRecord
+from toolslot._errors import InvalidArguments
 from toolslot._policy import ToolPolicy
 from toolslot._slot import SlotRecord, SlotSpec, SlotState
 
@@ -158,13 +160,41 @@ def settle_unknown(slot: SlotRecord, policy: ToolPolicy, *, doubt: bool = False)
     rule = policy.unknown_rule
     match rule:
         case "rerun":
-            return Rerun(slot.attempt + 1, undeclared=not policy.declared)
+            return Rerun(slot.attempt + 1, undeclared=not _declared(policy))
         case "ask":
             return Ask(doubt)
         case "fail":
             return Fail(doubt)
         case _:
             assert_never(rule)
+
+
+def retries_failure(policy: ToolPolicy, error: type[BaseException] | ErrorRecord | None) -> bool:
+    """Whether such a failure may simply run again: it certainly did nothing, or the tool may be rerun anyway.
+
+    Of a recorded failure only names are left: those of its class and of the classes it was derived from.
+    """
+    if policy.idempotent or (policy.unknown_rule == "rerun" and policy.on_failed != "replay"):
+        return True
+    certain: tuple[type[BaseException], ...] = (InvalidArguments, *policy.not_done)
+    if isinstance(error, type):
+        return issubclass(error, certain)
+    return error is not None and error.is_any_of(certain)
+
+
+def may_try_again(policy: ToolPolicy, error: type[BaseException]) -> bool:
+    """Whether a run may try once more after such a failure: at once, or when the reconciler has been asked."""
+    return retries_failure(policy, error) or (policy.reconcile is not None and policy.on_failed != "replay")
+
+
+def _declared(policy: ToolPolicy) -> bool:
+    """Whether somebody thought about what a second run of this tool does."""
+    return (
+        policy.on_unknown is not None
+        or policy.reconcile is not None
+        or policy.idempotent
+        or policy.on_resume == "rerun"
+    )
 
 
 def _by_state(slot: SlotRecord, policy: ToolPolicy) -> Replay | Run | Rerun | Reconcile | Ask | Fail:
@@ -185,7 +215,7 @@ def _by_state(slot: SlotRecord, policy: ToolPolicy) -> Replay | Run | Rerun | Re
 def _failed(slot: SlotRecord, policy: ToolPolicy) -> Replay | Rerun | Reconcile | Ask | Fail:
     if not slot.escaped or policy.on_failed == "replay":
         return Replay()
-    if policy.retries_failure(slot.error):
+    if retries_failure(policy, slot.error):
         return Rerun(slot.attempt + 1, undeclared=False)
     return _unknown(slot, policy, doubt=True)
 

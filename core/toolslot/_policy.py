@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from toolslot._errors import InvalidArguments, InvalidSetting
-from toolslot._retry import Retry, RetryState, as_retry, failed_outcome
+from toolslot._errors import InvalidSetting
+from toolslot._retry import Retry, as_retry
 
 if TYPE_CHECKING:
-    from toolslot._codec import Codec, ErrorRecord
+    from toolslot._codec import Codec
     from toolslot._view import Slot
 
 OnUnknown: TypeAlias = Literal["rerun", "fail", "ask"]
@@ -106,7 +106,7 @@ class ToolPolicy:
         retry: Attempts within a run: `Retry(stop=, wait=, retry=)` or any tenacity `Retrying`. Obeys the rule of `on_failed`.
         max_parallel: Calls of this tool at once, over all batches of the process. None is off.
         rate: `Rate(5, per=1.0)` or "5/s": starts of this tool over all batches of the process. None is off.
-        codec: How this tool's results are stored, where the executor's codec cannot.
+        codec: How this tool's results are stored and read, in place of the executor's codec.
 
     Raises:
         InvalidSetting: a value that means nothing; 0 and negative limits are refused, use None for "no limit".
@@ -204,54 +204,17 @@ class ToolPolicy:
         return "ask" if self.reconcile is not None else "rerun"
 
     @property
-    def declared(self) -> bool:
-        """Whether somebody thought about what a second run of this tool does."""
-        return (
-            self.on_unknown is not None
-            or self.reconcile is not None
-            or self.idempotent
-            or self.on_resume == "rerun"
-        )
-
-    @property
     def going_on(self) -> ToolPolicy:
         """The same, for a call whose code goes on from where it stood when it is entered again on resume; not so when it is tried again."""
         return replace(self, on_unknown="rerun", reconcile=None, retry=None)
 
     @property
     def unserved(self) -> ToolPolicy:
-        """What holds for a call that began when its tool is served no more: that a second run does no harm helps no more."""
-        if self.idempotent or self.unknown_rule != "rerun":
-            return self
-        return replace(self, on_unknown="ask")
-
-    def retries_failure(self, error: type[BaseException] | ErrorRecord | None) -> bool:
-        """Whether such a failure may simply run again: it certainly did nothing, or the tool may be rerun anyway.
-
-        Of a recorded failure only names are left: those of its class and of the classes it was derived from.
-        """
-        if self.idempotent or (self.unknown_rule == "rerun" and self.on_failed != "replay"):
-            return True
-        certain: tuple[type[BaseException], ...] = (InvalidArguments, *self.not_done)
-        if isinstance(error, type):
-            return issubclass(error, certain)
-        return error is not None and error.is_any_of(certain)
-
-    def retry_delay(self, error: Exception, *, tries: int, began: float, now: float) -> float | None:
-        """Seconds until the attempt after the `tries`th since `began`, which failed with `error`; None to give up.
-
-        Only what `retry` says: whether this failure may be tried again at all, it does not know. Times are monotonic seconds.
-        """
-        if self.retry is None:
-            return None
-        state = RetryState(
-            attempt_number=tries,
-            outcome=failed_outcome(error),
-            seconds_since_start=now - began,
-            outcome_timestamp=now,
-            start_time=began,
-        )
-        return self.retry.delay(state)
+        """What holds for a call whose tool is served no more: there is nothing to run, and that a second run does no harm helps no more."""
+        policy = replace(self, on_resume=None)
+        if policy.idempotent or policy.unknown_rule != "rerun":
+            return policy
+        return replace(policy, on_unknown="ask")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

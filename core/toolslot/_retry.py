@@ -91,6 +91,25 @@ def as_retry(value: object) -> Retry | None:
     )
 
 
+def delay_after(
+    error: Exception, retry: Retry | None, *, tries: int, began: float, now: float
+) -> float | None:
+    """Seconds until the attempt after the `tries`th since `began`, which failed with `error`; None to give up.
+
+    Only what `retry` says: whether this failure may be tried again at all, it does not know. Times are monotonic seconds.
+    """
+    if retry is None:
+        return None
+    state = RetryState(
+        attempt_number=tries,
+        outcome=failed_outcome(error),
+        seconds_since_start=now - began,
+        outcome_timestamp=now,
+        start_time=began,
+    )
+    return retry.delay(state)
+
+
 def failed_outcome(error: BaseException) -> Future[object]:
     """The finished future that tenacity's strategies expect, with its `failed` property."""
     outcome: Future[object] = _Outcome()

@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolslot import InvalidSetting
-from toolslot._identity import args_digest, idempotency_key, slot_key
+from toolslot._identity import args_digest, idempotency_key
 
 CORE = Path(__file__).parents[2] / "core"
 NAIVE = datetime(2024, 1, 1)
@@ -318,9 +318,3 @@ def test_no_two_calls_share_a_key() -> None:
         for generation in (1, 11)
     ]
     assert len({idempotency_key(*place) for place in places}) == len(places)
-
-
-def test_a_slot_is_named_for_people_in_one_line() -> None:
-    assert slot_key("run", "batch", 3) == "run/batch#3"
-    assert slot_key("run", "batch", 3, 2) == "run/batch#3~2"
-    assert slot_key("a\nb\x1b", "\ud800", 0).isprintable()

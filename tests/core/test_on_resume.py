@@ -22,10 +22,14 @@ from toolslot import (
     MemoryJournal,
     NotDone,
     Retry,
+    SlotRecord,
     SlotState,
     ToolPolicy,
 )
+from toolslot._codec import Payload
 from toolslot._insights import Insights
+from toolslot._plan import Rerun, settle_unknown
+from toolslot._slot import SlotSpec
 from toolslot._timeline._plain import plain
 
 RERUN = ToolPolicy(on_resume="rerun")
@@ -236,7 +240,9 @@ def test_limits_hold_for_it(world: World) -> None:
 
 def test_a_call_that_began_and_left_no_record_is_run_again_without_a_warning(world: World) -> None:
     assert RERUN.unknown_rule == "rerun"
-    assert RERUN.declared
+    spec = SlotSpec(index=0, tool="load", call_id="c", digest="d", args=Payload(codec="j", data=b"{}"))
+    slot = SlotRecord(spec=spec, state=SlotState.UNKNOWN, attempt=1)
+    assert settle_unknown(slot, RERUN) == Rerun(2, undeclared=False)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from toolslot import InvalidArguments, InvalidSetting, Limits, Rate, StillRunning, ToolPolicy
 from toolslot._codec import encode_error
+from toolslot._plan import retries_failure
 from toolslot._policy import Answer, CannotTell
 from toolslot._view import Slot
 
@@ -16,7 +17,6 @@ def reconcile(slot: Slot) -> Answer:
 
 def test_an_undeclared_tool_is_rerun() -> None:
     assert ToolPolicy().unknown_rule == "rerun"
-    assert not ToolPolicy().declared
 
 
 def test_a_reconciler_makes_asking_the_default() -> None:
@@ -58,25 +58,25 @@ def test_idempotent_tools_are_never_asked_about() -> None:
 
 
 def test_a_failure_may_run_again_where_the_tool_may_be_rerun() -> None:
-    assert ToolPolicy().retries_failure(TimeoutError)
-    assert not ToolPolicy(on_unknown="ask").retries_failure(TimeoutError)
-    assert not ToolPolicy(on_failed="replay").retries_failure(TimeoutError)
-    assert ToolPolicy(idempotent=True).retries_failure(TimeoutError)
+    assert retries_failure(ToolPolicy(), TimeoutError)
+    assert not retries_failure(ToolPolicy(on_unknown="ask"), TimeoutError)
+    assert not retries_failure(ToolPolicy(on_failed="replay"), TimeoutError)
+    assert retries_failure(ToolPolicy(idempotent=True), TimeoutError)
 
 
 def test_a_failure_that_certainly_did_nothing_may_run_again_under_every_policy() -> None:
     policy = ToolPolicy(on_unknown="ask", not_done=ConnectionRefusedError)
-    assert policy.retries_failure(ConnectionRefusedError)
-    assert policy.retries_failure(encode_error(ConnectionRefusedError()))
-    assert not policy.retries_failure(encode_error(TimeoutError()))
-    assert not policy.retries_failure(None)
-    assert ToolPolicy(on_unknown="fail").retries_failure(InvalidArguments)
+    assert retries_failure(policy, ConnectionRefusedError)
+    assert retries_failure(policy, encode_error(ConnectionRefusedError()))
+    assert not retries_failure(policy, encode_error(TimeoutError()))
+    assert not retries_failure(policy, None)
+    assert retries_failure(ToolPolicy(on_unknown="fail"), InvalidArguments)
 
 
 def test_subclasses_of_a_not_done_type_count() -> None:
     policy = ToolPolicy(on_unknown="ask", not_done=(ConnectionError,))
-    assert policy.retries_failure(ConnectionRefusedError)
-    assert policy.retries_failure(encode_error(ConnectionRefusedError())), "also of a recorded failure"
+    assert retries_failure(policy, ConnectionRefusedError)
+    assert retries_failure(policy, encode_error(ConnectionRefusedError())), "also of a recorded failure"
 
 
 @pytest.mark.parametrize(
