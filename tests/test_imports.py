@@ -20,7 +20,6 @@ OPTIONAL = {"click", "cryptography", "opentelemetry", "pytest", "rich", "tqdm"}
 # Modules for which an extra has to be there.
 NEED_MORE = (
     "toolslot._demo",
-    "toolslot._render",
     "toolslot.cli",
     "toolslot.instrumentation._opentelemetry",
 )

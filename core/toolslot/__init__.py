@@ -44,18 +44,34 @@ from toolslot._errors import (
 from toolslot._events import BatchEvent, CallEvent, CallMetrics, EventKind, Hook
 from toolslot._executor import DurableExecutor
 from toolslot._operator import abandon, resolve, takeover
-from toolslot._policy import CannotTell, Done, Failed, Limits, NotDone, Rate, StillRunning, ToolPolicy
+from toolslot._policy import (
+    Answer,
+    CannotTell,
+    Done,
+    Failed,
+    Limits,
+    NotDone,
+    OnFailed,
+    OnResume,
+    OnUnknown,
+    Rate,
+    Reconciler,
+    StillRunning,
+    ToolPolicy,
+)
+from toolslot._reserving import Kept
 from toolslot._retry import Retry
 from toolslot._show import show
 from toolslot._slot import Batch, BatchKey, BatchRecord, Call, Reason, SlotRecord, SlotState
 from toolslot._view import EvidenceView, Slot
 from toolslot.instrumentation import LoggingHook
-from toolslot.journal import Adopt, DiskJournal, Journal, MemoryJournal, OwnerState
+from toolslot.journal import Adopt, DiskJournal, Durability, Journal, MemoryJournal, OwnerState
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Adopt",
+    "Answer",
     "Batch",
     "BatchBusy",
     "BatchClosed",
@@ -76,6 +92,7 @@ __all__ = [
     "DiskJournal",
     "Done",
     "Draining",
+    "Durability",
     "DurableExecutor",
     "Encryption",
     "EventKind",
@@ -102,15 +119,20 @@ __all__ = [
     "JournalUnsupported",
     "JournalWarning",
     "JsonCodec",
+    "Kept",
     "Limits",
     "LoggingHook",
     "MemoryJournal",
     "NotAJournal",
     "NotDone",
     "NotStorable",
+    "OnFailed",
+    "OnResume",
+    "OnUnknown",
     "OwnerState",
     "Rate",
     "Reason",
+    "Reconciler",
     "ResultNotStorable",
     "Retry",
     "RunPurged",

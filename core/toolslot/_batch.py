@@ -14,9 +14,9 @@ from toolslot._context import current
 from toolslot._deciding import deciding, delivering
 from toolslot._engine import Engine
 from toolslot._entry import Entry
-from toolslot._errors import BatchMismatch, ToolslotError
+from toolslot._errors import ToolslotError
 from toolslot._live import LiveBatch
-from toolslot._overdue import still_running
+from toolslot._overdue import other_size, still_running
 from toolslot._plan import Standing
 from toolslot._policy import Done, Failed, NotDone
 from toolslot._registry import registry_of
@@ -121,7 +121,8 @@ class BatchRun:
             first = live.opener is self and not live.ready.done()
             opened: bool = (yield from self._first(live)) if first else (yield Await(live.ready))
             if opened:
-                self._check_size(live)
+                if len(live.slots) != len(self._batch.calls):
+                    raise other_size(live.key, len(live.slots), len(self._batch.calls))
                 live.answered.update(self._answered)
                 self._live, self._pid = live, os.getpid()
                 return True
@@ -139,15 +140,6 @@ class BatchRun:
             live.discard()
             live.ready.set_result(False)
         live.detach(self)
-
-    def _check_size(self, live: LiveBatch) -> None:
-        """Raises `BatchMismatch` when the journal holds another number of calls."""
-        recorded, presented = len(live.slots), len(self._batch.calls)
-        if recorded != presented:
-            raise BatchMismatch(
-                f"batch {live.key} was reserved with {recorded} calls, now {presented} are presented: the model's answer is not the"
-                " one that was recorded, so no result can be matched. Use a new batch id for a new answer."
-            )
 
     def _make(self) -> LiveBatch:
         specs = self._all_specs() if self._specs is None else self._specs

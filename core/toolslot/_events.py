@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from toolslot._slot import BatchKey, Reason, SlotRecord, SlotState
 
@@ -150,4 +151,35 @@ def batch_event(
 
 
 Event: TypeAlias = CallEvent | BatchEvent
+#: a function or an object that is called with every event; one with any of the methods of `HookMethods` is told more
 Hook: TypeAlias = Callable[[Event], None]
+
+
+class HookMethods(Protocol):
+    """What a hook may have besides `__call__`, for what an event alone cannot do. Each method may be missing; none is called otherwise.
+
+    One that raises is logged and ignored: it must not touch the calls.
+    """
+
+    def wants(self, kind: EventKind | None) -> bool:
+        """Whether the hook is to be called with events of this kind, None for `BatchEvent`; one that no hook wants is not even made."""
+        ...
+
+    def opening(self, key: BatchKey, adapter: str, at: float) -> str | None:
+        """A batch is about to be opened, before anything is written; called in the context of whoever opens it.
+
+        The text that is returned is kept with the ownership, and comes back in `BatchEvent.traces` of later owners.
+        """
+        ...
+
+    def opened(self, asked: BatchKey, found: BatchKey | None, at: float) -> None:
+        """Where the slots are: elsewhere than `asked` after adoption; None when the batch could not be opened."""
+        ...
+
+    def standing(self, key: BatchKey, states: tuple[SlotState, ...]) -> None:
+        """The batch is open, and how its calls stand, in order."""
+        ...
+
+    def running(self, started: CallEvent) -> AbstractContextManager[object]:
+        """Something to be entered around an attempt, from its start to its record. The tool's code gets a copy of the context inside."""
+        ...

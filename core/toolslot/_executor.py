@@ -239,6 +239,7 @@ class DurableExecutor:
 
     @property
     def limits(self) -> Limits:
+        """How many calls may run at once, and for how long."""
         return self._limits
 
     def _engine(self) -> Engine:

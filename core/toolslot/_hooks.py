@@ -14,17 +14,8 @@ _log = logging.getLogger("toolslot")
 
 
 class Hooks:
-    """Calls every hook with every event. A hook that raises is logged and ignored: it must not touch the calls.
-
-    A hook may have methods besides, for what an event alone cannot do:
-
-    - `wants(kind)`: an event of a kind that no hook wants is not even made.
-    - `opening(key, adapter, at)`, in the context of whoever opens a batch, before anything is written. The text it returns is kept with
-      the ownership, and comes back in `BatchEvent.traces` of later owners.
-    - `opened(asked, found, at)`: where the slots are, elsewhere after adoption; None when the batch could not be opened.
-    - `standing(key, states)`: the batch is open, and how its calls stand, in order.
-    - `running(started)`: a context manager around an attempt, from its start to its record. The tool's code gets a copy of the context
-      as it is inside.
+    """Calls every hook with every event. A hook that raises is logged and ignored: it must not touch the calls. It may have the methods of
+    `HookMethods`, too.
     """
 
     __slots__ = ("_hooks", "_opened", "_opening", "_running", "_standing", "_wants")

@@ -1,10 +1,10 @@
-"""What to say when waiting has come to nothing: for a permit, for a call's code, for another owner; or when another call is recorded."""
+"""What to say of a call that did not start or return, or is held elsewhere, and of a batch that is another one, closed or gone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from toolslot._errors import BatchBusy, BatchClosed, BatchTimedOut, CallTimedOut, Fenced
+from toolslot._errors import BatchBusy, BatchClosed, BatchMismatch, BatchTimedOut, CallTimedOut, Fenced
 from toolslot._slot import BatchKey, Fence, SlotSpec
 from toolslot._text import quoted, shown
 
@@ -30,6 +30,14 @@ def held(key: BatchKey, fence: Fence | None, waited: float | None = None) -> Bat
     return BatchBusy(
         f"batch {key} is worked on by {owner} (epoch {epoch}), which is alive{within}. Nothing ran here. Try again later; if that owner is"
         " stuck, take the batch over by force."
+    )
+
+
+def other_size(key: BatchKey, recorded: int, presented: int) -> BatchMismatch:
+    """The journal holds another number of calls."""
+    return BatchMismatch(
+        f"batch {key} was reserved with {recorded} calls, now {presented} are presented: the model's answer is not the one that was"
+        " recorded, so no result can be matched. Use a new batch id for a new answer."
     )
 
 

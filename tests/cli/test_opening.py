@@ -61,7 +61,7 @@ def test_a_postgresql_address_is_recognised_and_its_password_never_shown(
         command(*words, "--journal", dsn) if by == "option" else command(*words, env={"TOOLSLOT_HOME": dsn})
     )
     output = said(result, CANNOT_RUN)
-    assert "is a PostgreSQL journal" in output
+    assert "is the address of a database" in output
     assert "hunter2" not in output
     assert len(output.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []

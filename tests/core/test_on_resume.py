@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from support.harness import World, batch, running
+from support.harness import World, batch, die_inside, running
 from toolslot import (
     BatchRun,
     CallTimedOut,
@@ -160,17 +160,10 @@ def test_a_failure_that_is_an_answer_is_run_again_too_and_may_come_out_otherwise
 
 
 def test_a_result_that_somebody_decided_was_made_in_no_process(world: World) -> None:
-    asking = another(world, ToolPolicy(on_unknown="ask", timeout=0.01))
-
-    async def life() -> None:
-        async with asking.open(batch("load")) as run:
-            with pytest.raises(CallTimedOut):
-                await run.acall(0, asyncio.Event().wait)
-            await run.adecide(0, Done("by hand"), by="me", why="looked", version=run.slot(0).version)
-
-    asyncio.run(life())
-    same_process = DurableExecutor(asking.journal, default_policy=RERUN, hooks=[])
-    with same_process.open(batch("load")) as run:
+    die_inside(world, another(world))
+    with another(world).open(batch("pay")) as run:
+        run.takeover(why="to decide")
+        run.decide(0, Done("by hand"), by="me", why="looked", version=run.slot(0).version)
         assert entered(run, "second") == ["second"]
         assert entered(run, "third") == ["second"]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from support.apart import open_apart
 from support.harness import World, batch, running
 from support.odd import OddJournal, once, writes
 from support.outliving import POLICIES, Payment, pay_in_a_process, told, until, waited_for
@@ -235,7 +236,7 @@ def test_a_call_is_not_decided_while_its_thread_may_live(make: Any) -> None:
         assert record is not None
         version = record.slots[0].version
         says: Any = {"by": "ann", "why": "the bank says no", "version": version}
-        for journal in (scene.journal, DiskJournal._open_apart(scene.root)):
+        for journal in (scene.journal, open_apart(scene.root)):
             with pytest.raises(BatchBusy, match="may still run"):
                 resolve(journal, PAY.key, 0, NotDone(), **says)
         journal.close()
@@ -282,7 +283,7 @@ def test_a_forced_takeover_ends_the_waiting_and_the_policy_is_applied(make: Any,
             async with scene.executor().open(PAY) as own:
                 await asyncio.to_thread(own.takeover, force=True, why="it hangs")
                 return await run
-        journal = scene.journal if by == "an operator here" else DiskJournal._open_apart(scene.root)
+        journal = scene.journal if by == "an operator here" else open_apart(scene.root)
         with ExitStack() as stack:
             if journal is not scene.journal:
                 stack.callback(journal.close)

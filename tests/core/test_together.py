@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from support.apart import open_apart
 from support.harness import batch
 from toolslot import DurableExecutor, Limits
-from toolslot.journal import DiskJournal
 
 TOOLS = ["pay"] * 4
 
@@ -61,7 +61,7 @@ def test_two_event_loops_at_once_run_every_call_once_and_are_told_the_same(
     root, tools, barrier = tmp_path / "journal", Counting(), threading.Barrier(2)
     shared = executor(root)
     # Journals opened apart have nothing in common but the files, as those of two processes.
-    other = DurableExecutor(DiskJournal._open_apart(root), hooks=[]) if apart else shared
+    other = DurableExecutor(open_apart(root), hooks=[]) if apart else shared
 
     def loop(durable: DurableExecutor) -> list[str]:
         async def main() -> list[str]:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from typing_extensions import override
 
+from support.apart import open_apart
 from support.batches import database
 from support.nightly import search
 from support.reference import IGNORED, Answer, RefBatch, RefSlot
@@ -452,7 +453,7 @@ class OwnersOnDisk(Owners):
 
     @override
     def open(self) -> Journal:
-        return DiskJournal._open_apart(self.root)
+        return open_apart(self.root)
 
     @override
     def stored(self) -> dict[str, bytes]:

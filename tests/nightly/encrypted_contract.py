@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from support.apart import open_apart
 from toolslot import Encryption
-from toolslot.journal import DiskJournal, Journal
+from toolslot.journal import Journal
 from toolslot.testing import JournalContract
 
 
@@ -17,4 +18,4 @@ class TestEncryptedDiskJournal(JournalContract):
         self.path = tmp_path / "journal"
 
     def make_journal(self) -> Journal:
-        return DiskJournal._open_apart(self.path, encryption=Encryption([bytes(range(32))]))
+        return open_apart(self.path, encryption=Encryption([bytes(range(32))]))

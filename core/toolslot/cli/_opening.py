@@ -16,10 +16,10 @@ _POSTGRES = ("postgres://", "postgresql://")
 
 
 def opened(where: str | None, *, read_only: bool) -> DiskJournal:
-    """The journal that `where` names: a directory or a PostgreSQL DSN. None is what TOOLSLOT_HOME says, else ./.toolslot.
+    """The journal that `where` names: a directory. None is what TOOLSLOT_HOME says, else ./.toolslot.
 
     Raises:
-        CannotRun: it is a DSN; this version has no journal for it.
+        CannotRun: it is the address of a database; there is no journal for it.
         JournalError: there is no journal to be had there. Without `read_only` an empty place becomes one: read first.
     """
     return open_journal(directory(where), read_only=read_only)
@@ -29,12 +29,12 @@ def directory(where: str | None) -> str | None:
     """The directory that is named; None: the default one.
 
     Raises:
-        CannotRun: a DSN is named.
+        CannotRun: the address of a database is named.
     """
     named = where if where is not None else os.environ.get("TOOLSLOT_HOME") or None
     if named is not None and named.lower().startswith(_POSTGRES):
         raise CannotRun(
-            f"{_without_secrets(named)} is a PostgreSQL journal, and this version of toolslot has none. Name the directory of a journal on"
+            f"{_without_secrets(named)} is the address of a database, and a journal lies in a directory. Name the directory of a journal on"
             " disk."
         )
     return named

@@ -1,4 +1,4 @@
-"""Hooks that turn events into something people look at.
+"""Hooks that turn events into something people look at, and what a hook of one's own may have: `HookMethods`.
 
 `OpenTelemetryHook` needs the extra `otel`, and `ProgressHook` the extra `progress` unless it is given a bar.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from toolslot._events import HookMethods
 from toolslot.instrumentation._data import as_data
 from toolslot.instrumentation._logging import LoggingHook
 from toolslot.instrumentation._progress import ProgressHook
@@ -14,7 +15,7 @@ from toolslot.instrumentation._progress import ProgressHook
 if TYPE_CHECKING:
     from toolslot.instrumentation._opentelemetry import OpenTelemetryHook
 
-__all__ = ["LoggingHook", "OpenTelemetryHook", "ProgressHook", "as_data"]
+__all__ = ["HookMethods", "LoggingHook", "OpenTelemetryHook", "ProgressHook", "as_data"]
 
 
 def __getattr__(name: str) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolslot.journal._append import Append
-from toolslot.journal._disk import DiskJournal, JournalReport, open_journal
+from toolslot.journal._disk import DiskJournal, Durability, JournalReport, open_journal
 from toolslot.journal._memory import MemoryJournal, MemoryStore
 from toolslot.journal._operations import (
     Adopt,
@@ -26,6 +26,7 @@ __all__ = [
     "Change",
     "Decide",
     "DiskJournal",
+    "Durability",
     "Journal",
     "JournalReport",
     "JournalView",

@@ -15,7 +15,7 @@ from toolslot._errors import JournalClosed
 from toolslot._identity import Owner, ProcessIdentity
 from toolslot._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot.journal._operations import Operation
-from toolslot.journal._port import OldRuns, OwnerState
+from toolslot.journal._port import Journal, OldRuns, OwnerState
 from toolslot.journal._state import (
     AppendRow,
     BatchState,
@@ -94,7 +94,7 @@ class MemoryStore:
         self.payloads.pop(run_id, None)
 
 
-class MemoryJournal:
+class MemoryJournal(Journal):
     """A `Journal` whose futures are complete when they are returned.
 
     Journals over one `MemoryStore` behave like processes over one directory; `close` is the death of one of

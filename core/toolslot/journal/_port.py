@@ -42,7 +42,7 @@ class Journal(Protocol):
 
     @property
     def location(self) -> str:
-        """Where it is, for messages: a path, a DSN without its password, or "memory"."""
+        """Where it is, for messages: a path, or "memory"; an address without its password."""
         ...
 
     @property

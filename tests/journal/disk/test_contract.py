@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from toolslot.journal import DiskJournal, Journal
+from support.apart import open_apart
+from toolslot.journal import Journal
 from toolslot.testing import JournalContract
 
 
@@ -16,4 +17,4 @@ class TestDiskJournal(JournalContract):
         self.path = tmp_path / "journal"
 
     def make_journal(self) -> Journal:
-        return DiskJournal._open_apart(self.path)
+        return open_apart(self.path)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from support.apart import open_apart
 from support.batches import database, reserve
 from support.harness import batch
 from support.leaks import leaks
@@ -410,7 +411,7 @@ class TestEncryptedJournal(DecisionContract, HistoryContract):
         self.path = root
 
     def make_journal(self) -> Journal:
-        return DiskJournal._open_apart(self.path, encryption=encrypted())
+        return open_apart(self.path, encryption=encrypted())
 
 
 def test_a_salvage_needs_no_key_and_what_it_brings_over_is_read_with_the_key(

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from support.apart import open_apart
 from support.batches import database, manifest, reserving
 from support.harness import batch
 from support.leaks import leaks
@@ -81,7 +82,7 @@ def test_the_key_of_digests_stays_known_while_the_database_is_opened_anew(root: 
 
 def test_whoever_has_no_key_while_another_turns_encryption_on_is_told_so(root: Path) -> None:
     """Not that the journal is damaged; and it runs nothing."""
-    without = DiskJournal._open_apart(root)
+    without = open_apart(root)
     looking = DiskJournal.open(root, read_only=True)
     paid(root, OLD)
     ran: list[int] = []

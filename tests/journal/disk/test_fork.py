@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from support.apart import open_apart
 from support.batches import reserve
 from toolslot._slot import SlotState
 from toolslot.journal import DiskJournal, OwnerState
@@ -145,7 +146,7 @@ def test_the_childs_end_leaves_the_parents_locks_in_place(root: Path, journal: D
     worker = reserve(journal)
     journal.enlist(worker.owner)
     assert ended_well(in_child(lambda: worker.start(0) and journal.close()))
-    other = DiskJournal._open_apart(root)
+    other = open_apart(root)
     try:
         assert other.owner_state(worker.owner) is OwnerState.ALIVE
         for _ in range(3):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from support.apart import open_apart
 from support.batches import database, manifest, reserve, reserving
 from support.sickness import tamper
 from toolslot import BatchKey, RunPurged
@@ -177,7 +178,7 @@ def test_while_a_process_has_it_open_it_is_not_migrated(old: Path, newer: pytest
         newer.setattr(_opening, "SCHEMA", 2)
         newer.setattr(_migrations, "MIGRATIONS", (GREET,))
         with pytest.raises(JournalBusy, match="1 processes have the journal"):
-            DiskJournal._open_apart(old)
+            open_apart(old)
     assert format_of(old) == (1, False)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from support.apart import open_apart
 from support.batches import reserve
 from toolslot._errors import JournalBusy, JournalError
 from toolslot._slot import SlotState
@@ -252,7 +253,7 @@ def test_a_program_that_holds_sqlites_own_lock_is_told_from_ours(root: Path) -> 
 
 
 def test_two_journals_of_one_process_take_turns(root: Path) -> None:
-    one, two = DiskJournal._open_apart(root), DiskJournal._open_apart(root)
+    one, two = open_apart(root), open_apart(root)
     try:
         workers = [reserve(journal, 50, batch=f"batch {n}") for n, journal in enumerate((one, two))]
         threads = [threading.Thread(target=lambda w=w: [w.run(i) for i in range(50)]) for w in workers]

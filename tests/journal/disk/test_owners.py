@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from support.apart import open_apart
 from support.batches import owner_of, reserve
 from toolslot._errors import JournalUnavailable
 from toolslot._identity import Owner
@@ -90,7 +91,7 @@ def test_asking_often_disturbs_no_lock(journal: DiskJournal, other: Other, root:
     owner = other.owner(journal)
     mine = reserve(journal).owner
     journal.enlist(mine)
-    apart = DiskJournal._open_apart(root)
+    apart = open_apart(root)
     try:
         for _ in range(50):
             assert journal.owner_state(owner) is OwnerState.ALIVE
@@ -154,7 +155,7 @@ def test_other_processes_see_an_owner_that_is_at_work_after_its_journal_was_clos
     try:
         owner = other.owner(journal)
         assert journal.owner_state(owner) is OwnerState.ALIVE
-        with DiskJournal._open_apart(root):
+        with open_apart(root):
             assert journal.owner_state(owner) is OwnerState.ALIVE, "nobody has swept its lock away"
         assert other.process.stdin is not None
         assert other.process.stdout is not None

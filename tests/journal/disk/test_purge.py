@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from support.apart import open_apart
 from support.batches import CLOCK, database, manifest, reserve, reserving
 from toolslot._errors import JournalBusy, JournalCorrupt, RunPurged
 from toolslot._slot import BatchKey, BatchRecord
@@ -104,7 +105,7 @@ def test_while_rows_are_being_deleted_the_run_is_purged_to_everybody(
 
 
 def test_a_worker_of_a_purged_run_is_told_so(root: Path) -> None:
-    one, two = DiskJournal._open_apart(root), DiskJournal._open_apart(root)
+    one, two = open_apart(root), open_apart(root)
     try:
         worker = reserve(one)
         do(two, purging())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from support.apart import open_apart
 from support.batches import manifest, reserve, reserving
 from toolslot._bridge import wait_for
 from toolslot._errors import Fenced, JournalBusy, JournalClosed
@@ -275,7 +276,7 @@ def test_several_event_loops_wait_at_once_and_one_may_close_early(journal: DiskJ
 
 
 def test_what_another_process_wrote_is_seen_at_once(root: Path) -> None:
-    one, two = DiskJournal._open_apart(root), DiskJournal._open_apart(root)
+    one, two = open_apart(root), open_apart(root)
     try:
         worker = reserve(one, 20)
         other = worker.through(two)

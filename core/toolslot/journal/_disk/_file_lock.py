@@ -30,8 +30,8 @@ if sys.platform == "win32":
 
     def _refuse(*_: object) -> NoReturn:
         raise JournalUnsupported(
-            "a journal in a directory needs POSIX file locks, which Windows does not have. Use a PostgreSQL journal there,"
-            " or the Linux subsystem."
+            "a journal in a directory needs POSIX file locks, which Windows does not have. Use the Linux subsystem (WSL)"
+            " there, or a MemoryJournal for limits and retries without recovery."
         )
 
 else:

@@ -47,8 +47,8 @@ def check(path: Path, *, allow_network: bool, durable: bool) -> None:
     if is_remote(kind) and not allow_network:
         raise JournalUnsafe(
             f"{path} lies on a {kind} file system. SQLite's locks and shared memory do not hold there, and journals were"
-            " damaged that way. Use a local directory, or a PostgreSQL journal for several machines. If only this machine"
-            " uses it and its locks are known to work: allow_network=True."
+            " damaged that way. Use a directory on a local disk; machines cannot share a journal. If only this machine uses it and"
+            " its locks are known to work: DiskJournal.open(path, allow_network=True)."
         )
     if is_volatile(kind) and durable:
         warnings.warn(

@@ -26,7 +26,7 @@ from toolslot.journal._disk._processes import members
 from toolslot.journal._disk._session import Session, Terms
 from toolslot.journal._disk._view import Snapshot
 from toolslot.journal._operations import Operation
-from toolslot.journal._port import OldRuns, OwnerState
+from toolslot.journal._port import Journal, OldRuns, OwnerState
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 _MOST_WAITING = 100_000
 
 
-class DiskJournal:
+class DiskJournal(Journal):
     """A journal in a directory of this machine, for any number of its processes. Get it from `open`.
 
     Safe to use from any thread, and in forked children, which open it anew as a process of their own at the first use. A process has
@@ -131,27 +131,6 @@ class DiskJournal:
                 " encryption= gives now. Use the same for all, or close it first."
             )
 
-    @classmethod
-    def _open_apart(
-        cls, path: str | os.PathLike[str], *, lock_timeout: float = 30.0, encryption: Encryption | None = None
-    ) -> DiskJournal:
-        """A journal that is shared with nobody in this process, under an identity of its own: what another process
-        would have. For tests.
-        """
-        journal = cls(
-            resolve(path),
-            Terms(options=Options(lock_timeout=lock_timeout, encryption=encryption), own_identity=True),
-        )
-        with members.lock:
-            journal._users = 1
-            members.add(journal._session)
-        try:
-            journal._session.live()
-        except BaseException:
-            journal.close()
-            raise
-        return journal
-
     # --- the port -----------------------------------------------------------------------------------------------
 
     @property
@@ -160,6 +139,7 @@ class DiskJournal:
 
     @property
     def durability(self) -> Durability:
+        """What an acknowledged record survives: "power" a power cut, "process" the death of the process."""
         return self._session.terms.options.durability
 
     @property
