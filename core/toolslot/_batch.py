@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Executor
 from types import TracebackType
@@ -17,11 +18,11 @@ from toolslot._entry import Entry
 from toolslot._errors import ToolslotError
 from toolslot._live import LiveBatch
 from toolslot._overdue import other_size, still_running
-from toolslot._plan import Standing
+from toolslot._plan import Standing, harmless
 from toolslot._policy import Done, Failed, NotDone
 from toolslot._registry import registry_of
 from toolslot._reserving import Kept
-from toolslot._slot import Batch, BatchKey, BatchRecord, SlotRecord, SlotSpec, SlotState
+from toolslot._slot import Batch, BatchKey, BatchRecord, SlotRecord, SlotSpec
 from toolslot._steps import Await, Consult, Steps, adrive, drive
 from toolslot._view import Slot
 from toolslot.journal import Adopt, Journal
@@ -149,20 +150,18 @@ class BatchRun:
         return tuple(self._engine.spec(index, call) for index, call in enumerate(self._batch.calls))
 
     def _spec(self, index: int) -> SlotSpec:
-        return (
-            self._engine.spec(index, self._batch.calls[index]) if self._specs is None else self._specs[index]
-        )
+        specs = self._specs
+        return self._engine.spec(index, self._batch.calls[index]) if specs is None else specs[index]
 
     def _first(self, live: LiveBatch) -> Steps[bool]:
         try:
             yield from live.opening(self._adopt, self._kept)
-        except Exception as error:
+        except BaseException as error:
             live.discard()
-            live.ready.set_exception(error)
-            raise
-        except BaseException:
-            live.discard()
-            live.ready.set_result(False)  # an interruption is this entrant's alone
+            if isinstance(error, Exception):
+                live.ready.set_exception(error)
+            else:
+                live.ready.set_result(False)  # an interruption is this entrant's alone
             raise
         live.ready.set_result(True)
         return True
@@ -306,16 +305,12 @@ class BatchRun:
 
     def view(self, index: int) -> Slot:
         """The slot as a reconciler sees it: arguments decoded, with its idempotency key."""
-        live = self._opened
-        return self._engine.view(live.key, live.slots[index])
+        return self._engine.view(self.key, self.slot(index))
 
     def repeatable(self, index: int) -> bool:
         """Whether running the call once more does no harm that its policy forbids; true of one that was not entered or asks a question."""
         slot = self.slot(index)
-        if slot.state in (SlotState.RESERVED, SlotState.WAITING):
-            return True
-        policy = self._engine.policy(slot.spec.tool)
-        return policy.idempotent or policy.unknown_rule == "rerun"
+        return harmless(slot, self._engine.policy(slot.spec.tool))
 
     def may_run(self, index: int) -> bool:
         """Whether the call's code may be entered here: it has no answer on record, or one that `on_resume="rerun"` does not hand out."""
@@ -401,7 +396,5 @@ class BatchRun:
         live = self._live
         if live is None:
             return f"<BatchRun {self._batch.key} not open>"
-        states: dict[str, int] = {}
-        for slot in live.slots:
-            states[slot.state.value] = states.get(slot.state.value, 0) + 1
+        states = dict(Counter(slot.state.value for slot in live.slots))
         return f"<BatchRun {live.key} epoch={live.epoch} {states}>"

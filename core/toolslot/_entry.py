@@ -24,7 +24,6 @@ from toolslot._errors import (
     Fenced,
     ResultNotStorable,
     ToolFailed,
-    UnknownOutcome,
 )
 from toolslot._events import EventKind
 from toolslot._live import LiveBatch
@@ -267,7 +266,8 @@ class Entry(Generic[T]):
                     left = self.engine.left(deadline)
                     if left <= 0:
                         ask = self.policy.unknown_rule != "fail"
-                        raise self._unknown("its reconciler says that it is still running", ask=ask)
+                        what = "its reconciler says that it is still running"
+                        raise unknown_outcome(self.live, self.index, what, ask=ask)
                     yield Pause(min(answer.retry_after, left))
                     yield from self.live.refreshing()  # somebody may have decided it meanwhile
                 case CannotTell():
@@ -328,10 +328,8 @@ class Entry(Generic[T]):
     def _stop(self, action: _plan.Ask | _plan.Fail) -> Steps[None]:
         if action.doubt:
             yield from self.live.losing(self.index, Reason.ESCAPED)
-        raise self._unknown(_WHAT[self.slot.reason is Reason.ESCAPED], ask=isinstance(action, _plan.Ask))
-
-    def _unknown(self, what: str, *, ask: bool) -> UnknownOutcome:
-        return unknown_outcome(self.live, self.index, what, ask=ask)
+        what, ask = _WHAT[self.slot.reason is Reason.ESCAPED], isinstance(action, _plan.Ask)
+        raise unknown_outcome(self.live, self.index, what, ask=ask)
 
     # --- going on after something happened ------------------------------------------------------------------------------
 

@@ -169,6 +169,13 @@ def settle_unknown(slot: SlotRecord, policy: ToolPolicy, *, doubt: bool = False)
             assert_never(rule)
 
 
+def harmless(slot: SlotRecord, policy: ToolPolicy) -> bool:
+    """Whether running the call once more does no harm that its policy forbids; true of one that was not entered or asks a question."""
+    if slot.state in (SlotState.RESERVED, SlotState.WAITING):
+        return True
+    return policy.idempotent or policy.unknown_rule == "rerun"
+
+
 def retries_failure(policy: ToolPolicy, error: type[BaseException] | ErrorRecord | None) -> bool:
     """Whether such a failure may simply run again: it certainly did nothing, or the tool may be rerun anyway.
 

@@ -25,6 +25,7 @@ from toolslot import (
     SlotRecord,
     SlotState,
     ToolPolicy,
+    UnknownOutcome,
 )
 from toolslot._codec import Payload
 from toolslot._insights import Insights
@@ -271,3 +272,16 @@ def test_views_say_that_it_was_run_again(world: World) -> None:
     assert (repeated.repeats, repeated.replayed, repeated.result) == (1, False, "second")
     assert recorded_only.repeats == 0
     assert "run again on resume" in plain(seen)
+
+
+def test_a_call_whose_tool_is_served_no_more_replays(world: World) -> None:
+    recorded(world, "first")
+    with another(world).open(batch("load")) as run:
+        assert run.call(0, lambda: "no such tool", unserved=True) == "first"
+    assert EventKind.REPEATED not in world.events.kinds()
+
+
+def test_a_call_that_began_when_its_tool_was_served_is_asked_about_when_it_is_not(world: World) -> None:
+    die_inside(world, another(world))
+    with another(world).open(batch("pay")) as run, pytest.raises(UnknownOutcome):
+        run.call(0, lambda: "no such tool", unserved=True)

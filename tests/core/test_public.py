@@ -32,4 +32,4 @@ def test_what_stands_in_public_signatures_can_be_imported(name: str) -> None:
 
 def test_a_policy_shows_what_it_is_given_and_what_follows_for_hosts() -> None:
     shown = {name for name, _ in members(ToolPolicy)} - {field.name for field in fields(ToolPolicy)}
-    assert shown == {"from_annotations", "going_on", "unknown_rule"}
+    assert shown == {"from_annotations", "going_on", "unknown_rule", "unserved"}
