@@ -36,7 +36,7 @@ async def begin(agent: Any, ctx: Context[Any], ev: AgentWorkflowStartEvent, run:
         BatchMismatch: the run was begun with another input, or by another agent.
         ResultNotStorable: a message in the memory of that time cannot be made again.
     """
-    memory = await _memory(ctx, ev)
+    memory = await memory_of(ctx) or ev.get(MEMORY, default=None)
     messages = ev.get("user_msg"), ev.get("chat_history", None)
     again = (
         run.payload is not None
@@ -82,5 +82,6 @@ async def _held(agent: Any, memory: Any, run: Run) -> bytes | None:
         return None
 
 
-async def _memory(ctx: Context[Any], ev: AgentWorkflowStartEvent) -> Any:
-    return await ctx.store.get(MEMORY, default=None) or ev.get(MEMORY, default=None)
+async def memory_of(ctx: Context[Any]) -> Any:
+    """The agent's memory, if there is one yet."""
+    return await ctx.store.get(MEMORY, default=None)

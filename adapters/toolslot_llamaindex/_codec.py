@@ -20,6 +20,7 @@ from toolslot import Codec, NotStorable, UnreadablePayload
 from toolslot._codec import MAX_WEIGHT, weight_exceeds
 from toolslot._text import quoted
 from toolslot_llamaindex._known import AllowedType
+from toolslot_llamaindex._memory import MemoryChange
 from toolslot_llamaindex._values import ValueCodec
 from toolslot_llamaindex._writes import Write
 
@@ -49,6 +50,7 @@ class Answer:
     return_direct: bool = False
     writes: tuple[Write, ...] = ()
     event: Event | None = None
+    memory: MemoryChange | None = None
     asked: Mapping[str, Any] = field(default_factory=lambda: {})
 
 
@@ -114,6 +116,7 @@ class LlamaIndexCodec:
                     "direct": value.return_direct,
                     "writes": pack_writes(value.writes),
                     **({"event": _b64(self.values.encode(value.event))} if value.event is not None else {}),
+                    **({"memory": value.memory.packed()} if value.memory is not None else {}),
                 }
             )
         except Exception as error:
@@ -149,6 +152,7 @@ class LlamaIndexCodec:
                 return_direct=stored["direct"],
                 writes=unpack_writes(stored["writes"]),
                 event=self._event(stored.get("event")),
+                memory=MemoryChange.unpacked(stored.get("memory")),
             )
         except UnreadablePayload:
             raise

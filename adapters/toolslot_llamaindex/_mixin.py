@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
 
@@ -29,7 +30,7 @@ from toolslot import (
 )
 from toolslot._call_task import CallTask
 from toolslot._text import quoted
-from toolslot_llamaindex._beginning import begin, own_state
+from toolslot_llamaindex._beginning import begin, memory_of, own_state
 from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._compat import (
     PAUSES,
@@ -209,6 +210,8 @@ class DurableSteps:
                     ToolCall(tool_name=ev.tool_name, tool_kwargs=kwargs_of(ev), tool_id=ev.tool_id)
                 )
                 await apply(answer.writes, ctx, self._toolslot.codec.values)
+                if answer.memory is not None:
+                    await turn.memory.again(await memory_of(ctx), answer.memory)
             made = turn.own_events(place.index, answer)
             if answer.event is not None:
                 for each in made.streamed if made is not None else ():
@@ -259,13 +262,15 @@ class DurableSteps:
             tries += 1
             turn.ran.add(index)
             recording = RecordingContext.over(ctx, self._toolslot.codec.values, own=own_result(ev))
+            memory = await memory_of(ctx) if run.durable else None
+            await turn.memory.watch(memory)
             result: object = await own(recording, ev) or recording.sent
             error = result.tool_output.exception if isinstance(result, ToolCallResult) else None
             if error is not None and self._toolslot.executor.tries_again(
                 ev.tool_name, error, tries=tries, began=began
             ):
                 raise error  # the last failure is an answer, those before are not
-            answer = answered(ev, result, recording.writes)
+            answer = replace(answered(ev, result, recording.writes), memory=await turn.memory.changed(memory))
             turn.made[index] = Made(answer=answer, result=result, streamed=recording.held)
             return answer
 

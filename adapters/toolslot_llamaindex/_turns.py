@@ -26,6 +26,7 @@ from toolslot import (
 from toolslot._text import quoted
 from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._growing import Growing
+from toolslot_llamaindex._memory import MemoryLog
 from toolslot_llamaindex._places import place_of
 from toolslot_llamaindex._records import TurnRecord, writes_of
 from toolslot_llamaindex._restoring import foretell, restored_turn
@@ -47,7 +48,12 @@ class Turn:
     """One answer of the model whose calls are being made. Holds its batch open from the reservation until all calls have settled."""
 
     def __init__(
-        self, number: int, record: TurnRecord, calls: Sequence[Call], run: BatchRun | None = None
+        self,
+        number: int,
+        record: TurnRecord,
+        calls: Sequence[Call],
+        memory: MemoryLog,
+        run: BatchRun | None = None,
     ) -> None:
         self.number = number
         self.record = record
@@ -59,6 +65,8 @@ class Turn:
         self.made: dict[int, Made] = {}
         #: the results that everybody sees
         self.shown: dict[int, ToolCallResult] = {}
+        #: what the calls change in the agent's memory
+        self.memory = memory
         self._run = run
         self._answered: set[int] = set()
         self._collected: dict[int, Event] = {}
@@ -250,7 +258,7 @@ class Run:
         self.release()
         calls = record.calls
         if not calls and not closing:
-            self.turn = Turn(number, record, calls)
+            self.turn = Turn(number, record, calls, MemoryLog(self.values))
             return payload
         run = self._executor.open(
             Batch(
@@ -268,7 +276,9 @@ class Run:
         held = run.record.manifest.payload
         if held != payload or not calls:
             run.release()
-        self.turn = Turn(number, record, calls, run if held == payload and calls else None)
+        self.turn = Turn(
+            number, record, calls, MemoryLog(self.values), run if held == payload and calls else None
+        )
         return held
 
     async def at(self, number: int) -> Turn | None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
-from llama_index.core.memory import BaseMemoryBlock, Memory
+from llama_index.core.memory import BaseMemoryBlock, ChatMemoryBuffer, Memory
 from llama_index.core.storage.chat_store.base_db import MessageStatus
 from llama_index.core.workflow import Context
 from pydantic import PrivateAttr
 
+from toolslot import ToolslotError
 from toolslot_llamaindex._demo_agent import ScriptedLLM
 
 
@@ -203,3 +204,98 @@ def test_the_callers_memory_and_blocks_stay_as_they_were_and_tools_see_the_block
     assert memory.memory_blocks[0] is chat.archive
     assert seen[0][:2] == ("archive", True)
     assert seen[0][2]
+
+
+def writers(held: list[Any]) -> list[Any]:
+    """Tools that change the memory: `held` is how a program has it, the context how an agent gives it."""
+
+    async def note(ctx: Context, text: str) -> str:
+        """Puts a message."""
+        memory = await ctx.store.get("memory")
+        await memory.aput(ChatMessage(role="user", content=text, additional_kwargs={"by": (text,)}))
+        return long("noted")
+
+    async def forget() -> str:
+        """Removes the second message."""
+        messages = await held[-1].aget_all()
+        await held[-1].aset([messages[0], *messages[2:]])
+        return long("forgot")
+
+    async def sum_up() -> str:
+        """Puts one message in the place of all."""
+        await held[-1].areset()
+        await held[-1].aput(ChatMessage(role="user", content="in short"))
+        return long("summed up")
+
+    note.__annotations__["ctx"] = Context  # the framework wants the class itself
+    return [note, forget, sum_up]
+
+
+CHANGES: dict[str, list[Any]] = {
+    "put": [[("note", {"text": "a"})]],
+    "put twice at once": [[("note", {"text": "a"}), ("note", {"text": "b"})]],
+    "removed": [[("forget", {})], [("pay", {"i": 0})]],
+    "replaced, then put": [[("sum_up", {})], [("note", {"text": "a"})]],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    # Of two that put a message at once into a database, LlamaIndex itself may archive twice.
+    [
+        (kind, what)
+        for kind in ("buffer", "database")
+        for what in CHANGES
+        if (kind, what) != ("database", "put twice at once")
+    ],
+)
+def test_what_tools_changed_in_the_memory_holds_after_a_resume(
+    talk: Any, tmp_path: Path, kind: str, what: str
+) -> None:
+    def memory(chat: Chat) -> Any:
+        new = chat.memory() if kind == "database" else ChatMemoryBuffer.from_defaults(chat_history=told()[:2])
+        held.append(new)
+        return new
+
+    def messages(chat: Chat) -> Any:
+        return asyncio.run(chat.holds()) if kind == "database" else held[-1].get_all()
+
+    held: list[Any] = []
+    plain = Life(type(talk)(), asyncio.run(begun(tmp_path / "plain", blocks=False)))
+    plain.talk.llm._script = [*CHANGES[what], long("done")]
+    plain.start(plain=True, memory=memory(plain.chat), tools=writers(held))
+    expected = messages(plain.chat), plain.talk.llm.read[-1]
+    for failing in range(1, len(CHANGES[what]) + 1):
+        life = Life(
+            type(talk)(), asyncio.run(begun(tmp_path / str(failing), blocks=False)), *range(1, failing + 1)
+        )
+        life.talk.llm._script = [*CHANGES[what], long("done")]
+        while life.failing:
+            with pytest.raises(NoAnswer):
+                life.start(memory=memory(life.chat), tools=writers(held), max_parallel=1)
+        for _ in range(2):
+            life.start(memory=memory(life.chat), tools=writers(held), max_parallel=1)
+        assert (messages(life.chat), life.talk.llm.read[-1]) == expected
+
+
+def test_what_a_call_that_was_in_flight_changed_in_the_memory_is_there_once_when_it_ran_again(
+    talk: Any, tmp_path: Path
+) -> None:
+    chat, left = asyncio.run(begun(tmp_path / "chat", blocks=False)), [1]
+
+    async def note(text: str) -> str:
+        """Puts a message, and dies the first time when that is b."""
+        await held[-1].aput(ChatMessage(role="user", content=text))
+        if text == "b" and left:
+            left.clear()
+            talk.crash()
+        return "noted"
+
+    life, held = Life(talk, chat), [chat.memory()]
+    talk.llm._script = [[("note", {"text": "a"}), ("note", {"text": "b"})], "done"]
+    with pytest.raises(ToolslotError):
+        life.start(memory=held[-1], tools=[note], max_parallel=1)
+    held.append(chat.memory())
+    life.start(memory=held[-1], tools=[note], max_parallel=1)
+    messages = asyncio.run(chat.holds())
+    assert [each for each in messages["archived"] + messages["active"] if each in ("a", "b")] == ["a", "b"]
