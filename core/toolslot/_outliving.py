@@ -16,6 +16,7 @@ from toolslot._live import LiveBatch
 from toolslot._pool import Permit
 from toolslot._slot import Finished, SlotRecord
 from toolslot._text import quoted
+from toolslot.journal._port import Holdable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,31 +32,39 @@ class Outliving:
         """The entrance goes. Who enters the call meanwhile waits for what `running` comes to, and goes on once that is durable."""
         if running.done() and self.outcome(running) is None:
             return
+        journal = self.live.engine.journal
+        let_go = journal.hold() if isinstance(journal, Holdable) else lambda: None
         self.active.detach()
         self.permit.overstays(self._name)
-        running.add_done_callback(self._ended)
+        running.add_done_callback(partial(self._ended, let_go))
 
     @property
     def _name(self) -> str:
         slot = self.live.slots[self.active.index]
         return f"call {slot.index} ({quoted(slot.spec.tool)}) of batch {self.live.key}"
 
-    def _ended(self, running: Future[object]) -> None:
+    def _ended(self, let_go: Callable[[], None], running: Future[object]) -> None:
         engine, row = self.live.engine, None
         engine.pool.release(self.permit)
         try:
             row = self.outcome(running)
             if row is not None:
                 reach(CrashPoint.BEFORE_LATE_RESULT)
-                self.live.write(row).add_done_callback(partial(self._written, running, row))
+                self.live.write(row).add_done_callback(partial(self._written, let_go, running, row))
         except ToolslotError as error:
             log.warning("toolslot.late_result_lost %s: %s", self._name, error)
             row = None
         finally:
             if row is None:
-                self.live.leave(self.active, None)
+                self._over(let_go, None)
 
-    def _written(self, running: Future[object], row: Finished, written: Future[SlotRecord]) -> None:
+    def _written(
+        self,
+        let_go: Callable[[], None],
+        running: Future[object],
+        row: Finished,
+        written: Future[SlotRecord],
+    ) -> None:
         reach(CrashPoint.AFTER_LATE_RESULT)
         error = None if written.cancelled() else written.exception()
         raised = running.exception()
@@ -70,4 +79,10 @@ class Outliving:
             slot = self.live.slots[row.index]
             self.live.engine.emit(EventKind.LATE_RESULT, self.live.key, slot, detail=detail)
         finally:
-            self.live.leave(self.active, raised if error is None and isinstance(raised, Exception) else None)
+            self._over(let_go, raised if error is None and isinstance(raised, Exception) else None)
+
+    def _over(self, let_go: Callable[[], None], error: Exception | None) -> None:
+        try:
+            self.live.leave(self.active, error)
+        finally:
+            let_go()

@@ -34,7 +34,7 @@ from toolslot import (
     resolve,
     takeover,
 )
-from toolslot._errors import JournalFull
+from toolslot._errors import JournalClosed, JournalFull
 from toolslot._registry import registry_of
 from toolslot._slot import Finished
 from toolslot.journal import DiskJournal, Journal
@@ -464,3 +464,45 @@ def test_without_a_busy_timeout_calls_run_replay_and_are_reconciled(world: World
     policies = {"pay": ToolPolicy(reconcile=lambda slot: answers.pop(0))}
     got = world.executor(limits=limits, policies=policies).run_all(other, {"pay": lambda i: "again"})
     assert got == ["seen"]
+
+
+# --- a journal that is closed meanwhile -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ends", ["while it is closed", "when it is open again"])
+def test_a_journal_that_was_closed_still_takes_what_the_thread_returns(tmp_path: Path, ends: str) -> None:
+    """As where each request opens the journal and closes it, and the caller of one goes away."""
+    payment = Payment()
+    policies = {"pay": payment.policy("default", timeout=SOON)}
+
+    def request() -> list[Any]:
+        with DiskJournal.open(tmp_path / "journal") as journal:
+            executor = DurableExecutor(journal, policies=policies, hooks=[])
+            return executor.run_all(PAY, {"pay": lambda i: payment.pay()})
+
+    with pytest.raises(CallTimedOut):
+        request()
+    assert payment.inside.is_set()
+    got: list[Any] = []
+    if ends == "while it is closed":
+        payment.go_on.set()
+        assert payment.over.wait(10)
+        got = request()
+    else:
+        with running(lambda: got.extend(request())):
+            journal = DiskJournal.open(tmp_path / "journal")
+            while not (waited_for(journal) or payment.began > 1):
+                pass
+            payment.go_on.set()
+        journal.close()
+    assert got == ["paid by thread 1"]
+    assert payment.settled_once == (1, 1, 0)
+    with pytest.raises(JournalClosed):
+        journal_after_all(tmp_path)
+
+
+def journal_after_all(root: Path) -> None:
+    """What was open is closed in the end."""
+    journal = DiskJournal.open(root / "journal")
+    journal.close()
+    journal.load(PAY.key).result()

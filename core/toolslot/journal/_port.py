@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from toolslot._identity import Owner, ProcessIdentity
 from toolslot._slot import BatchHistory, BatchKey, BatchRecord
@@ -97,4 +98,13 @@ class Journal(Protocol):
 
     def close(self) -> None:
         """Write what is queued and let go of every resource. Idempotent. Later calls raise `JournalClosed`."""
+        ...
+
+
+@runtime_checkable
+class Holdable(Protocol):
+    """A journal that may be closed by those who opened it while a call's thread has yet to write what it returns."""
+
+    def hold(self) -> Callable[[], None]:
+        """Stay open until the returned function is called, once."""
         ...

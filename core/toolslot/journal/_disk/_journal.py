@@ -49,6 +49,8 @@ class DiskJournal(Journal):
         self._session = Session(place, terms)
         #: how often it was opened and not closed
         self._users = 0
+        #: threads that have yet to write what they return
+        self._holders = 0
         self._closing = False
         self._ended = threading.Event()
 
@@ -188,6 +190,20 @@ class DiskJournal(Journal):
     def retire(self, owner: Owner) -> None:
         _owner_lock.retire(self._session.place.owners, owner)
 
+    def hold(self) -> Callable[[], None]:
+        if self._session.terms.own_identity:
+            return lambda: None  # to the others its closing is the death of a process
+        with members.lock:
+            self._holders += 1
+        return self._let_go
+
+    def _let_go(self) -> None:
+        with members.lock:
+            self._holders -= 1
+            last = self._closing = not self._users and not self._holders
+        if last:
+            self._end()
+
     def owner_state(self, owner: Owner) -> OwnerState:
         core = self._session.live()
         here = members.enlisted(owner)
@@ -203,18 +219,22 @@ class DiskJournal(Journal):
                 return OwnerState.DEAD if dead else OwnerState.ALIVE
 
     def close(self) -> None:
-        """Let go of the journal, once for every `open`. The last one writes what is queued and waits for it.
+        """Let go of the journal, once for every `open`: write what is queued and wait for it. The last one ends it.
 
         An owner that is still at work, because a call's thread outlives its timeout, stays visibly alive until it ends or the process
-        does: nobody else settles its calls before.
+        does: nobody else settles its calls before. Until then the journal is not ended, and takes what the thread returns.
         """
         with members.lock:
             if self._users == 0:
                 return
             self._users -= 1
-            if self._users:
-                return
-            self._closing = True
+            last = self._closing = not self._users and not self._holders
+        if last:
+            self._end()
+        else:
+            self._session.flush()
+
+    def _end(self) -> None:
         try:
             self._session.end()
         finally:

@@ -15,7 +15,7 @@ from toolslot.journal._disk import _owner_lock
 from toolslot.journal._disk._cache import diskcache
 from toolslot.journal._disk._faults import translate
 from toolslot.journal._disk._filesystem import check
-from toolslot.journal._disk._items import Stop, log
+from toolslot.journal._disk._items import ReadItem, Stop, log
 from toolslot.journal._disk._options import Options
 from toolslot.journal._disk._place import Place, prepare
 from toolslot.journal._disk._processes import members
@@ -99,6 +99,16 @@ class Session:
         members.begun()
         writer.start()
         return Core(os.getpid(), process, writer)
+
+    def flush(self) -> None:
+        """Wait until what is queued is written."""
+        core = self._core
+        if core is None or core.pid != os.getpid() or core.writer.is_current_thread():
+            return
+        written = ReadItem(lambda _: None)
+        with suppress(Exception):  # whoever waits for a write is told of its fault
+            core.writer.put(written)
+            written.future.result()
 
     def end(self, timeout: float | None = None) -> None:
         """Write what is queued and let go of everything; wait for that up to `timeout` seconds."""
