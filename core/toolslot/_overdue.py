@@ -33,11 +33,16 @@ def held(key: BatchKey, fence: Fence | None, waited: float | None = None) -> Bat
     )
 
 
-def other_size(key: BatchKey, recorded: int, presented: int) -> BatchMismatch:
+#: what helps in a host that makes batches itself and knows no leniency
+_AS_RECORDED = "Resume with the model's answer as it was recorded, or begin a new run for changed calls."
+
+
+def other_size(key: BatchKey, recorded: int, presented: int, adapter: str) -> BatchMismatch:
     """The journal holds another number of calls."""
+    remedy = "Use a new batch id for a new answer." if adapter == "core" else _AS_RECORDED
     return BatchMismatch(
         f"batch {key} was reserved with {recorded} calls, now {presented} are presented: the model's answer is not the one that was"
-        " recorded, so no result can be matched. Use a new batch id for a new answer."
+        f" recorded, so no result can be matched. {remedy}"
     )
 
 
@@ -90,6 +95,6 @@ def not_this_call(adapter: str) -> str:
     remedy = (
         "Use a new run id for changed calls, or on_mismatch='lenient' to let the new call take this place."
         if adapter == "core"
-        else "Resume with the model's answer as it was recorded, or begin a new run for changed calls."
+        else _AS_RECORDED
     )
     return f"The recorded result belongs to another call, so nothing was replayed and nothing ran. {remedy}"

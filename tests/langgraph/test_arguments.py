@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.runtime import Runtime
 from pydantic import BaseModel
 
 from support.sending import FORMS, records
@@ -242,6 +244,25 @@ def test_a_mismatch_names_the_arguments_that_differ_and_advises_what_exists_ther
     assert "secret" not in told
     assert "hidden" not in told
     assert sorted(work.ran) == ["a", "b"]
+
+
+def test_another_number_of_calls_is_told_with_what_exists_there(talk: Any) -> None:
+    work = Work(talk)
+    work.broken = False
+    node, config = (
+        talk.node([work.tool]),
+        {"configurable": {"__pregel_runtime": Runtime(), "durable_run_key": "r"}},
+    )
+
+    def run(count: int) -> None:
+        asked = [AIMessage("", tool_calls=calls("x")[:count], id="msg_1")]
+        asyncio.run(node.ainvoke(asked, config)) if talk.asynchronous else node.invoke(asked, config)
+
+    run(1)
+    with pytest.raises(BatchMismatch, match="with 1 calls, now 2 are presented") as raised:
+        run(2)
+    assert "batch id" not in str(raised.value)
+    assert work.ran == ["a"]
 
 
 def _rewrite(saver: Any, old: str, new: str) -> None:
