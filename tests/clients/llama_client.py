@@ -13,7 +13,7 @@ from typing import Any
 import diskcache as _diskcache  # noqa: F401 - loaded before the fork
 from google.genai import types as google
 from llama_index.core.agent.workflow import FunctionAgent
-from llama_index.core.memory import ChatMemoryBuffer
+from llama_index.core.memory import ChatMemoryBuffer, Memory
 from llama_index.core.tools import FunctionTool
 from llama_index.core.utils import get_tokenizer
 from llama_index.llms.anthropic import Anthropic
@@ -162,8 +162,14 @@ class Life:
             agent if self.args.plain else durable(agent, journal=self.folder / "journal", hooks=[self.hook])
         )
 
+    def memory(self) -> Any:
+        if self.args.stored:
+            uri = f"sqlite+aiosqlite:///{self.folder / 'memory.db'}"
+            return Memory.from_defaults(session_id="orders", async_database_uri=uri)
+        return ChatMemoryBuffer.from_defaults(token_limit=50_000)
+
     async def live(self) -> dict[str, Any]:
-        agent, memory = self.agent(), ChatMemoryBuffer.from_defaults(token_limit=50_000)
+        agent, memory = self.agent(), self.memory()
         answers = []
         for run in self.args.runs:
             given = {} if self.args.plain else {"run_id": run}
@@ -200,6 +206,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("client", choices=CLASSES)
     parser.add_argument("--streamed", action="store_true")
     parser.add_argument("--plain", action="store_true", help="the framework alone")
+    parser.add_argument("--stored", action="store_true", help="the memory is in a file")
     parser.add_argument("--runs", type=lambda text: text.split(","), default=["order-17"])
     parser.add_argument("--hang", type=lambda text: {*map(int, text.split(","))}, default=set())
     return parser.parse_args(argv)

@@ -17,11 +17,12 @@ pytestmark = pytest.mark.crash
 SCRIPT = TESTS / "clients" / "chain_client.py"
 
 
+@pytest.fixture
+def agent(client: str, streamed: bool, tmp_path: Path) -> Iterator[Trial]:
+    with Loopback(APIS[client]()).serving() as server:
+        yield Trial(script=SCRIPT, client=client, streamed=streamed, server=server, folder=tmp_path)
+
+
 @clients("openai", "openai-responses", "anthropic", "google-genai")
 class TestLangChain(Rules):
-    """An agent of `create_agent` that `make_durable` was given."""
-
-    @pytest.fixture
-    def agent(self, client: str, streamed: bool, tmp_path: Path) -> Iterator[Trial]:
-        with Loopback(APIS[client]()).serving() as server:
-            yield Trial(script=SCRIPT, client=client, streamed=streamed, server=server, folder=tmp_path)
+    """An agent of `create_agent` that `make_durable` was given, with a saver in a file."""
