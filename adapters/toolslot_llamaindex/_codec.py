@@ -19,6 +19,7 @@ from pydantic_core import to_jsonable_python
 from toolslot import Codec, NotStorable, UnreadablePayload
 from toolslot._codec import MAX_WEIGHT, weight_exceeds
 from toolslot._text import quoted
+from toolslot_llamaindex._edits import Edit, at, pack, unpack
 from toolslot_llamaindex._known import AllowedType
 from toolslot_llamaindex._memory import MemoryChange
 from toolslot_llamaindex._values import ValueCodec
@@ -48,7 +49,7 @@ class Answer:
 
     output: ToolOutput
     return_direct: bool = False
-    writes: tuple[Write, ...] = ()
+    edits: tuple[Edit, ...] = ()
     event: Event | None = None
     memory: MemoryChange | None = None
     asked: Mapping[str, Any] = field(default_factory=lambda: {})
@@ -114,7 +115,7 @@ class LlamaIndexCodec:
                     "exception": _exception(output.exception),
                     "raw": self._packed(output),
                     "direct": value.return_direct,
-                    "writes": pack_writes(value.writes),
+                    "edits": [_b64(pack(edit)) for edit in value.edits],
                     **({"event": _b64(self.values.encode(value.event))} if value.event is not None else {}),
                     **({"memory": value.memory.packed()} if value.memory is not None else {}),
                 }
@@ -150,7 +151,7 @@ class LlamaIndexCodec:
             return Answer(
                 output=output,
                 return_direct=stored["direct"],
-                writes=unpack_writes(stored["writes"]),
+                edits=_edits_of(stored),
                 event=self._event(stored.get("event")),
                 memory=MemoryChange.unpacked(stored.get("memory")),
             )
@@ -230,6 +231,25 @@ def pack_writes(writes: Iterable[Write]) -> list[list[Any]]:
 def unpack_writes(data: Any) -> tuple[Write, ...]:
     """The writes; raises whatever damaged data makes it raise."""
     return tuple(_unpacked(*parts) for parts in data)
+
+
+def _edits_of(stored: dict[str, Any]) -> tuple[Edit, ...]:
+    if "edits" in stored:
+        return tuple(unpack(_bytes(data)) for data in stored["edits"])
+    # Of an earlier version, which recorded whole values.
+    made: list[Edit] = []
+    for write in unpack_writes(stored["writes"]):
+        key, *deeper = (write.path or "").split(".")
+        if write.lost:
+            raise UnreadablePayload(
+                f"a call put something at {quoted(key)} of the workflow's state that could not be stored, so it cannot be replayed. Use a"
+                " new run_id, after a look at what this run has done (toolslot show)."
+            )
+        change = (
+            ["x"] if write.path is None else at(deeper, ["-"] if write.data is None else ["=", write.data])
+        )
+        made.append(Edit(number=len(made), key=None if write.path is None else key, change=change))
+    return tuple(made)
 
 
 def _unpacked(path: str | None, found: str | None, lost: bool, kept: int = 0, items: Any = None) -> Write:

@@ -13,9 +13,9 @@ from toolslot import ToolslotError
 from toolslot._text import quoted
 from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._compat import collected
+from toolslot_llamaindex._edits import Edit
 from toolslot_llamaindex._places import Place, put
 from toolslot_llamaindex._turns import Turn, kwargs_of
-from toolslot_llamaindex._writes import Write
 
 #: marks the result of a call that was not answered; it never reaches the model
 _UNANSWERED = "__toolslot_unanswered__"
@@ -72,13 +72,13 @@ class OrderingContext(Context[Any]):
         return self._turn.ordered(found)
 
 
-def answered(ev: ToolCall, result: object, writes: tuple[Write, ...]) -> Answer:
+def answered(ev: ToolCall, result: object, edits: tuple[Edit, ...]) -> Answer:
     """What is recorded of what the agent's own step has returned."""
     if isinstance(result, ToolCallResult):
         return Answer(
             output=result.tool_output,
             return_direct=result.return_direct,
-            writes=writes,
+            edits=edits,
             asked=kwargs_of(ev),
         )
     if not isinstance(result, Event):
@@ -87,10 +87,10 @@ def answered(ev: ToolCall, result: object, writes: tuple[Write, ...]) -> Answer:
             " cannot be repeated when the run goes on, so that the call would never be answered then. Return the event."
         )
     output = ToolOutput(tool_name=ev.tool_name, raw_input={}, raw_output=None)
-    return Answer(output=output, writes=writes, event=result)
+    return Answer(output=output, edits=edits, event=result)
 
 
-def told(ev: ToolCall, error: Exception) -> Answer:
+def told(ev: ToolCall, error: Exception, edits: tuple[Edit, ...] = ()) -> Answer:
     """The answer that tells the model of an error, as the agent does with every exception of a tool."""
     return Answer(
         output=ToolOutput(
@@ -101,6 +101,7 @@ def told(ev: ToolCall, error: Exception) -> Answer:
             is_error=True,
             exception=error,
         ),
+        edits=edits,
         asked=kwargs_of(ev),
     )
 
@@ -128,6 +129,22 @@ def result_event(ev: ToolCall, answer: Answer, place: Place | None = None) -> To
     if place is not None:
         put(event, place)
     return event
+
+
+def show(ctx: Context[Any], turn: Turn, index: int, ev: ToolCall, answer: Answer) -> None:
+    """Write to the stream what the agent writes of a call: its own events where it was made here, else events that look the same."""
+    if index not in turn.ran:
+        ctx.write_event_to_stream(
+            ToolCall(tool_name=ev.tool_name, tool_kwargs=kwargs_of(ev), tool_id=ev.tool_id)
+        )
+    made = turn.own_events(index, answer)
+    if answer.event is None:
+        turn.shown[index] = made.result if made is not None else result_event(ev, answer)
+    streamed = made.streamed if made is not None else ()
+    if made is None and answer.event is None:
+        streamed = (turn.shown[index],)
+    for each in streamed:
+        ctx.write_event_to_stream(each)
 
 
 def unanswered(ev: ToolCall) -> Answer:

@@ -18,7 +18,7 @@ from llama_index.core.agent.workflow.workflow_events import (
     ToolCallResult,
 )
 from llama_index.core.tools import ToolOutput
-from llama_index.core.workflow import Context
+from llama_index.core.workflow import Context, Event
 
 from toolslot import (
     CallTimedOut,
@@ -31,6 +31,7 @@ from toolslot import (
 from toolslot._call_task import CallTask
 from toolslot._text import quoted
 from toolslot_llamaindex._beginning import begin, memory_of, own_state
+from toolslot_llamaindex._call_store import CallStore
 from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._compat import (
     PAUSES,
@@ -46,6 +47,7 @@ from toolslot_llamaindex._contexts import (
     answered,
     result_event,
     returned,
+    show,
     told,
     unanswered,
 )
@@ -54,6 +56,7 @@ from toolslot_llamaindex._places import Place, place_of
 from toolslot_llamaindex._questions import ToolOutcomeAnswer, question, read
 from toolslot_llamaindex._recording import (
     RecordingContext,
+    StepStore,
     apply,
     own_output,
     own_result,
@@ -63,7 +66,7 @@ from toolslot_llamaindex._restoring import restoring
 from toolslot_llamaindex._shared import Durable
 from toolslot_llamaindex._steps import OwnStep
 from toolslot_llamaindex._threads import outliving
-from toolslot_llamaindex._turns import Made, Run, Turn, kwargs_of
+from toolslot_llamaindex._turns import Made, Run, Turn
 
 log = logging.getLogger("toolslot")
 
@@ -146,12 +149,14 @@ class DurableSteps:
         record = await run.recorded(number)
         lists = await run.lists(number)
         if record is None:
-            recording = RecordingContext.over(ctx, values, lists, own=own_output(ev))
+            store = StepStore(ctx.store, values, lists)
+            recording = RecordingContext.over(ctx, store, own=own_output(ev))
             output: object = await own(recording, ev)
             if not isinstance(output, AgentOutput):
                 return cast("AgentOutput", output)  # an event of the user's own: no answer, and no turn
+            writes = await store.ended()
             # Dies here: the model answered and nobody knows. It is asked again; none of its calls has begun.
-            mine = TurnRecord(output=output, writes=recording.writes, asked=asked)
+            mine = TurnRecord(output=output, writes=writes, asked=asked)
             record = await run.reserve(number, mine)
             # What counts is what was recorded: a task that the step has left behind may still be writing.
             lists = await run.lists(number)
@@ -193,7 +198,11 @@ class DurableSteps:
         turn.check(ev, place.index)
         with run.calling():
             try:
+                with restoring(run.run_id, f"turn {turn.number}"):
+                    await turn.make_again(ctx, await memory_of(ctx), taken_up=run.taken_up)
                 answer = await self._toolslot_answer(ctx, ev, own, run, turn, place.index)
+                with restoring(run.run_id, f"turn {turn.number}"):
+                    await turn.make_again_too(place.index, answer, ctx, await memory_of(ctx))
             except PAUSES:
                 raise
             except Exception as error:
@@ -205,21 +214,9 @@ class DurableSteps:
         if not turn.answer(place.index):
             return None
         if place.index not in turn.failures:
-            if place.index not in turn.ran:
-                ctx.write_event_to_stream(
-                    ToolCall(tool_name=ev.tool_name, tool_kwargs=kwargs_of(ev), tool_id=ev.tool_id)
-                )
-                await apply(answer.writes, ctx, self._toolslot.codec.values)
-                if answer.memory is not None:
-                    await turn.memory.again(await memory_of(ctx), answer.memory)
-            made = turn.own_events(place.index, answer)
+            show(ctx, turn, place.index, ev, answer)
             if answer.event is not None:
-                for each in made.streamed if made is not None else ():
-                    ctx.write_event_to_stream(each)
                 return answer.event
-            shown = turn.shown[place.index] = made.result if made is not None else result_event(ev, answer)
-            for each in made.streamed if made is not None else (shown,):
-                ctx.write_event_to_stream(each)
         return result_event(ev, answer, place)
 
     async def _toolslot_aggregate_tool_results(
@@ -261,17 +258,17 @@ class DurableSteps:
             nonlocal tries
             tries += 1
             turn.ran.add(index)
-            recording = RecordingContext.over(ctx, self._toolslot.codec.values, own=own_result(ev))
             memory = await memory_of(ctx) if run.durable else None
             await turn.memory.watch(memory)
-            result: object = await own(recording, ev) or recording.sent
+            result, streamed = await self._toolslot_made(ctx, ev, own, run, turn, index)
             error = result.tool_output.exception if isinstance(result, ToolCallResult) else None
             if error is not None and self._toolslot.executor.tries_again(
                 ev.tool_name, error, tries=tries, began=began
             ):
                 raise error  # the last failure is an answer, those before are not
-            answer = replace(answered(ev, result, recording.writes), memory=await turn.memory.changed(memory))
-            turn.made[index] = Made(answer=answer, result=result, streamed=recording.held)
+            answer = answered(ev, result, turn.ledger.edits(index))
+            answer = replace(answer, memory=await turn.memory.changed(memory))
+            turn.made[index] = Made(answer=answer, result=result, streamed=streamed)
             return answer
 
         while True:
@@ -285,7 +282,7 @@ class DurableSteps:
                 value = told(ev, unknown)
                 await turn.run.adeliver(index, value)
             except (CallTimedOut, ToolFailed) as error:
-                value = told(ev, error)
+                value = told(ev, error, turn.ledger.edits(index))
                 await turn.run.adeliver(index, value)
             except asyncio.CancelledError:
                 if not task.gave_up:
@@ -294,6 +291,19 @@ class DurableSteps:
             finally:
                 task.cancel()
             return value if isinstance(value, Answer) else await self._toolslot_decided(ctx, ev, value)
+
+    async def _toolslot_made(
+        self, ctx: Context[Any], ev: ToolCall, own: OwnStep, run: Run, turn: Turn, index: int
+    ) -> tuple[object, tuple[Event, ...]]:
+        """What the agent's own step comes to, and what it writes to the stream. What it changes in the state is in the turn's ledger."""
+        store = CallStore(ctx.store, turn.ledger, index) if run.durable else ctx.store
+        recording = RecordingContext.over(ctx, store, own=own_result(ev))
+        try:
+            result: object = await own(recording, ev) or recording.sent
+        finally:
+            if isinstance(store, CallStore):
+                await store.ended()
+        return result, recording.held
 
     async def _call_tool(self, ctx: Context[Any], tool: Any, tool_input: dict[str, Any]) -> ToolOutput:
         base: Any = super()
@@ -352,6 +362,7 @@ class DurableSteps:
             runs.begin(workflow_run, note if isinstance(note, str) else None)
             run = runs.find(workflow_run)
             assert run is not None
+            run.taken_up = True
         return run
 
 

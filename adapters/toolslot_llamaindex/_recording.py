@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -13,64 +12,44 @@ from typing_extensions import override
 
 from toolslot import Codec, ToolslotError
 from toolslot_llamaindex._compat import another_view
+from toolslot_llamaindex._edits import MISSING
 from toolslot_llamaindex._growing import Growing
+from toolslot_llamaindex._state import MEMORY, items_of, top_of, write
 from toolslot_llamaindex._writes import Write
-
-log = logging.getLogger("toolslot")
-
-#: the agent's memory: it is rebuilt from the messages, never taken from the state
-MEMORY = "memory"
 
 
 class RecordingContext(Context[Any]):
-    """The step's context; it writes down what is written into the state, and keeps the step's own result back until it is durable.
+    """The step's context; what it does to the state is recorded, and its own result is kept back until that is durable."""
 
-    With `lists`, of a list only what is new is written down.
-    """
-
-    _writes: list[Write]
+    _recorder: Any
     _held: list[Event]
-    _codec: Codec
-    _lists: Growing | None
     _own: Callable[[Event], bool]
     #: the step's result, where it was not returned but sent
     sent: Event | None
 
     @classmethod
-    def over(
-        cls,
-        ctx: Context[Any],
-        codec: Codec,
-        lists: Growing | None = None,
-        *,
-        own: Callable[[Event], bool],
-    ) -> RecordingContext:
-        """A view of `ctx`. `own` says which event is the step's result: what is forwarded of other agents goes to the stream at once."""
+    def over(cls, ctx: Context[Any], recorder: Any, *, own: Callable[[Event], bool]) -> RecordingContext:
+        """A view of `ctx` with the store `recorder`.
+
+        `own` says which event is the step's result: what is forwarded of other agents goes to the stream at once.
+        """
         new = another_view(cls, ctx)
-        new._writes, new._held, new._codec, new._lists, new._own = [], [], codec, lists, own
-        new.sent = None
+        new._recorder, new._held, new._own, new.sent = recorder, [], own, None
         return new
 
     def for_tool(self) -> RecordingContext:
         """The same for the tool's own code: whatever that streams, the step's result it is not."""
-        new = another_view(RecordingContext, self)
-        new._writes, new._held, new._codec, new._lists = self._writes, self._held, self._codec, self._lists
-        new._own, new.sent = _none, None
-        return new
+        return RecordingContext.over(self, self._recorder, own=_none)
 
     @property
-    def writes(self) -> tuple[Write, ...]:
-        return tuple(self._writes)
+    @override
+    def store(self) -> Any:
+        return self._recorder
 
     @property
     def held(self) -> tuple[Event, ...]:
         """What was kept back."""
         return tuple(self._held)
-
-    @property
-    @override
-    def store(self) -> Any:
-        return _RecordingStore(super().store, self._writes, self._codec, self._lists)
 
     @override
     def send_event(self, message: Event, step: str | None = None) -> None:
@@ -104,119 +83,110 @@ def _none(_: Event) -> bool:
     return False
 
 
-class _RecordingStore:
-    """The state store; what it does not record it passes on."""
+class StepStore:
+    """The state store, as the agent's step sees it. Of lists it records what is new.
 
-    def __init__(self, store: Any, writes: list[Write], codec: Codec, lists: Growing | None) -> None:
-        self._store, self._writes, self._codec, self._lists = store, writes, codec, lists
+    What the step changes without writing it is seen when it is over.
+    """
+
+    def __init__(self, store: Any, codec: Codec, lists: Growing) -> None:
+        self._store, self._codec, self._lists = store, codec, lists
+        self._writes: list[Write] = []
+        #: what the step has seen, or put there itself
+        self._seen: dict[str, bytes | None] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
+    async def _items(self) -> dict[str, Any]:
+        return items_of(await self._store.get_state())
+
+    async def get(self, path: str, *default: Any, **named: Any) -> Any:
+        found = await self._store.get(path, *default, **named)
+        self._look(await self._items(), [top_of(path)] if path else None)
+        return found
+
+    async def get_state(self) -> Any:
+        state = await self._store.get_state()
+        self._look(items_of(state))
+        return state
+
     async def set(self, path: str, value: Any) -> None:
+        key, *deeper = path.split(".")
+        if deeper:
+            self._compare(await self._items(), [key])
         # Encoded now: agents go on appending to the lists that they have put here.
-        write = None if path == MEMORY else _encoded(path, value, self._codec, grows=self._lists is not None)
+        encoded = None if key == MEMORY else _encoded(path, value, self._codec)
         await self._store.set(path, value)
-        if write is not None:
-            self._note(write)
+        if encoded is not None:
+            self._note(encoded)
+            self._seen.pop(key, None)
+            self._look(await self._items(), [key])
 
     async def clear(self) -> None:
         await self._store.clear()
         self._note(Write(path=None))
+        self._seen.clear()
 
     async def set_state(self, state: Any) -> None:
-        before = _snapshot(await self._store.get_state(), self._codec)
+        self._look(await self._items())
         await self._store.set_state(state)
-        self._compare(before, await self._store.get_state())
+        self._compare(await self._items())
 
     @asynccontextmanager
     async def edit_state(self) -> AsyncGenerator[Any]:
         async with self._store.edit_state() as state:
-            before = _snapshot(state, self._codec)
+            self._look(items_of(state))
             yield state
-            self._compare(before, state)
+        self._compare(items_of(state))
 
-    def _compare(self, before: Mapping[str, bytes | int], state: Any) -> None:
-        items = _items(state)
-        for key, value in items.items():
-            if before.get(key) != _fingerprint(value, self._codec):
-                self._note(_encoded(key, value, self._codec))
-        for key in before.keys() - items.keys():
-            self._note(Write(path=key))
+    async def ended(self) -> tuple[Write, ...]:
+        """All that the step has changed."""
+        if self._seen:
+            self._compare(await self._items(), list(self._seen))
+        return tuple(self._writes)
+
+    def _look(self, items: Mapping[str, Any], keys: Iterable[str] | None = None) -> None:
+        for key in items if keys is None else keys:
+            if key != MEMORY and key not in self._seen:
+                self._seen[key] = self._codec.encode(items[key]) if key in items else None
+
+    def _compare(self, items: Mapping[str, Any], keys: Iterable[str] | None = None) -> None:
+        for key in {**self._seen, **items} if keys is None else keys:
+            now = self._codec.encode(items[key]) if key in items else None
+            if key in self._seen and self._seen[key] != now:
+                self._note(Write(path=key) if now is None else _encoded(key, items[key], self._codec))
+            self._seen[key] = now
 
     def _note(self, write: Write) -> None:
-        self._writes.append(write if self._lists is None else self._lists.shortened(write))
+        self._writes.append(self._lists.shortened(write))
 
 
-def _encoded(path: str, value: object, codec: Codec, *, grows: bool = False) -> Write:
-    try:
-        kind: type = type(value)
-        if grows and kind is list:
-            return Write(path=path, items=tuple(map(codec.encode, cast("list[object]", value))))
-        return Write(path=path, data=codec.encode(value))
-    except ToolslotError:
-        log.warning(
-            "toolslot.state_not_storable path=%r: a %s was written into the workflow's state, which cannot be stored, so it will be"
-            " missing after a replay. Name its class in allowed_types=.",
-            path,
-            type(value).__name__,
-        )
-        return Write(path=path, lost=True)
-
-
-def _fingerprint(value: object, codec: Codec) -> bytes | int:
-    try:
-        return codec.encode(value)
-    except ToolslotError:
-        return id(value)
-
-
-def _snapshot(state: Any, codec: Codec) -> dict[str, bytes | int]:
-    return {key: _fingerprint(value, codec) for key, value in _items(state).items()}
-
-
-def _items(state: Any) -> dict[str, Any]:
-    """The state's top level, without the memory; of a typed state its fields."""
-    fields = cast("Mapping[str, Any]", getattr(cast("object", type(state)), "model_fields", {}))
-    items = {name: getattr(state, name) for name in fields}
-    data: object = getattr(state, "_data", None)
-    if isinstance(data, dict):
-        items |= cast("dict[str, Any]", data)
-    items.pop(MEMORY, None)
-    return items
+def _encoded(path: str, value: object, codec: Codec) -> Write:
+    kind: type = type(value)
+    if kind is list:
+        return Write(path=path, items=tuple(map(codec.encode, cast("list[object]", value))))
+    return Write(path=path, data=codec.encode(value))
 
 
 async def apply(writes: Iterable[Write], ctx: Context[Any], codec: Codec) -> None:
     """Write again what was recorded, lists in full."""
     store: Any = ctx.store
-    for write in writes:
-        if write.lost:
-            log.warning(
-                "toolslot.state_not_replayed path=%r: a replayed call wrote a value into the workflow's state that could not be stored;"
-                " the state is without it.",
-                write.path,
-            )
-        elif write.path is None:
+    for each in writes:
+        if each.path is None:
             await store.clear()
-        elif write.items is not None:
-            await store.set(write.path, [codec.decode(item) for item in write.items])
-        elif write.data is not None:
-            await store.set(write.path, codec.decode(write.data))
+        elif each.items is not None:
+            await store.set(each.path, [codec.decode(item) for item in each.items])
+        elif each.data is not None:
+            await store.set(each.path, codec.decode(each.data))
         else:
-            await _remove(store, write.path)
-
-
-async def _remove(store: Any, key: str) -> None:
-    async with store.edit_state() as state:
-        data: object = getattr(state, "_data", None)
-        if isinstance(data, dict):
-            cast("dict[str, Any]", data).pop(key, None)
+            await write({each.path: MISSING}, store)
 
 
 async def captured(ctx: Context[Any], codec: Codec) -> tuple[Write, ...]:
     """The state as it is now, as far as it can be stored; without the memory and without our own note."""
     found: list[Write] = []
-    for key, value in _items(await ctx.store.get_state()).items():
+    for key, value in items_of(await ctx.store.get_state()).items():
         try:
             found.append(Write(path=key, data=codec.encode(value)))
         except ToolslotError:

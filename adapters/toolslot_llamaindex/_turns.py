@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 from llama_index.core.agent.workflow.workflow_events import ToolCall, ToolCallResult
 from llama_index.core.tools import ToolSelection
-from llama_index.core.workflow import Event
+from llama_index.core.workflow import Context, Event
 
 from toolslot import (
     Batch,
@@ -26,6 +26,7 @@ from toolslot import (
 from toolslot._text import quoted
 from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._growing import Growing
+from toolslot_llamaindex._ledger import Ledger
 from toolslot_llamaindex._memory import MemoryLog
 from toolslot_llamaindex._places import place_of
 from toolslot_llamaindex._records import TurnRecord, writes_of
@@ -52,6 +53,7 @@ class Turn:
         number: int,
         record: TurnRecord,
         calls: Sequence[Call],
+        ledger: Ledger,
         memory: MemoryLog,
         run: BatchRun | None = None,
     ) -> None:
@@ -65,6 +67,10 @@ class Turn:
         self.made: dict[int, Made] = {}
         #: the results that everybody sees
         self.shown: dict[int, ToolCallResult] = {}
+        #: what the calls change in the state
+        self.ledger = ledger
+        self._made_again: set[int] | None = None
+        self._making = asyncio.Lock()
         #: what the calls change in the agent's memory
         self.memory = memory
         self._run = run
@@ -76,6 +82,34 @@ class Turn:
     def run(self) -> BatchRun:
         assert self._run is not None, "calls are made only in a turn that has some"
         return self._run
+
+    async def make_again(self, ctx: Context[Any], memory: Any, *, taken_up: bool) -> None:
+        """Before any call of the turn is made here: what those that are recorded have changed in state and memory, in their order.
+
+        Raises:
+            NotRestorable: one of them put something there that cannot be made again here.
+        """
+        async with self._making:
+            if self._made_again is None:
+                found = [(index, self.run.recorded(index)) for index in range(len(self.calls))]
+                answers = {index: each for index, each in found if isinstance(each, Answer)}
+                await self._again(answers, ctx, memory, maybe_there=taken_up)
+                self._made_again = set(answers)
+
+    async def make_again_too(self, index: int, answer: Answer, ctx: Context[Any], memory: Any) -> None:
+        """The same for a call that was recorded since then, by somebody else."""
+        if self._made_again is not None and index not in self._made_again | self.ran:
+            self._made_again.add(index)
+            await self._again({index: answer}, ctx, memory)
+
+    async def _again(
+        self, answers: Mapping[int, Answer], ctx: Context[Any], memory: Any, *, maybe_there: bool = False
+    ) -> None:
+        edits = {index: answer.edits for index, answer in answers.items()}
+        await self.ledger.make_again(edits, ctx, maybe_there=maybe_there)
+        changes = [answer.memory for answer in answers.values() if answer.memory is not None]
+        for change in sorted(changes, key=lambda change: change.number):
+            await self.memory.again(memory, change)
 
     def find(self, ev: ToolCall, *, but: Collection[int]) -> int | None:
         """The first of the model's calls that this one is, without those in `but`. Of equal calls either is the other."""
@@ -151,6 +185,8 @@ class Run:
         self.run_id = run_id
         self.values = values
         self.durable = durable
+        #: the workflow goes on from a stored state, which may hold some of what is replayed
+        self.taken_up = False
         #: written with the first turn
         self.payload: bytes | None = None
         #: the framework made the memory, and for this run
@@ -258,7 +294,7 @@ class Run:
         self.release()
         calls = record.calls
         if not calls and not closing:
-            self.turn = Turn(number, record, calls, MemoryLog(self.values))
+            self.turn = Turn(number, record, calls, Ledger(self.values), MemoryLog(self.values))
             return payload
         run = self._executor.open(
             Batch(
@@ -276,9 +312,8 @@ class Run:
         held = run.record.manifest.payload
         if held != payload or not calls:
             run.release()
-        self.turn = Turn(
-            number, record, calls, MemoryLog(self.values), run if held == payload and calls else None
-        )
+        mine = run if held == payload and calls else None
+        self.turn = Turn(number, record, calls, Ledger(self.values), MemoryLog(self.values), mine)
         return held
 
     async def at(self, number: int) -> Turn | None:

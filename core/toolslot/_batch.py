@@ -318,6 +318,13 @@ class BatchRun:
         resumed = self._engine.policy(slot.spec.tool).on_resume == "rerun" and not self._opened.ran_here(slot)
         return resumed or not slot.final
 
+    def recorded(self, index: int) -> object | None:
+        """The answer that entering the call hands out again; None where its code may be entered, or where there is an error instead."""
+        slot = self.slot(index)
+        if self.may_run(index) or slot.outcome is None:
+            return None
+        return self._engine.decode(slot.spec.tool, slot.outcome)
+
     def decide(self, index: int, answer: Done | Failed | NotDone, *, by: str, why: str, version: int) -> None:
         """Settle an UNKNOWN call: `Done(value)`, `Failed(error)`, or `NotDone()` to have it run.
 

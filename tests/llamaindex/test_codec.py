@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from toolslot import InvalidSetting, NotStorable, TypeCodec, UnreadablePayload
 from toolslot_llamaindex import LlamaIndexCodec
 from toolslot_llamaindex._codec import Answer, RecordedError
-from toolslot_llamaindex._writes import Write
+from toolslot_llamaindex._edits import Edit
 
 
 class Model(BaseModel):
@@ -166,13 +166,17 @@ def test_an_exception_comes_back_as_a_stand_in_with_its_name_and_text() -> None:
     assert (back.exception.error_type, str(back.exception)) == ("builtins.KeyError", "'x'")
 
 
-def test_writes_and_return_direct_come_back() -> None:
+def test_changes_of_the_state_and_return_direct_come_back() -> None:
     codec = LlamaIndexCodec()
-    writes = (Write(path="a.b", data=b"n"), Write(path="c"), Write(path="d", lost=True), Write(path=None))
+    edits = (
+        Edit(number=3, key="a", change=["d", {"b": ["=", b"n"], 1: ["+", 2]}], before=b"b", after=b"a"),
+        Edit(number=4, key="c", change=["l", 0, [b"x"], [b"n", [b"n"]], 2, {0: ["-"]}], exact=["~"]),
+        Edit(number=5, key=None, change=["x"]),
+    )
     output = ToolOutput(tool_name="t", content="x", raw_input={}, raw_output=None)
-    answer = codec.decode(codec.encode(Answer(output=output, return_direct=True, writes=writes)))
+    answer = codec.decode(codec.encode(Answer(output=output, return_direct=True, edits=edits)))
     assert isinstance(answer, Answer)
-    assert (answer.return_direct, answer.writes) == (True, writes)
+    assert (answer.return_direct, answer.edits) == (True, edits)
 
 
 def test_a_decided_value_comes_back_as_it_was_given() -> None:
