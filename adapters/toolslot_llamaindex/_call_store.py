@@ -29,13 +29,15 @@ class CallStore:
     async def get(self, path: str, *default: Any, **named: Any) -> Any:
         found = await self._store.get(path, *default, **named)
         items = await self._items()
-        self._ledger.got(self._call, items, self._keys(path) if path else items)
+        if path:
+            self._ledger.got(self._call, items, self._keys(path))
+        else:
+            self._ledger.got_all(self._call, items)
         return found
 
     async def get_state(self) -> Any:
         state = await self._store.get_state()
-        items = items_of(state)
-        self._ledger.got(self._call, items, items)
+        self._ledger.got_all(self._call, items_of(state))
         return state
 
     async def set(self, path: str, value: Any) -> None:
@@ -45,8 +47,7 @@ class CallStore:
             self._ledger.put(self._call, path, await self._items())
 
     async def set_state(self, state: Any) -> None:
-        items = await self._items()
-        self._ledger.looked(self._call, items, items)
+        self._ledger.looked_at_all(self._call, await self._items())
         await self._store.set_state(state)
         self._ledger.replaced(self._call, await self._items())
 
@@ -57,8 +58,7 @@ class CallStore:
     @asynccontextmanager
     async def edit_state(self) -> AsyncGenerator[Any]:
         async with self._store.edit_state() as state:
-            items = items_of(state)
-            self._ledger.got(self._call, items, items)
+            self._ledger.got_all(self._call, items_of(state))
             yield state
         self._ledger.replaced(self._call, items_of(state))
 

@@ -121,19 +121,18 @@ def difference(old: Any, new: Any) -> Change | None:
         if old == new:
             return put(new)
     if isinstance(old, dict) and isinstance(new, dict):
-        return _within_dict(old, new)
+        return _within_dict(cast("dict[Any, Any]", old), cast("dict[Any, Any]", new))
     if isinstance(old, list) and isinstance(new, list):
-        return _within_list(old, new)
+        return _within_list(cast("list[Any]", old), cast("list[Any]", new))
     if isinstance(old, Members) and isinstance(new, Members):
         added, removed = sorted(new - old), sorted(old - new)
         return ["s", added, removed] if added or removed else None
-    if type(old) is type(new) and old == new:
+    if old == new:
         return None
     if isinstance(old, Number) and isinstance(new, Number) and type(old.value) is type(new.value):
         more = sum_of(new.value, -old.value)
-        if _PLAIN.encode(sum_of(old.value, more)) == bytes(
-            new
-        ):  # not so for a sum of floats that rounds, nor for NaN
+        # Not so for a sum of floats that rounds, nor for NaN.
+        if more is not None and _PLAIN.encode(sum_of(old.value, more)) == bytes(new):
             return ["+", more]
     return put(new)
 
@@ -144,8 +143,11 @@ def put(tree: Any) -> Change:
 
 
 def sum_of(a: Any, b: Any) -> Any:
-    """Of two numbers of one type."""
-    return a + b
+    """Of two numbers of one type; None for infinities that have none."""
+    try:
+        return a + b
+    except ArithmeticError:
+        return None
 
 
 def at(keys: list[str], change: Change) -> Change:

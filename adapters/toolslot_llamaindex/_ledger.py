@@ -32,8 +32,12 @@ class Ledger:
         self._edits: dict[int, list[Edit]] = {}
         #: what the state held when it was looked at last, by any call
         self._known: dict[str, Any] = {}
+        #: whether it was ever looked at as a whole: what is not known was not there then
+        self._all_known = False
         #: what each call has seen last, by key
         self._seen: dict[int, dict[str, Any]] = {}
+        #: the calls that have got the state as a whole
+        self._with_all: set[int] = set()
         self._problems: dict[bytes, NotRestorable] = {}
 
     def edits(self, call: int) -> tuple[Edit, ...]:
@@ -66,14 +70,28 @@ class Ledger:
             seen.pop(key, None)  # so that who got it last stands last
             seen[key] = now
 
+    def got_all(self, call: int, items: Mapping[str, object]) -> None:
+        """The call has got the state as a whole."""
+        self.got(call, items, self._keys(items))
+        self._all_known = True
+        self._with_all.add(call)
+
+    def _keys(self, items: Mapping[str, object]) -> list[str]:
+        return [*items, *(key for key in self._known if key not in items)]
+
     def looked(self, call: int, items: Mapping[str, object], keys: Iterable[str]) -> None:
         """The call is about to write there: what was changed without a write until now comes before it."""
         for key in keys:
             self._looked_at(call, key, items)
 
+    def looked_at_all(self, call: int, items: Mapping[str, object]) -> None:
+        """The same for the whole state."""
+        self.looked(call, items, self._keys(items))
+        self._all_known = True
+
     def _looked_at(self, call: int, key: str, items: Mapping[str, object]) -> Any:
         now = self._at(items, key)
-        known = self._known.setdefault(key, now)
+        known = self._known.setdefault(key, MISSING if self._all_known else now)
         if known != now:
             self._known[key] = now
             holders = [each for each, keys in self._seen.items() if key in keys]
@@ -90,7 +108,7 @@ class Ledger:
         key, *deeper = path.split(".")
         before, now = self._known.get(key, MISSING), self._at(items, key)
         seen = self._seen.setdefault(call, {})
-        old, new = seen.get(key), now
+        old, new = seen.get(key, MISSING if call in self._with_all else None), now
         for name in deeper:
             if not isinstance(new, dict):
                 # Within something else than dicts: what became of all of it.
@@ -112,7 +130,7 @@ class Ledger:
     def replaced(self, call: int, items: Mapping[str, object]) -> None:
         """The call has written the whole state, and this is what it holds now."""
         seen = self._seen.setdefault(call, {})
-        for key in [*self._known, *(key for key in items if key not in self._known)]:
+        for key in self._keys(items):
             before, now = self._known.get(key, MISSING), self._at(items, key)
             self._note(call, key, before, now, difference(seen.get(key, before), now))
             self._known[key] = seen[key] = now
@@ -124,12 +142,15 @@ class Ledger:
 
     def ended(self, call: int, items: Mapping[str, object]) -> None:
         """The call is over: what it had got is looked at once more, and not its own any more."""
-        self.looked(call, items, list(self._seen.get(call, ())))
+        self.looked(
+            call, items, self._keys(items) if call in self._with_all else list(self._seen.get(call, ()))
+        )
         self._seen.pop(call, None)
+        self._with_all.discard(call)
 
     def holds(self, call: int) -> bool:
         """Whether the call has got anything."""
-        return bool(self._seen.get(call))
+        return bool(self._seen.get(call)) or call in self._with_all
 
     def _note(
         self, call: int, key: str, before: Any, now: Any, change: Change | None, *, seen_before: bool = True
@@ -194,3 +215,4 @@ class Ledger:
         await write(values, store)
         for key in values:
             self._known.pop(key, None)
+        self._all_known = False

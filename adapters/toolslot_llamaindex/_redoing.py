@@ -25,7 +25,8 @@ def changed(current: object, change: Change, codec: Codec) -> Any:
     if kind == "-":
         return MISSING
     if kind == "+":
-        return sum_of(current, change[1]) if type(current) is type(change[1]) else change[1]
+        more = sum_of(current, change[1]) if type(current) is type(change[1]) else None
+        return change[1] if more is None else more
     if kind == "d":
         return _changed_dict(cast("Any", current), change[1], codec)
     if kind == "l":
@@ -48,7 +49,7 @@ def _value(flat: Any, codec: Codec) -> Any:
 
 
 def _changed_dict(current: Any, changes: Mapping[Any, Change], codec: Codec) -> dict[Any, Any]:
-    items: dict[Any, Any] = dict(current) if type(current) is dict else {}
+    items: dict[Any, Any] = dict(cast("dict[Any, Any]", current)) if type(current) is dict else {}
     for key, change in changes.items():
         found = changed(items.get(key, MISSING), change, codec)
         if isinstance(found, Missing):
