@@ -66,7 +66,8 @@ from toolslot_llamaindex._restoring import restoring
 from toolslot_llamaindex._shared import Durable
 from toolslot_llamaindex._steps import OwnStep
 from toolslot_llamaindex._threads import outliving
-from toolslot_llamaindex._turns import Made, Run, Turn
+from toolslot_llamaindex._turn import Made, Turn
+from toolslot_llamaindex._turns import Run
 
 log = logging.getLogger("toolslot")
 

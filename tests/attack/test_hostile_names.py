@@ -119,9 +119,8 @@ def test_errors_of_llamaindex_show_it_safely(name: str) -> None:
     from llama_index.core.agent.workflow.workflow_events import AgentOutput, ToolCall
     from llama_index.core.llms import ChatMessage
 
-    from toolslot_llamaindex._memory import MemoryLog
     from toolslot_llamaindex._records import RunRecord, TurnRecord
-    from toolslot_llamaindex._turns import Turn
+    from toolslot_llamaindex._turn import Turn
     from toolslot_llamaindex._values import ValueCodec
 
     message = ChatMessage(role="user", content="go")
@@ -129,7 +128,7 @@ def test_errors_of_llamaindex_show_it_safely(name: str) -> None:
         1,
         TurnRecord(output=AgentOutput(response=message, current_agent_name="a")),
         [],
-        MemoryLog(ValueCodec.of()),
+        ValueCodec.of(),
     )
     with pytest.raises(BatchMismatch) as of_call:
         turn.check(ToolCall(tool_name=name, tool_kwargs={}, tool_id=name), 0)
