@@ -39,6 +39,14 @@ def test_a_network_file_system_is_named(home: Path, monkeypatch: pytest.MonkeyPa
     assert "lies on a nfs4 file system" in " ".join(report.problems)
 
 
+def test_a_file_system_that_nobody_can_vouch_for_is_named(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_surroundings, "type_of", lambda _: "virtiofs")
+    assert FindingKind.DOUBTFUL_LOCKS in found(home)
+    assert diagnose(resolve(home)).problems == ()
+
+
 def test_a_disk_in_memory_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_surroundings, "type_of", lambda _: "tmpfs")
     assert FindingKind.VOLATILE in found(home)

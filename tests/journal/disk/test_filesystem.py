@@ -11,6 +11,7 @@ from support.batches import reserve
 from toolslot._errors import JournalUnsafe, JournalWarning
 from toolslot.journal import DiskJournal
 from toolslot.journal._disk import _filesystem
+from toolslot.journal._disk._filesystem import Trust
 
 MOUNTS = """\
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -22,6 +23,11 @@ MOUNTS = """\
 28 22 0:33 / /mnt/over rw - 9p host rw
 29 22 0:34 / /home/me rw - fuse.sshfs me@host: rw
 30 22 0:35 / /box rw - fuse.fuse-overlayfs overlay rw
+31 22 0:36 / /dav rw - fuse https://dav.example/ rw
+32 22 0:37 / /vm rw - virtiofs shared rw
+33 22 0:38 / /new rw - somefs /dev/vdd rw
+34 22 0:39 / /ntfs rw - fuseblk /dev/sdb1 rw
+35 22 0:40 / /layer rw - overlay overlay rw
 a line that is none
 """
 
@@ -52,7 +58,7 @@ def test_the_innermost_and_latest_mount_counts(path: str, kind: str) -> None:
     assert _filesystem.type_of(Path(path)) == kind
 
 
-@pytest.mark.parametrize("path", ["/mnt/share/j", "/mnt/with space/j", "/mnt/over/j", "/home/me/j"])
+@pytest.mark.parametrize("path", ["/mnt/share/j", "/mnt/with space/j", "/mnt/over/j", "/home/me/j", "/dav/j"])
 @pytest.mark.usefixtures("mounts")
 def test_network_file_systems_are_refused_unless_allowed(path: str) -> None:
     with pytest.raises(JournalUnsafe, match="allow_network=True"):
@@ -60,12 +66,41 @@ def test_network_file_systems_are_refused_unless_allowed(path: str) -> None:
     _filesystem.check(Path(path), allow_network=True, durable=True)
 
 
-@pytest.mark.parametrize("path", ["/j", "/mnt/share/local/j", "/box/j"])
+@pytest.mark.parametrize("path", ["/j", "/mnt/share/local/j", "/box/j", "/layer/j"])
 @pytest.mark.usefixtures("mounts")
 def test_local_file_systems_are_taken(path: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _filesystem.check(Path(path), allow_network=False, durable=True)
+
+
+@pytest.mark.parametrize("path", ["/vm/j", "/new/j", "/ntfs/j"])
+@pytest.mark.usefixtures("mounts")
+def test_of_file_systems_that_nobody_can_vouch_for_a_writer_is_told_unless_they_are_allowed(
+    path: str,
+) -> None:
+    with pytest.warns(JournalWarning, match=r"does not know whether locks .* hold.*allow_network=True"):
+        _filesystem.check(Path(path), allow_network=False, durable=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _filesystem.check(Path(path), allow_network=True, durable=True)
+        _filesystem.check(Path(path), allow_network=False, durable=False, writes=False)
+
+
+@pytest.mark.parametrize(
+    "kind", ["glusterfs", "fuse.glusterfs", "fuse.s3fs", "davfs", "ceph", "lustre", "smb3", "9p", "vboxsf"]
+)
+def test_what_several_machines_may_see_is_remote(kind: str) -> None:
+    assert _filesystem.trust_in(kind) is Trust.REMOTE
+
+
+@pytest.mark.usefixtures("mounts")
+def test_the_file_system_is_that_behind_a_symbolic_link(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("/mnt/share/deep")
+    assert _filesystem.type_of(link / "journal") == "nfs4"
+    with pytest.raises(JournalUnsafe, match="nfs4"):
+        DiskJournal.open(link / "journal")
 
 
 @pytest.mark.usefixtures("mounts")

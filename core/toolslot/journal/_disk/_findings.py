@@ -62,6 +62,8 @@ class FindingKind(str, Enum):
     READABLE = "readable"
     #: the disk is nearly full
     LITTLE_ROOM = "little_room"
+    #: it lies where locks may not hold
+    DOUBTFUL_LOCKS = "doubtful_locks"
     #: it lies in memory
     VOLATILE = "volatile"
     #: with which keys the payloads are encrypted
@@ -94,6 +96,7 @@ _NOTES = frozenset(
         FindingKind.LOST,
         FindingKind.READABLE,
         FindingKind.LITTLE_ROOM,
+        FindingKind.DOUBTFUL_LOCKS,
         FindingKind.VOLATILE,
         FindingKind.ENCRYPTION,
         FindingKind.ENGINE_DEFECT,
@@ -134,6 +137,7 @@ def remedy(kind: FindingKind) -> Remedy:
             | FindingKind.UNSAFE
             | FindingKind.READABLE
             | FindingKind.LITTLE_ROOM
+            | FindingKind.DOUBTFUL_LOCKS
             | FindingKind.VOLATILE
         ):
             return Remedy.BY_HAND

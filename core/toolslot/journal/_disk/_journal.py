@@ -75,8 +75,8 @@ class DiskJournal(Journal):
             lock_timeout: Seconds that an operation waits for another process's commit before it fails with
                 `JournalBusy`.
             max_result_bytes: Larger arguments and results are refused with `NotStorable`.
-            allow_network: Use a network file system all the same. Its locks must hold between all processes that
-                use the journal.
+            allow_network: Use a network file system, or one that nobody can vouch for, all the same. Its locks must
+                hold between all processes that use the journal.
             read_only: Look at an existing journal without taking its locks, while others work on it; write
                 permission is not needed. Whatever would write is refused with `JournalReadOnly`.
             encryption: Encrypt arguments, results, errors and other payloads from now on. What was recorded before is read as it is.

@@ -76,7 +76,7 @@ class Session:
     def _start(self) -> Core:
         place, terms = self.place, self.terms
         durable = terms.options.synchronous > 1 and not terms.read_only
-        check(place.root, allow_network=terms.allow_network, durable=durable)
+        check(place.root, allow_network=terms.allow_network, durable=durable, writes=not terms.read_only)
         if not terms.read_only:
             try:
                 prepare(place)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from toolslot._errors import JournalUnsafe
-from toolslot.journal._disk._filesystem import is_remote, is_volatile, type_of
+from toolslot.journal._disk._filesystem import Trust, is_volatile, trust_in, type_of
 from toolslot.journal._disk._findings import Finding, FindingKind
 from toolslot.journal._disk._log_frames import unread_commits
 from toolslot.journal._disk._owner_lock import Owners, look
@@ -43,11 +43,18 @@ def _permissions(place: Place) -> Iterator[Finding]:
 
 def _file_system(place: Place) -> Iterator[Finding]:
     kind = type_of(place.root)
-    if kind is not None and is_remote(kind):
+    if kind is not None and trust_in(kind) is Trust.REMOTE:
         yield Finding(
             kind=FindingKind.UNSAFE,
             text=f"{place.root} lies on a {kind} file system, where SQLite's locks and shared memory do not hold. Move the whole"
             " directory to a local disk while nobody has it open.",
+        )
+    if kind is not None and trust_in(kind) is Trust.DOUBTFUL:
+        yield Finding(
+            kind=FindingKind.DOUBTFUL_LOCKS,
+            text=f"{place.root} lies on a {kind} file system, of which toolslot does not know whether locks and shared memory hold."
+            " Move the whole directory to a local disk while nobody has it open, unless only this machine uses it and its locks are known"
+            " to work.",
         )
     if kind is not None and is_volatile(kind):
         yield Finding(
