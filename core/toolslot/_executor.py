@@ -75,6 +75,10 @@ class DurableExecutor:
     ) -> None:
         if on_mismatch not in ("strict", "lenient"):
             raise InvalidSetting(f"on_mismatch={on_mismatch!r} is not known: choose 'strict' or 'lenient'.")
+        if not (journal is None or isinstance(journal, (str, os.PathLike)) or hasattr(journal, "submit")):
+            raise InvalidSetting(
+                f"journal= is a {type(journal).__name__}: give a directory's path, a Journal, or None for TOOLSLOT_HOME or ./.toolslot."
+            )
         self._journal_like = journal
         self._policies = dict(policies or {})
         self._default_policy = default_policy if default_policy is not None else ToolPolicy()

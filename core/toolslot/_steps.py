@@ -22,6 +22,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 from typing_extensions import assert_never
 
 from toolslot._bridge import Expired, copy_outcome, wait_for
+from toolslot._errors import ToolslotError
 from toolslot._pool import Demand, Permit, Pool, Ticket
 
 T = TypeVar("T")
@@ -156,6 +157,7 @@ def drive(steps: Steps[T]) -> T:
 
 async def adrive(steps: Steps[T]) -> T:
     """Run the steps in this task."""
+    _need_asyncio()
     try:
         step = next(steps)
         while True:
@@ -169,6 +171,17 @@ async def adrive(steps: Steps[T]) -> T:
                 step = steps.send(answer)
     except StopIteration as stop:
         return cast("T", stop.value)
+
+
+def _need_asyncio() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise ToolslotError(
+            "the async doors of toolslot need asyncio, and its event loop is not running here (trio has a loop of its own). Nothing was"
+            " reserved and nothing ran. Run the agent with asyncio.run(); or use the sync doors in a thread:"
+            " trio.to_thread.run_sync(executor.run_all, batch, tools)."
+        ) from None
 
 
 def _perform(step: Step) -> object:

@@ -14,6 +14,16 @@ NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 
 _HELD_ELSEWHERE = (errno.EACCES, errno.EAGAIN)
 
+
+def no_locks() -> JournalUnsupported:
+    """What to say on Windows."""
+    return JournalUnsupported(
+        "a journal in a directory needs POSIX file locks, which Windows does not have. Run the agent in the Windows Subsystem for Linux"
+        " (WSL 2), with the journal on its own disk; or use journal=MemoryJournal(): limits, retries and timeouts hold, and nothing is"
+        " recovered."
+    )
+
+
 if sys.platform == "win32":
 
     def lock(descriptor: int) -> None:
@@ -29,10 +39,7 @@ if sys.platform == "win32":
         _refuse(descriptor)
 
     def _refuse(*_: object) -> NoReturn:
-        raise JournalUnsupported(
-            "a journal in a directory needs POSIX file locks, which Windows does not have. Use the Linux subsystem (WSL)"
-            " there, or a MemoryJournal for limits and retries without recovery."
-        )
+        raise no_locks()
 
 else:
     import fcntl

@@ -67,24 +67,28 @@ _FUSE = re.compile(r"fuse(\..*)?").fullmatch
 _LOCAL_FUSE = frozenset({"fuse.fuse-overlayfs", "fuse.mergerfs", "fuse.ext2", "fuse.ext4", "fuse.bindfs"})
 _ONE_KERNEL = frozenset({"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "xfs", "zfs"})
 _VOLATILE = frozenset({"tmpfs", "ramfs"})
-#: Those of which a container sees its own layer, those for disks that other systems write, too, and what lies over another one.
-_LOCAL = _ONE_KERNEL | _VOLATILE | _LOCAL_FUSE
-_LOCAL |= {
-    "apfs",
-    "aufs",
-    "devtmpfs",
-    "ecryptfs",
-    "exfat",
-    "hfs",
-    "hfsplus",
-    "minix",
-    "msdos",
-    "nilfs2",
-    "ntfs",
-    "ntfs3",
-    "overlay",
-}
-_LOCAL |= {"reiserfs", "rootfs", "ubifs", "udf", "ufs", "vfat"}
+#: With those of which a container sees its own layer, those of disks that other systems write, too, and what lies over another one.
+_LOCAL = frozenset(
+    {
+        "apfs",
+        "aufs",
+        "devtmpfs",
+        "ecryptfs",
+        "exfat",
+        "hfs",
+        "hfsplus",
+        "minix",
+        "msdos",
+        "nilfs2",
+        "ntfs",
+        "ntfs3",
+        "overlay",
+    }
+    | {"reiserfs", "rootfs", "ubifs", "udf", "ufs", "vfat"}
+    | _ONE_KERNEL
+    | _VOLATILE
+    | _LOCAL_FUSE
+)
 
 
 def check(path: Path, *, allow_network: bool, durable: bool, writes: bool = True) -> None:

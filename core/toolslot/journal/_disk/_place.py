@@ -16,11 +16,19 @@ import errno
 import os
 import re
 import stat
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from toolslot._errors import JournalReplaced, JournalUnavailable, JournalUnsafe, NotAJournal
+from toolslot._errors import (
+    InvalidSetting,
+    JournalReplaced,
+    JournalUnavailable,
+    JournalUnsafe,
+    NotAJournal,
+)
+from toolslot.journal._disk._file_lock import no_locks
 
 DATABASE = "cache.db"
 #: what may be there before the lock file: somebody is just making the journal, or died while he did, or met a full disk
@@ -85,10 +93,14 @@ def resolve(path: str | os.PathLike[str]) -> Place:
     """The place that `path` names. A symbolic link as its last part is refused: whoever owns the link could redirect it.
 
     Raises:
+        InvalidSetting: no file can have such a name.
+        JournalUnsupported: on Windows.
         JournalUnsafe: the path is a symbolic link.
         JournalUnavailable: the path cannot be resolved.
     """
-    given = Path(path)
+    if sys.platform == "win32":
+        raise no_locks()
+    given = Path(_named(path))
     try:
         if given.is_symlink():
             raise JournalUnsafe(
@@ -97,6 +109,22 @@ def resolve(path: str | os.PathLike[str]) -> Place:
         return Place(given.resolve())
     except (OSError, RuntimeError) as error:
         raise JournalUnavailable(f"the journal's path {str(given)!r} cannot be resolved: {error}") from error
+
+
+def _named(path: str | os.PathLike[str]) -> str:
+    name: object = os.fspath(path)
+    if not isinstance(name, str) or not name.strip() or "\0" in name:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidSetting(
+            f"the journal is given as {name!r:.200}, which names no directory: a path is a text that is not empty and has no NUL in it."
+            " Leave it out for TOOLSLOT_HOME or ./.toolslot, or name a directory: './.toolslot'."
+        )
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError as error:
+        raise InvalidSetting(
+            f"the journal's path {name!r:.200} holds characters that no file name can have here. Name another directory."
+        ) from error
+    return name
 
 
 def prepare(place: Place) -> None:
