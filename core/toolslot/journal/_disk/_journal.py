@@ -26,7 +26,7 @@ from toolslot.journal._disk._processes import members
 from toolslot.journal._disk._session import Session, Terms
 from toolslot.journal._disk._view import Snapshot
 from toolslot.journal._operations import Operation
-from toolslot.journal._port import Journal, OldRuns, OwnerState
+from toolslot.journal._port import Holdable, Journal, OldRuns, OwnerState
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 _MOST_WAITING = 100_000
 
 
-class DiskJournal(Journal):
+class DiskJournal(Journal, Holdable):
     """A journal in a directory of this machine, for any number of its processes. Get it from `open`.
 
     Safe to use from any thread, and in forked children, which open it anew as a process of their own at the first use. A process has
