@@ -50,6 +50,8 @@ class Place:
     again: bool = False
     #: the lineages of earlier responses of the conversation, the newest first; it has all their answers
     follows: Sequence[str] = ()
+    #: what the names of batches of this place had in them in journals of format 1; None where there were none
+    former: str | None = None
 
     @property
     def partial(self) -> bool:
@@ -240,6 +242,7 @@ def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered
                 calls=calls,
                 indices=indices,
                 answered=done,
+                former="",
             )
         )
     thread = as_name(getattr(info, "thread_id", None))
@@ -266,6 +269,7 @@ def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered
             answered=done,
             shared=response.shared,
             again=response.again,
+            former=checkpoint,
             follows=[_shared_lineage(namespace, name) for name in response.earlier],
         )
     )

@@ -393,6 +393,8 @@ def opened(
         ),
         lineage=place.lineage,
         adapter="langgraph",
+        follows=place.follows,
+        former=place.former,
     )
     return executor.open(
         batch,

@@ -101,6 +101,8 @@ class LiveBatch:
                 at=self.opened_at,
                 adopt=adopt,
                 run_payload=batch.run_payload,
+                follows=batch.follows,
+                former=batch.former,
                 limit=self.limit,
                 trace=self._trace,
             )

@@ -92,6 +92,10 @@ class Batch:
     adapter: str = "core"
     payload: bytes | None = field(default=None, repr=False)
     run_payload: bytes | None = field(default=None, repr=False)
+    #: lineages of earlier responses of the conversation, the newest first; the host has all their answers
+    follows: Sequence[str] = ()
+    #: for hosts whose batches had other names in journals of format 1: what the name of a batch of the same place has in it
+    former: str | None = None
 
     @property
     def key(self) -> BatchKey:
@@ -345,6 +349,12 @@ class SlotRecord:
     def final(self) -> bool:
         """Whether no recovery can change it: a result, or a failure that reached the agent or was decided."""
         return self.state is SlotState.SUCCEEDED or (self.state is SlotState.FAILED and not self.escaped)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has an answer that was handed out, or was never entered."""
+        unentered = self.state is SlotState.RESERVED and not self.attempt
+        return self.final or self.delivered is not None or unentered
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

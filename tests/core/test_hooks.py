@@ -72,6 +72,8 @@ def test_what_a_hook_gave_at_the_opening_comes_back_to_later_owners(world: World
 def test_a_batch_that_cannot_be_opened_is_told_so(world: World) -> None:
     hook = Attending()
     executor = world.executor(hooks=[hook])
+    executor.run_all(batch("pay"), {"pay": lambda i: i})
+    hook.noted.clear()
     executor.journal.submit(Purge(run_id="run-1", at=0.0, why="over")).result(5)
     with pytest.raises(RunPurged):
         executor.run_all(batch("pay"), {"pay": lambda i: i})

@@ -66,6 +66,14 @@ class WithoutTombstones(MemoryStore):
             self.tombstones.clear()
 
 
+class WithTombstonesOfRuns(MemoryStore):
+    """Forgets a run for ever, and not the batches that it had."""
+
+    @override
+    def forgotten(self, key: BatchKey, lineage: str | None = None) -> bool:
+        return any(run_id == key.run_id for _, run_id, _ in self.tombstones)
+
+
 class PurgingByPrefix(MemoryStore):
     """Purges the runs whose names begin alike, too."""
 
@@ -218,7 +226,8 @@ CONTROLS: list[tuple[Broken, Callable[[Kit], None]]] = [
     (Upserting, Kit.test_of_many_results_of_one_call_exactly_one_counts),
     (WithoutTenures, Kit.test_every_tenure_is_kept),
     (WithoutTombstones, Kit.test_case_18_a_purged_run_is_refused_and_never_looks_new),
-    (WithoutTombstones, Kit.test_a_run_that_was_never_seen_can_be_purged),
+    (WithoutTombstones, Kit.test_a_purged_response_is_refused_under_another_key_too),
+    (WithTombstonesOfRuns, Kit.test_a_later_batch_of_a_purged_run_is_taken),
     (PurgingByPrefix, Kit.test_other_runs_are_untouched),
     (WithoutAliases, Kit.test_an_adopting_key_leads_to_the_slots_it_adopted),
     (LastPayloadWins, Kit.test_a_runs_first_payload_wins),

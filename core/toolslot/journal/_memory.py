@@ -6,6 +6,7 @@ For tests, and for runs that need slots but no recovery.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -41,7 +42,9 @@ class MemoryStore:
         self.aliases: dict[BatchKey, BatchKey] = {}
         self.lineages: dict[tuple[str, str], BatchKey] = {}
         self.payloads: dict[str, bytes] = {}
-        self.tombstones: set[str] = set()
+        self.purged_runs: set[str] = set()
+        #: what was forgotten: ("batch" or "lineage", run id, batch id or lineage)
+        self.tombstones: set[tuple[str, str, str]] = set()
         self.alive: set[Owner] = set()
 
     def state(self, key: BatchKey) -> BatchState | None:
@@ -54,7 +57,17 @@ class MemoryStore:
         return self.lineages.get((run_id, lineage))
 
     def purged(self, run_id: str) -> bool:
-        return run_id in self.tombstones
+        return run_id in self.purged_runs
+
+    def holds(self, run_id: str) -> bool:
+        return run_id in self.payloads or any(key.run_id == run_id for key in (*self.batches, *self.aliases))
+
+    def outdated(self, run_id: str) -> Sequence[BatchKey]:
+        return ()
+
+    def forgotten(self, key: BatchKey, lineage: str | None = None) -> bool:
+        batch = ("batch", key.run_id, key.batch_id)
+        return batch in self.tombstones or ("lineage", key.run_id, lineage) in self.tombstones
 
     def apply(self, write: Write) -> None:
         match write:
@@ -84,13 +97,14 @@ class MemoryStore:
             self.payloads.setdefault(run_id, write.run_payload)
 
     def _drop(self, run_id: str) -> None:
-        self.tombstones.add(run_id)
-        for key in [key for key in self.batches if key.run_id == run_id]:
-            del self.batches[key]
-        for key in [key for key in self.aliases if key.run_id == run_id]:
-            del self.aliases[key]
+        self.purged_runs.add(run_id)
+        for known in (self.batches, self.aliases):
+            for key in [key for key in known if key.run_id == run_id]:
+                known.pop(key)
+                self.tombstones.add(("batch", run_id, key.batch_id))
         for pair in [pair for pair in self.lineages if pair[0] == run_id]:
             del self.lineages[pair]
+            self.tombstones.add(("lineage", *pair))
         self.payloads.pop(run_id, None)
 
 
@@ -193,7 +207,9 @@ class MemoryJournal(Journal):
 
     @override
     def __repr__(self) -> str:
-        return f"<MemoryJournal batches={len(self._store.batches)} runs_purged={len(self._store.tombstones)}>"
+        return (
+            f"<MemoryJournal batches={len(self._store.batches)} runs_purged={len(self._store.purged_runs)}>"
+        )
 
 
 def _done(value: T) -> Future[T]:

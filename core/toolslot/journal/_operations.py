@@ -6,6 +6,7 @@ never changes a slot. A batch may be named by a key that adopted it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol, TypeVar
@@ -28,6 +29,7 @@ from toolslot._slot import (
     Verdict,
 )
 from toolslot._text import quoted, shown
+from toolslot.journal._before import over, refuse_outdated
 from toolslot.journal._state import (
     AppendRow,
     BatchState,
@@ -95,13 +97,18 @@ class Reserve:
     #: both are kept with the ownership, for views
     limit: int | None = None
     trace: str | None = None
+    #: lineages of earlier responses, the newest first: the host has their answers, so what is over of them is closed
+    follows: Sequence[str] = ()
+    #: the host named batches by other rules in format 1: what the name of a batch of the same place has in it
+    former: str | None = None
 
     def change(self, view: JournalView) -> Change[Reservation]:
         key = self.manifest.key
-        if view.purged(key.run_id):
+        if view.forgotten(key, self.manifest.lineage):
             raise RunPurged(
-                f"run {quoted(key.run_id)} was purged from the journal, so what it did is no longer known. Taking it"
-                " for a new run would run its calls again: use a new run id."
+                f"batch {key} is purged: it was deleted from the journal with run {quoted(key.run_id)} as it was then, so what it did is no"
+                " longer known. Taking it for a new one would run its calls again. Nothing was run: let the model answer again, or use a"
+                " new run id."
             )
         alias = view.alias(key)
         if alias is not None:
@@ -119,6 +126,7 @@ class Reserve:
             return Change(
                 (), Reservation(key=earlier.key, record=earlier.record(), fresh=False, undecided=True)
             )
+        refuse_outdated(view, self.manifest, self.former)
         # Nobody would do anything for it any more but to close it, in a commit of its own, and might die before that.
         some = bool(self.manifest.specs)
         fence = Fence(epoch=1, owner=self.owner, held=some, closed=not some)
@@ -133,7 +141,9 @@ class Reserve:
         )
         record = BatchState(self.manifest, fence, (tenure,)).record()
         write = NewBatch(manifest=self.manifest, fence=fence, tenure=tenure, run_payload=self.run_payload)
-        return Change((write,), Reservation(key=key, record=record, fresh=True))
+        return Change(
+            (*over(view, key.run_id, self.follows), write), Reservation(key=key, record=record, fresh=True)
+        )
 
     def _earlier(self, view: JournalView) -> BatchState | None:
         """The batch that may be adopted: of the same response, with the same calls."""
@@ -300,7 +310,7 @@ class Decide:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Purge:
-    """Forget a run: a tombstone, then its rows go.
+    """Forget the batches that a run has: a tombstone for each, then their rows go. Later batches of the run are taken as ever.
 
     The caller has made sure that no living owner works on it.
     """
@@ -310,7 +320,7 @@ class Purge:
     why: str
 
     def change(self, view: JournalView) -> Change[None]:
-        if view.purged(self.run_id):
+        if view.purged(self.run_id) and not view.holds(self.run_id):
             return Change((), None)
         return Change((DropRun(run_id=self.run_id, at=self.at, why=self.why),), None)
 
@@ -325,7 +335,7 @@ def existing(view: JournalView, key: BatchKey) -> BatchState:
     state = view.state(key)
     if state is not None:
         return state
-    if view.purged(key.run_id):
+    if view.forgotten(key):
         raise RunPurged(
             f"run {quoted(key.run_id)} was purged from the journal while batch {key} was worked on; nothing was"
             " recorded."

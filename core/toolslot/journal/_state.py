@@ -7,7 +7,7 @@ finality) live in the operations, so every back end has the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
@@ -96,7 +96,19 @@ class JournalView(Protocol):
         ...
 
     def purged(self, run_id: str) -> bool:
-        """Whether a tombstone of this run exists."""
+        """Whether the run was purged, once or more often."""
+        ...
+
+    def holds(self, run_id: str) -> bool:
+        """Whether there is anything of the run that a purge could forget."""
+        ...
+
+    def outdated(self, run_id: str) -> Sequence[BatchKey]:
+        """The run's batches from format 1, in which hosts named batches by other rules."""
+        ...
+
+    def forgotten(self, key: BatchKey, lineage: str | None = None) -> bool:
+        """Whether a purge forgot the batch, one that had adopted another under this key, or one of this lineage in its run."""
         ...
 
 
@@ -141,7 +153,7 @@ class PutAlias:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DropRun:
-    """A tombstone first; the run's rows may go in pieces afterwards."""
+    """Tombstones of the batches that the run has now, and of their aliases and lineages; their rows may go in pieces afterwards."""
 
     run_id: str
     at: float

@@ -129,7 +129,7 @@ class AgeContract(JournalKit):
 
 
 class PurgeContract(JournalKit):
-    """Purge: the run is forgotten, and never looks new."""
+    """Purge: what a run has is forgotten and never looks new; what comes later is taken."""
 
     def _purge(self, journal: Journal, run: str = "run") -> None:
         do(journal, Purge(run_id=run, at=self.clock(), why="too old"))
@@ -137,11 +137,48 @@ class PurgeContract(JournalKit):
     def test_case_18_a_purged_run_is_refused_and_never_looks_new(self) -> None:
         worker = self.worker(2)
         self._purge(worker.journal)
-        journal = self.reopen(worker.journal)
-        for batch in ("batch", "a batch it never had"):
+        for journal in (self.open(), self.reopen(worker.journal)):
             with raises(RunPurged):
-                self.reserve(journal, self.manifest(2, batch=batch))
-        same(self.load(journal, worker.key), None, "loaded")
+                self.reserve(journal, self.manifest(2))
+            same(self.load(journal, worker.key), None, "loaded")
+
+    def test_a_later_batch_of_a_purged_run_is_taken(self) -> None:
+        journal = self.open()
+        self.worker(1, lineage="first", journal=journal).run(0)
+        self._purge(journal)
+        later = self.worker(1, batch="later", lineage="second", journal=journal)
+        later.run(0, "new")
+        self.reserve(journal, self.manifest(1, batch="fork", lineage="second"))
+        expected = later.record()
+        for seen in (self.open(), self.reopen(journal)):
+            same(self.load(seen, BatchKey("run", "fork")), expected, "the batch and its fork")
+            same(seen.keys("run").result(PATIENCE), (later.key,), "keys")
+            with raises(RunPurged):
+                self.reserve(seen, self.manifest(1, lineage="first"))
+
+    def test_a_purged_response_is_refused_under_another_key_too(self) -> None:
+        journal = self.open()
+        self.reserve(journal, self.manifest(1, lineage="response"))
+        self.reserve(journal, self.manifest(1, batch="fork", lineage="response"))
+        self._purge(journal)
+        for batch, lineage in (("third", "response"), ("fork", None), ("fork", "another")):
+            with raises(RunPurged):
+                self.reserve(journal, self.manifest(1, batch=batch, lineage=lineage))
+        self.reserve(journal, self.manifest(1, batch="response", lineage="batch"))
+
+    def test_a_run_that_went_on_can_be_purged_again(self) -> None:
+        journal = self.open()
+        for batch in ("first", "second", "third"):
+            self.worker(1, batch=batch, journal=journal).run(0)
+            self.reserve(journal, self.manifest(1, batch=f"{batch} payload"), run_payload=batch.encode())
+            same(journal.run_payload("run").result(PATIENCE), batch.encode(), "payload")
+            self._purge(journal)
+            same(journal.keys("run").result(PATIENCE), (), "keys")
+        journal = self.reopen(journal)
+        for batch in ("first", "second", "third"):
+            with raises(RunPurged):
+                self.reserve(journal, self.manifest(1, batch=batch))
+        same(self.reserve(journal, self.manifest(1, batch="fourth")).fresh, True, "fresh")
 
     def test_a_purged_run_leaves_nothing_to_find(self) -> None:
         journal = self.open()
@@ -186,5 +223,4 @@ class PurgeContract(JournalKit):
     def test_a_run_that_was_never_seen_can_be_purged(self) -> None:
         journal = self.open()
         self._purge(journal)
-        with raises(RunPurged):
-            self.reserve(journal, self.manifest(1))
+        same(self.reserve(journal, self.manifest(1)).fresh, True, "nothing of it was forgotten")

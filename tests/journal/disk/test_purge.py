@@ -15,9 +15,11 @@ import pytest
 
 from support.apart import open_apart
 from support.batches import CLOCK, database, manifest, reserve, reserving
+from toolslot import Encryption
 from toolslot._errors import JournalBusy, JournalCorrupt, RunPurged
 from toolslot._slot import BatchKey, BatchRecord
 from toolslot.journal import Append, DiskJournal, Purge, purge_older
+from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk import _store
 from toolslot.journal._disk._store import Store
 from toolslot.testing._worker import PATIENCE, do
@@ -48,7 +50,10 @@ def test_nothing_but_the_tombstone_is_left_when_the_future_is_done(journal: Disk
     fill(journal, "other run")
     kept = [key for key in rows(root) if "other" in key or key.startswith("meta/")]
     do(journal, purging())
-    assert rows(root) == sorted([*kept, "t/run"])
+    left = [key for key in rows(root) if key not in kept]
+    assert all(key.startswith("t/run/") for key in left)
+    assert len(left) == 1 + 31 + 30, "of the purge, of batches and of lineages"
+    assert not any("batch" in key or "lineage" in key for key in left)
     assert journal.check().sound
 
 
@@ -94,9 +99,10 @@ def test_while_rows_are_being_deleted_the_run_is_purged_to_everybody(
     monkeypatch.setattr(Store, "delete_piece", lambda *_: [])
     purge = journal.submit(purging())
     with pytest.raises(RunPurged):
-        reserve(journal)
-    assert journal.keys().result(PATIENCE) == ()
-    assert journal.keys("run").result(PATIENCE) == ()
+        reserve(journal, batch="batch 1")
+    later = reserve(journal, batch="later").key
+    assert journal.keys().result(PATIENCE) == (later,)
+    assert journal.keys("run").result(PATIENCE) == (later,)
     assert journal.load(manifest(batch="batch 1").key).result(PATIENCE) is None
     assert journal.run_payload("run").result(PATIENCE) is None
     assert journal.check().sound
@@ -139,14 +145,14 @@ def test_an_interrupted_purge_is_finished_by_the_next_opener(
     interrupt_deletion(root, monkeypatch)
     with DiskJournal.open(root) as journal:
         journal.keys().result(PATIENCE)
-    assert [key for key in rows(root) if not key.startswith("meta/")] == ["t/run"]
+    assert [key for key in rows(root) if not key.startswith(("meta/", "t/run/"))] == []
 
 
 def test_an_interrupted_purge_is_finished_by_a_later_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with DiskJournal.open(root) as journal:
         interrupt_deletion(root, monkeypatch)
         do(journal, purging())
-        assert [key for key in rows(root) if not key.startswith("meta/")] == ["t/run"]
+        assert [key for key in rows(root) if not key.startswith(("meta/", "t/run/"))] == []
 
 
 def test_closing_does_not_wait_for_ever_for_a_purge(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,9 +170,45 @@ def test_closing_does_not_wait_for_ever_for_a_purge(root: Path, monkeypatch: pyt
     assert "is purged" in str(purge.exception())
     with DiskJournal.open(root) as again:
         with pytest.raises(RunPurged):
-            reserve(again)
+            reserve(again, batch="batch 1")
         do(again, purging())
     assert rows(root, "b/%") == []
+
+
+def test_what_a_run_does_while_its_purged_rows_are_deleted_stays(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_store, "_DELETE_ROWS", 5)
+    with DiskJournal.open(root) as journal:
+        fill(journal, "run")
+        purge = journal.submit(purging())
+        worker = reserve(journal, 2, batch="later", lineage="later response")
+        worker.run(0, "kept")
+        assert not purge.done(), "its rows go in many pieces"
+        purge.result(PATIENCE)
+        assert journal.check().sound
+    with DiskJournal.open(root) as journal:
+        record = journal.load(worker.key).result(PATIENCE)
+        assert record is not None
+        assert record.slots[0].outcome is not None
+        assert record.slots[0].outcome.data == b"kept"
+        assert journal.keys("run").result(PATIENCE) == (worker.key,)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_purge_under_a_key_leaves_digests_that_only_the_key_makes(root: Path, when: str) -> None:
+    """And those of a purge from before encryption was turned on count as well."""
+    locked = Encryption([b"1" * 32])
+    with DiskJournal.open(root, encryption=None if when == "before" else locked) as journal:
+        reserve(journal, lineage="response")
+        do(journal, purging())
+    plain = {keys.tombstone(keys.batch_prefix(manifest().key), None)}
+    assert (plain & {*rows(root)} == plain) == (when == "before")
+    with DiskJournal.open(root, encryption=locked) as journal:
+        for batch in ("batch", "fork"):
+            with pytest.raises(RunPurged):
+                reserve(journal, batch=batch, lineage="response")
+        reserve(journal, batch="later")
 
 
 def old_runs(journal: DiskJournal, count: int) -> list[str]:

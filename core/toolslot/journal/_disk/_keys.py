@@ -9,6 +9,7 @@ order, and the chunks of large values come after them.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from functools import lru_cache
 from urllib.parse import quote, unquote
@@ -28,8 +29,13 @@ def migration(to: int) -> str:
 TOMBSTONES = "t/"
 BATCH_INDEX = "i/"
 BATCHES = "b/"
-#: runs whose rows are being deleted
+LINEAGES = "l/"
+#: batches that were recorded in format 1
+OUTDATED = "o/"
+#: purged batches whose rows are being deleted
 DELETIONS = "d/"
+#: the tombstone of everything that a run ever had or will have: what a purge of format 1 left
+_EVERYTHING = "*"
 
 _LONGEST = 120
 _PLAIN = re.compile(r"[A-Za-z0-9_.\-]{1,120}").fullmatch
@@ -113,27 +119,69 @@ def run_of_index(name: str) -> str:
 
 
 def lineage(run_id: str, name: str) -> str:
-    return f"l/{component(run_id)}/{component(name)}"
+    return f"{lineages(run_id)}{component(name)}"
+
+
+def lineages(run_id: str) -> str:
+    return f"{LINEAGES}{component(run_id)}/"
+
+
+def batches(run_id: str) -> str:
+    return f"{BATCHES}{component(run_id)}/"
 
 
 def run_payload(run_id: str) -> str:
-    return f"p/{component(run_id)}/#p"
+    return f"{payload_of_run(run_id)}#p"
 
 
-def tombstone(run_id: str) -> str:
-    return TOMBSTONES + component(run_id)
+def payload_of_run(run_id: str) -> str:
+    return f"p/{component(run_id)}/"
 
 
-def deletion(run_id: str) -> str:
-    return DELETIONS + component(run_id)
+def tombstones(run_id: str) -> str:
+    return f"{TOMBSTONES}{component(run_id)}/"
+
+
+def purge(run_id: str, number: int) -> str:
+    """What is said about the purge `number` (from 1) of a run."""
+    return f"{tombstones(run_id)}#{number:06}"
+
+
+def under_purges(run_id: str) -> tuple[str, str]:
+    """The range of what is said about the purges of a run."""
+    return tombstones(run_id) + "#", tombstones(run_id) + "$"
+
+
+def tombstone(name: str, secret: bytes | None) -> str:
+    """Of the batch whose rows begin with `name`, or of the lineage whose row is `name`. Ids may tell something, so it has a digest only."""
+    kind, run, rest = name.split("/", 2)
+    text = f"{kind}/{rest.rstrip('/')}".encode()
+    digest = hashlib.sha256(text) if secret is None else hmac.new(secret, text, hashlib.sha256)
+    return f"{TOMBSTONES}{run}/{digest.hexdigest()[:32]}"
+
+
+def tombstone_of_everything(run_id: str) -> str:
+    return tombstones(run_id) + _EVERYTHING
+
+
+def outdated(run_id: str) -> str:
+    return f"{OUTDATED}{component(run_id)}/"
+
+
+def deletion(prefix: str) -> str:
+    """The mark of a purged batch whose rows begin with `prefix`."""
+    return DELETIONS + prefix[len(BATCHES) : -1]
+
+
+def deletions(run_id: str) -> str:
+    return f"{DELETIONS}{component(run_id)}/"
+
+
+def of_deletion(mark: str) -> str:
+    """What the rows of a purged batch begin with, from its mark."""
+    return f"{BATCHES}{mark[len(DELETIONS) :]}/"
 
 
 def under(prefix: str) -> tuple[str, str]:
     """The range of all keys that begin with `prefix`, which ends in "/"."""
     return prefix, prefix[:-1] + "0"  # "0" is the character after "/"
-
-
-def of_run(run_id: str) -> tuple[tuple[str, str], ...]:
-    """The ranges of everything a run has left, tombstone excepted. The index goes last: it is what finds the rest."""
-    part = component(run_id)
-    return tuple(under(f"{kind}/{part}/") for kind in "blpi")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
-from toolslot._errors import JournalTooOld
+from toolslot._errors import JournalCorrupt, JournalTooOld
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk import _opening
 from toolslot.journal._disk._alone import back_up, refuse_if_open
 from toolslot.journal._disk._chunks import dumps
 from toolslot.journal._disk._commit_lock import CommitLock
 from toolslot.journal._disk._place import Place
-from toolslot.journal._disk._seal import seal
+from toolslot.journal._disk._seal import seal, unseal
 
 log = logging.getLogger("toolslot")
 
@@ -31,8 +31,43 @@ class Migration:
     apply: Callable[[sqlite3.Connection], None]
 
 
+def _tombstones_of_batches(connection: sqlite3.Connection) -> None:
+    """A purge of format 1 forgot a run for ever, and deleted its rows by the run's name; what it had begun to delete goes now.
+
+    And what every batch of format 1 is called is noted down: adapters named batches by other rules, so a resume would not find them.
+    """
+    for key, _ in _rows(connection, "d/"):
+        part = key[2:]
+        for kind in "blpi":
+            _delete(connection, f"{kind}/{part}/")
+        connection.execute("DELETE FROM Cache WHERE key = ? AND raw = 1", (key,))
+    for key, _ in _rows(connection, "t/"):
+        connection.execute("DELETE FROM Cache WHERE key = ? AND raw = 1", (key,))
+        _put(connection, f"{key}/*", b"{}")
+    for key, value in _rows(connection, "i/"):
+        with suppress(JournalCorrupt):  # the doctor's; what the batch is called is then not known
+            _put(connection, f"o/{key[2:]}", unseal(key, value))
+
+
+def _rows(connection: sqlite3.Connection, kind: str) -> list[tuple[str, bytes]]:
+    query = "SELECT key, value FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY rowid"
+    return connection.execute(query, (kind, f"{kind[:-1]}0")).fetchall()
+
+
+def _delete(connection: sqlite3.Connection, prefix: str) -> None:
+    connection.execute(
+        "DELETE FROM Cache WHERE key >= ? AND key < ? AND raw = 1", (prefix, f"{prefix[:-1]}0")
+    )
+
+
 #: in order; the last one leads to `SCHEMA`
-MIGRATIONS: tuple[Migration, ...] = ()
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(
+        name="a purge forgets batches, and batches of older rules are known",
+        to=2,
+        apply=_tombstones_of_batches,
+    ),
+)
 
 
 def migrate(place: Place, lock: CommitLock) -> None:

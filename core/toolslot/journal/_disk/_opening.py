@@ -24,7 +24,7 @@ from toolslot.journal._disk._place import DATABASE, Place, sync_directory
 from toolslot.journal._disk._table import Reader, Table
 from toolslot.journal._disk._unlocking import first_row
 
-SCHEMA = 1
+SCHEMA = 2
 #: SQLite's application_id of a journal: "tslt"
 APPLICATION = int.from_bytes(b"tslt", "big")
 

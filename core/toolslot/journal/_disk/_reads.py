@@ -32,12 +32,9 @@ def history(view: Snapshot, key: BatchKey) -> BatchHistory | None:
 
 
 def batch_keys(view: Snapshot, run_id: str | None) -> tuple[BatchKey, ...]:
-    """The batches in the order they were reserved, without those of runs that are being deleted."""
-    reader = view.reader
+    """The batches in the order they were reserved."""
     bounds = keys.under(keys.BATCH_INDEX) if run_id is None else keys.under(keys.index_of_run(run_id))
-    dropped = set(runs_being_deleted(reader))
-    found = [key_of_index(name, body) for name, body in reader.scan_by_age(bounds)]
-    return tuple(key for key in found if key.run_id not in dropped)
+    return tuple(key_of_index(name, body) for name, body in view.reader.scan_by_age(bounds))
 
 
 def old_runs(view: Snapshot, before: float, cursor: str | None) -> OldRuns:
@@ -53,7 +50,7 @@ def old_runs(view: Snapshot, before: float, cursor: str | None) -> OldRuns:
         begin = run[1]
         name, body = view.reader.newest(run)
         key = key_of_index(name, body)
-        if not view.purged(key.run_id) and _is_old(view, key, before):
+        if _is_old(view, key, before):
             found.append(key.run_id)
     return OldRuns(run_ids=tuple(found), cursor=begin)
 
@@ -84,13 +81,12 @@ def key_of_index(name: str, body: bytes | None) -> BatchKey:
 
 
 def runs_being_deleted(reader: Reader) -> list[str]:
-    """The purged runs that may still have rows."""
-    return [_run_of_deletion(name, body) for name, body in reader.scan_by_age(keys.under(keys.DELETIONS))]
+    """The runs with purged batches that may still have rows."""
+    found = [_run_of_deletion(name, body) for name, body in reader.scan_by_age(keys.under(keys.DELETIONS))]
+    return list(dict.fromkeys(found))
 
 
 def run_payload(view: Snapshot, run_id: str) -> bytes | None:
-    if view.purged(run_id):
-        return None
     name = keys.run_payload(run_id)
     body = view.reader.get(name)
     if body is None:
@@ -115,10 +111,10 @@ def check_run_payload(reader: Reader, data: object) -> None:
 def _run_of_deletion(name: str, body: bytes | None) -> str:
     if body is None:
         match keys.ids(name):
-            case (run_id,):
+            case (run_id, _):
                 return run_id
             case _:
-                raise JournalCorrupt(f"the row {name!r} of a purged run is damaged. Run `toolslot doctor`.")
+                raise JournalCorrupt(f"the row {name!r} of a purged batch is damaged. Run `toolslot doctor`.")
     fields = Fields(parse(body), "deletion")
     run_id = fields.text("run_id")
     fields.done()

@@ -24,7 +24,7 @@ _INSERT = (
     " VALUES (?, 1, ?, NULL, ?, 0, NULL, 0, 1, NULL, ?)"
 )
 #: what is brought over; the rest a journal has is made anew
-_KINDS = ("b/", "i/", "l/", "p/", "t/", keys.ENCRYPTION)
+_KINDS = ("b/", "i/", "l/", "p/", "t/", "o/", keys.ENCRYPTION)
 _NEVER_OPENED = f"it is encrypted, and the row {keys.ENCRYPTION!r}, without which no key opens it, is lost."
 
 
@@ -52,13 +52,14 @@ class _Rebuilding:
         opens = any(key == keys.ENCRYPTION for key, _ in remains.rows)
         self._reader.secrecy = Secrecy(lenient=opens)
         self._remains = remains
+        self._tombstone_names: set[str] = set()
         self._at = at
         self._why = f"it was damaged in the journal {source}."
         self._result = Rebuilt()
-        #: components of purged runs, of which nothing but the tombstone comes over
-        self._purged = {
-            name.split("/")[1] for name in self._known() if name.startswith((keys.TOMBSTONES, keys.DELETIONS))
-        }
+        #: what was purged and was being deleted, of which nothing but the tombstone comes over
+        self._dropped = tuple(
+            keys.of_deletion(name) for name in self._known() if name.startswith(keys.DELETIONS)
+        )
 
     def _known(self) -> Iterable[str]:
         yield from (key for key, _ in self._remains.rows)
@@ -76,7 +77,10 @@ class _Rebuilding:
         return self._result
 
     def _is_purged(self, key: str) -> bool:
-        return key.split("/")[1] in self._purged
+        prefix = key[: key.rindex("/") + 1]
+        return key.startswith(self._dropped) or (
+            key.startswith(keys.BATCHES) and keys.tombstone(prefix, None) in self._tombstone_names
+        )
 
     def _insert(self, key: str, value: bytes) -> None:
         self._connection.execute(_INSERT, (key, self._at, self._at, value))
@@ -88,16 +92,15 @@ class _Rebuilding:
         self._connection.execute("DELETE FROM Cache WHERE key >= ? AND key < ?", bounds)
 
     def _tombstones(self) -> None:
-        """A purged run stays purged, also when all that is left of its tombstone is the key."""
+        """A purged batch stays purged, also when all that is left of its tombstone is the key, or the mark of its deletion."""
         kept = {key: value for key, value in self._remains.rows if key.startswith(keys.TOMBSTONES)}
-        for component in sorted(self._purged):
-            name = keys.TOMBSTONES + component
-            if name in kept:
-                self._insert(name, kept[name])
-                continue
-            ids = keys.ids(name)
-            run_id = ids[0] if ids else component
-            self._add(name, {"run_id": run_id, "at": self._at, "why": f"its tombstone was lost: {self._why}"})
+        for name, value in kept.items():
+            self._insert(name, value)
+        lost = {name for name in self._remains.lost if name.startswith(keys.TOMBSTONES)}
+        lost |= {keys.tombstone(prefix, None) for prefix in self._dropped}
+        for name in sorted(lost - kept.keys()):
+            self._add(name, {})
+        self._tombstone_names = lost | kept.keys()
 
     def _prefixes(self) -> list[str]:
         """What the rows of a batch begin with, for every batch that anything names, in the order of reservation."""

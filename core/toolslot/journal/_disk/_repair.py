@@ -127,12 +127,12 @@ def _in_database(place: Place, before: JournalReport) -> list[str]:
 
 def _delete_run(cache: Cache, table: Table, run_id: str) -> None:
     """Its mark goes last: killed before, the deletion is still known to be unfinished."""
-    mark = keys.deletion(run_id)
-    for bounds in (*keys.of_run(run_id), (mark, mark + "\0")):
-        left = True
-        while left:
-            with cache.transact(retry=False):
-                left = table.delete(bounds, _PIECE_ROWS, _PIECE_BYTES)[0] > 0
+    while (mark := table.first_key(keys.under(keys.deletions(run_id)))) is not None:
+        for bounds in (keys.under(keys.of_deletion(mark)), (mark, mark + "\0")):
+            left = True
+            while left:
+                with cache.transact(retry=False):
+                    left = table.delete(bounds, _PIECE_ROWS, _PIECE_BYTES)[0] > 0
 
 
 def _list(table: Table, connection: sqlite3.Connection, found: Survey) -> Iterator[str]:

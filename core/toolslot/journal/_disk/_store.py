@@ -130,13 +130,13 @@ class Store(LockedStore):
         gone: list[str] = []
         most_rows, most_bytes = _DELETE_ROWS, _DELETE_BYTES
         for run_id in run_ids:
-            mark = keys.deletion(run_id)
-            for bounds in (*keys.of_run(run_id), (mark, mark + "\0")):
-                rows, size = self.table.delete(bounds, most_rows, most_bytes)
-                most_rows, most_bytes = most_rows - rows, most_bytes - size
-                self._wrote(size + rows * _ROW)
-                if most_rows <= 0 or most_bytes <= 0:
-                    return gone  # there may be more in this range; the mark goes last
+            while (mark := self.table.first_key(keys.under(keys.deletions(run_id)))) is not None:
+                for bounds in (keys.under(keys.of_deletion(mark)), (mark, mark + "\0")):
+                    rows, size = self.table.delete(bounds, most_rows, most_bytes)
+                    most_rows, most_bytes = most_rows - rows, most_bytes - size
+                    self._wrote(size + rows * _ROW)
+                    if most_rows <= 0 or most_bytes <= 0:
+                        return gone  # there may be more in this range; the mark goes last
             gone.append(run_id)
         return gone
 

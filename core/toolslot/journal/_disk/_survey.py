@@ -18,6 +18,7 @@ from toolslot.journal._disk._loading import LostBatch, key_of_prefix, load
 from toolslot.journal._disk._reads import check_run_payload, key_of_index, runs_being_deleted
 from toolslot.journal._disk._states import Entry
 from toolslot.journal._disk._table import Reader
+from toolslot.journal._disk._view import is_forgotten
 from toolslot.journal._secrecy import Secrecy
 
 
@@ -55,15 +56,15 @@ class _Surveyor:
         self._reader = reader
         self._connection = connection
         self._result = Survey()
-        #: prefixes of the batches that the list names, and of the runs that are being deleted
+        #: prefixes of the batches that the list names, and of those that are being deleted
         self._known: set[str] = set()
         self._dropped: tuple[str, ...] = ()
 
     def go(self) -> Survey:
         runs = self._attempt(lambda: runs_being_deleted(self._reader), keys.DELETIONS) or []
-        self._dropped = tuple(f"{keys.BATCHES}{keys.component(run_id)}/" for run_id in runs)
+        self._dropped = tuple(keys.of_deletion(mark) for mark in self._names(keys.under(keys.DELETIONS)))
         for run_id in runs:
-            text = f"run {quoted(run_id)} is purged; the next process that opens the journal goes on deleting its rows."
+            text = f"run {quoted(run_id)} was purged; the next process that opens the journal goes on deleting its rows."
             self._find(FindingKind.DELETION, text, run_id)
         for name, body in self._reader.scan_by_age(keys.under(keys.BATCH_INDEX)):
             self._listed(name, body)
@@ -105,7 +106,7 @@ class _Surveyor:
             key = found
         if self._read(key, prefix) is not None:
             return
-        if self._reader.raw(keys.tombstone(key.run_id)) is not None:
+        if is_forgotten(self._reader, key):
             text = f"batch {key} is listed, and a purge has deleted its rows."
             self._find(FindingKind.PURGED_LISTING, text, name)
         else:
@@ -180,7 +181,6 @@ class _Surveyor:
             if not name.endswith("/#p")
             and name not in following.followed
             and f"{name.rpartition('/')[0]}/#p" not in damaged  # they may be its parts
-            and not ("b" + name[1:]).startswith(self._dropped)
         ]
 
     def _payload(self, following: Reader, name: str, body: bytes | None) -> bool:

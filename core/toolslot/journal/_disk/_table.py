@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from toolslot._errors import JournalCorrupt
 from toolslot.journal._disk._cache import Cache
@@ -18,6 +18,7 @@ _SCAN_BY_AGE = (
     "SELECT key, value, mode, filename FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY rowid"
 )
 _FIRST = "SELECT key FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY key LIMIT 1"
+_NAMES = "SELECT key FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY key"
 # "+" keeps SQLite from walking the whole table backwards; so it looks at the range in the index alone.
 _NEWEST = "SELECT max(+rowid) FROM Cache WHERE key >= ? AND key < ? AND raw = 1"
 _BY_ROW = "SELECT key, value, mode, filename FROM Cache WHERE rowid = ?"
@@ -59,6 +60,18 @@ class Reader:
         """The first key of a range."""
         found = self._execute(_FIRST, bounds).fetchone()
         return None if found is None else found[0]
+
+    def names(self, bounds: tuple[str, str]) -> list[str]:
+        """The keys of a range, in key order."""
+        return [key for (key,) in self._execute(_NAMES, bounds)]
+
+    def folders(self, bounds: tuple[str, str]) -> Generator[str]:
+        """What the keys of a range have before their last part, each once."""
+        begin, end = bounds
+        while (key := self.first_key((begin, end))) is not None:
+            folder = key[: key.rindex("/") + 1]
+            yield folder
+            begin = folder[:-1] + "0"
 
     def newest(self, bounds: tuple[str, str]) -> tuple[str, bytes | None]:
         """The row of a range, which has some, that was first written last; as in `scan_by_age`."""

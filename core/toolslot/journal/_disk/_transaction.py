@@ -21,6 +21,9 @@ from toolslot.journal._state import AppendRow, BatchState, DropRun, NewBatch, Pu
 #: bytes that one commit may write before the next operation waits for the next commit
 FULL_GROUP = 4 * 2**20
 
+#: of the rows of a range
+_ALL = 2**31
+
 #: a reservation of some thousand calls still is one commit
 _HEAD_IN_PLACE = 2**20
 
@@ -158,11 +161,27 @@ class Transaction(Snapshot):
 
     def _drop(self, write: DropRun) -> None:
         run_id = write.run_id
-        self._purged[run_id] = True
         self.dropped.append(run_id)
-        tombstone: dict[str, object] = {"run_id": run_id, "at": write.at, "why": write.why}
-        self._add(keys.tombstone(run_id), self._secrecy.hide_in_run(run_id, TOMBSTONE, tombstone, {}))
-        self._add(keys.deletion(run_id), {"run_id": run_id})
+        secret = self._secrecy.digest_key
+        batches = [*self._table.folders(keys.under(keys.batches(run_id)))]
+        lineages = self._table.names(keys.under(keys.lineages(run_id)))
+        number = 1 + len(self._table.names(keys.under_purges(run_id)))
+        purge: dict[str, object] = {"run_id": run_id, "at": write.at, "why": write.why}
+        self._add(keys.purge(run_id, number), self._secrecy.hide_in_run(run_id, TOMBSTONE, purge, {}))
+        for name in (*batches, *lineages):
+            self._once(keys.tombstone(name, secret), {})
+        for prefix in batches:
+            self._once(keys.deletion(prefix), {"run_id": run_id})
+        # The batches are out of the list at once, and later ones of the run come into it; of their rows each has its own.
+        for prefix in (
+            keys.index_of_run(run_id),
+            keys.lineages(run_id),
+            keys.payload_of_run(run_id),
+            keys.outdated(run_id),
+        ):
+            self._table.delete(keys.under(prefix), _ALL)
+        self._purged[run_id] = True
+        self._lineages = {place: key for place, key in self._lineages.items() if place[0] != run_id}
         for key in [key for key in self._entries if key.run_id == run_id]:
             del self._entries[key]
             self._dirty.pop(key, None)
@@ -192,6 +211,11 @@ class Transaction(Snapshot):
 
     def _add(self, key: str, data: object) -> None:
         self._add_body(key, dumps(data))
+
+    def _once(self, key: str, data: object) -> None:
+        body = dumps(data)
+        self.size += len(key) + len(body)
+        self._table.add_once(key, body)
 
     def _add_body(self, key: str, body: bytes) -> None:
         self.size += len(body)

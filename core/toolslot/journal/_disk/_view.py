@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from toolslot._errors import JournalCorrupt
 from toolslot._slot import BatchKey
 from toolslot.journal._disk import _keys as keys
@@ -33,7 +35,7 @@ class Snapshot:
         return None if entry is None else entry.state
 
     def alias(self, key: BatchKey) -> BatchKey | None:
-        if self.purged(key.run_id):
+        if self.forgotten(key):
             return None
         known = self._aliases.get(key) or self._states.aliases.get(key)
         if known is None:
@@ -42,19 +44,35 @@ class Snapshot:
         return known
 
     def lineage(self, run_id: str, lineage: str) -> BatchKey | None:
-        if self.purged(run_id):
-            return None
         place = (run_id, lineage)
         if place not in self._lineages:
             body = self.reader.get(keys.lineage(run_id, lineage))
             self._lineages[place] = None if body is None else _lineage_from_body(lineage, body)
         return self._lineages[place]
 
+    def holds(self, run_id: str) -> bool:
+        for prefix in (keys.index_of_run(run_id), keys.lineages(run_id), keys.payload_of_run(run_id)):
+            if self.reader.first_key(keys.under(prefix)) is not None:
+                return True
+        # A lost batch is not in the list.
+        batches = self.reader.folders(keys.under(keys.batches(run_id)))
+        return any(self.reader.raw(keys.deletion(prefix)) is None for prefix in batches)
+
+    def outdated(self, run_id: str) -> Sequence[BatchKey]:
+        bounds = keys.under(keys.outdated(run_id))
+        if self.reader.first_key(bounds) is None:  # the usual case
+            return ()
+        return [key_from_json(parse(body)) for _, body in self.reader.scan(bounds)]
+
     def purged(self, run_id: str) -> bool:
         known = self._purged.get(run_id)
         if known is None:
-            known = self._purged[run_id] = self.reader.get(keys.tombstone(run_id)) is not None
+            first = self.reader.first_key(keys.under(keys.tombstones(run_id)))
+            known = self._purged[run_id] = first is not None
         return known
+
+    def forgotten(self, key: BatchKey, lineage: str | None = None) -> bool:
+        return self.purged(key.run_id) and is_forgotten(self.reader, key, lineage)
 
     def keep(self) -> None:
         """The transaction is over and was no failure: what it read and wrote is the truth until somebody else writes."""
@@ -69,7 +87,7 @@ class Snapshot:
             return self._entries[key]
         except KeyError:
             pass
-        if self.purged(key.run_id):
+        if self.forgotten(key):
             return None
         entry = self._states.take(key)
         if entry is None or self.reader.raw(keys.fence(entry.prefix)) != entry.tally:
@@ -80,6 +98,17 @@ class Snapshot:
             entry = found
         self._entries[key] = entry
         return entry
+
+
+def is_forgotten(reader: Reader, key: BatchKey, lineage: str | None = None) -> bool:
+    """Whether there is a tombstone of the batch or of the lineage. Those from before encryption was turned on have plain digests."""
+    names = [keys.batch_prefix(key)]
+    if lineage is not None:
+        names.append(keys.lineage(key.run_id, lineage))
+    marks = [keys.tombstone_of_everything(key.run_id)]
+    for secret in {None, reader.secrecy.digest_key}:
+        marks += [keys.tombstone(name, secret) for name in names]
+    return any(reader.raw(mark) is not None for mark in marks)
 
 
 def _lineage_from_body(name: str, body: bytes) -> BatchKey:

@@ -49,6 +49,7 @@ def every(journal: DiskJournal) -> None:
     reserve(journal, 2, run="r" * 300, batch="b" * 300).run(0)
     reserve(journal, 2, run="forgotten").run(0)
     do(journal, Purge(run_id="forgotten", at=1.0, why="asked to"))
+    reserve(journal, 2, run="forgotten", batch="later", lineage="response-2").run(0)
 
 
 if __name__ == "__main__":

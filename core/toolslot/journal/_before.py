@@ -1,0 +1,56 @@
+"""What a reservation does about batches before it: of the same conversation, and of an older format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from toolslot._errors import BatchMismatch
+from toolslot._slot import Manifest
+from toolslot.journal._state import JournalView, PutFence
+
+
+def over(view: JournalView, run_id: str, lineages: Sequence[str]) -> tuple[PutFence, ...]:
+    """Closes the batch of the response before, by its lineage, the newest first; the host has all its answers.
+
+    Nothing more of it is entered. What of it was never entered was answered elsewhere, as calls are whose tools another node serves.
+    """
+    for lineage in lineages:
+        key = view.lineage(run_id, lineage)
+        state = view.state(key) if key is not None else None
+        if state is None:
+            continue
+        if state.fence.closed or not all(slot.over for slot in state.record().slots):
+            return ()
+        return (PutFence(key=state.key, fence=replace(state.fence, closed=True)),)
+    return ()
+
+
+def refuse_outdated(view: JournalView, manifest: Manifest, former: str | None) -> None:
+    """Raise `BatchMismatch` when a batch of format 1 holds these calls, which its host named by other rules then.
+
+    One that is closed may be one whose answers were lost to the host, if its name has `former` in it, what tells of the very place.
+    """
+    if former is None:
+        return
+    for key in view.outdated(manifest.key.run_id):
+        state = view.state(key)
+        if state is None or state.manifest.adapter != manifest.adapter:
+            continue
+        if (not state.fence.closed or former in key.batch_id) and _holds(manifest, state.manifest):
+            raise BatchMismatch(
+                f"batch {key} holds these calls as an earlier version of toolslot recorded them, under a name by which this version"
+                " does not go on, so nothing was run: see what they did with `toolslot show`, end the batch with `toolslot abandon`,"
+                " and let the model answer again."
+            )
+
+
+def _holds(now: Manifest, earlier: Manifest) -> bool:
+    """Whether all calls of the earlier batch are among those of this one; it may have had those of some tools only."""
+    return all(
+        any(
+            (spec.tool, spec.call_id) == (mine.tool, mine.call_id) and mine.same_arguments(spec)
+            for mine in now.specs
+        )
+        for spec in earlier.specs
+    )
