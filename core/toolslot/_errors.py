@@ -104,7 +104,7 @@ class DecisionRefused(ToolslotError):
 
 
 class RunPurged(ToolslotError):
-    """This run was purged from the journal. It is refused rather than taken for a new one, which would run everything again."""
+    """This batch was purged from the journal. It is refused rather than taken for a new one, which would run everything again."""
 
 
 # --- values -----------------------------------------------------------------------------------------------------------

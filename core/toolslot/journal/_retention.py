@@ -37,9 +37,9 @@ def purge_older(
 ) -> Retention:
     """Forget the runs whose batches were all reserved more than `age` seconds ago and are all finished.
 
-    A forgotten run leaves a tombstone: reserving a batch of it raises `RunPurged`, so it is never taken for a new one. A run with a
-    batch that is damaged, or encrypted with a key that was not given, stays, with that as the reason. A large journal is walked through
-    piece by piece, and others go on writing meanwhile.
+    Each forgotten batch leaves a tombstone: reserving it raises `RunPurged`, so it is never taken for a new one. Later batches of the run
+    are taken. A run with a batch that is damaged, or encrypted with a key that was not given, stays, with that as the reason. A large
+    journal is walked through piece by piece, and others go on writing meanwhile.
 
     Raises:
         InvalidSetting: `age` is not positive.
@@ -68,7 +68,7 @@ def purge_older(
 
 
 def purge_run(journal: Journal, run_id: str, *, why: str, clock: Callable[[], float] = time.time) -> None:
-    """Forget one run, finished or not.
+    """Forget what one run has by now, finished or not. Its later batches are taken as ever.
 
     Raises:
         BatchBusy: an owner that is or may be alive works on it.
