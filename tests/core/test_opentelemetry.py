@@ -248,6 +248,7 @@ def test_a_batch_that_was_adopted_is_told_under_its_first_name(world: World, see
 
 
 def test_a_batch_that_could_not_be_opened_has_a_span_that_says_so(world: World, seen: Telemetry) -> None:
+    world.executor(hooks=[]).run_all(batch("pay"), _tools())
     executor = world.executor(hooks=[seen.hook()])
     executor.journal.submit(Purge(run_id="run-1", at=0.0, why="over")).result(5)
     with pytest.raises(RunPurged):

@@ -53,7 +53,7 @@ def verify(journal: DiskJournal, acknowledged: Acknowledged) -> int:
             assert record is None
             assert key not in listed
             with pytest.raises(RunPurged):
-                reserve(journal, 4, run=key.run_id, batch="again")
+                reserve(journal, 4, run=key.run_id, batch=key.batch_id)
             continue
         if record is None:
             assert key.run_id in acknowledged.purging, f"{key} is lost"

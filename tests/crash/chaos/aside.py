@@ -42,15 +42,17 @@ def purge_all(body: Body) -> None:
     journal = DiskJournal.open(body.journal)
     known = body.folder / "runs"
     if not known.exists():
-        (body.folder / "runs.new").write_text("\0".join({key.run_id for key in journal.keys().result()}))
+        (body.folder / "runs.new").write_text(
+            "\0".join({key.run_id: "\1".join(key) for key in journal.keys().result()}.values())
+        )
         (body.folder / "runs.new").rename(known)
     status = "purged"
-    for run_id in known.read_text().split("\0"):
+    for run_id, _, batch_id in (each.partition("\1") for each in known.read_text().split("\0")):
         purge_run(journal, run_id, why="the trial is over")
         body.note(Verb.PURGED)
         try:
             with DurableExecutor(journal).open(
-                Batch(run_id=run_id, batch_id="new", calls=[Call(tool="pay")])
+                Batch(run_id=run_id, batch_id=batch_id, calls=[Call(tool="pay")])
             ):
                 status = "a purged run looks new"
         except RunPurged:

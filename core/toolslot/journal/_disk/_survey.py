@@ -64,7 +64,7 @@ class _Surveyor:
         runs = self._attempt(lambda: runs_being_deleted(self._reader), keys.DELETIONS) or []
         self._dropped = tuple(keys.of_deletion(mark) for mark in self._names(keys.under(keys.DELETIONS)))
         for run_id in runs:
-            text = f"run {quoted(run_id)} was purged; the next process that opens the journal goes on deleting its rows."
+            text = f"run {quoted(run_id)} is purged; the next process that opens the journal goes on deleting its rows."
             self._find(FindingKind.DELETION, text, run_id)
         for name, body in self._reader.scan_by_age(keys.under(keys.BATCH_INDEX)):
             self._listed(name, body)
