@@ -263,7 +263,7 @@ def test_a_purge_that_was_interrupted_in_format_1_is_finished(first_format: Path
 
 @pytest.mark.parametrize(
     ("former", "calls", "refused"),
-    [("firs", 10, True), ("elsewhere", 10, True), ("firs", 9, False), (None, 10, False)],
+    [("first", 10, True), ("elsewhere", 10, True), ("first", 9, False), (None, 10, False)],
     ids=["its place", "another place", "other calls", "a host that kept its names"],
 )
 def test_a_batch_in_flight_from_format_1_is_never_run_as_a_new_one(
