@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from itertools import takewhile
 
 from toolslot import UnreadablePayload
+from toolslot_llamaindex._values import are_alike
 from toolslot_llamaindex._writes import Write
 
 
@@ -33,7 +34,7 @@ class Growing:
             return write
         before = self._lists.get(write.path, ())
         same = sum(
-            1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, write.items, strict=False))
+            1 for _ in takewhile(lambda pair: are_alike(*pair), zip(before, write.items, strict=False))
         )
         self._lists[write.path] = write.items
         return Write(path=write.path, kept=same, items=write.items[same:])

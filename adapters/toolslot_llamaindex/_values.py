@@ -10,6 +10,7 @@ from typing import Any, cast
 from toolslot import JsonCodec, NotStorable, UnreadablePayload
 from toolslot_llamaindex._earlier import earlier_codec
 from toolslot_llamaindex._exact import Lost, NotRestorable, Reading, Writing, is_built_in, name_of
+from toolslot_llamaindex._forms import MARK
 from toolslot_llamaindex._known import AllowedType, KnownClasses
 
 #: what begins a value that is not made of built-in values alone
@@ -126,6 +127,22 @@ class ValueCodec:
         except Exception:
             data = self._nothing_of(value).data
         return hashlib.sha256(data).hexdigest()
+
+
+def are_alike(a: bytes, b: bytes) -> bool:
+    """Whether the encoded values are the same, but for which fields were set and which are defaults: a stored context loses that."""
+    if a == b or a[:1] != _EXACT or b[:1] != _EXACT:
+        return a == b
+    return bool(_without_set(_PLAIN.decode(a[1:])) == _without_set(_PLAIN.decode(b[1:])))
+
+
+def _without_set(tree: Any) -> Any:
+    if isinstance(tree, list):
+        return [_without_set(item) for item in cast("list[Any]", tree)]
+    if isinstance(tree, dict):
+        items = cast("dict[str, Any]", tree).items()
+        return {key: _without_set(item) for key, item in items if key != "s" or MARK not in tree}
+    return tree
 
 
 def _sorted(tree: Any) -> Any:

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from toolslot import JsonCodec, NotStorable, TypeCodec, UnreadablePayload
 from toolslot_llamaindex._exact import NotRestorable, Reading, Writing
-from toolslot_llamaindex._values import ValueCodec
+from toolslot_llamaindex._values import ValueCodec, are_alike
 
 
 class Part(BaseModel):
@@ -313,6 +313,17 @@ def test_a_digest_is_the_same_for_the_same_value_whatever_its_objects_are() -> N
     assert codec.digest([message()]) == codec.digest([message()])
     assert codec.digest({"a": 1, "b": 2}) == codec.digest({"b": 2, "a": 1})
     assert codec.digest(ThinkingBlock(content="x")) != codec.digest(ThinkingBlock(content="y"))
+
+
+def test_values_are_alike_whichever_of_their_fields_were_set() -> None:
+    codec = ValueCodec.of(MINE)
+    one, other, third = (
+        codec.encode([Part(**each)]) for each in ({"id": "a"}, {"id": "a", "index": 0}, {"id": "b"})
+    )
+    assert one != other
+    assert are_alike(one, other)
+    assert not are_alike(one, third)
+    assert not are_alike(codec.encode(1), codec.encode(True))
 
 
 def test_plain_values_have_the_form_that_they_always_had() -> None:
