@@ -6,12 +6,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 LOWEST := .venv-lowest
 CLIENTS := .venv-clients
+UPSTREAM := .venv-upstream
 # Stamps: each is touched when its step went through, so that an interrupted one is done again.
 MADE   := $(VENV)/.made
 DEMO   := $(VENV)/.ready-for-demo
 READY  := $(VENV)/.ready-for-work
 READY_LOWEST := $(LOWEST)/.ready-for-work
 READY_CLIENTS := $(CLIENTS)/.ready-for-work
+READY_UPSTREAM := $(UPSTREAM)/.ready-for-work
 READY_FUZZ := $(VENV)/.ready-for-fuzzing
 
 # Nothing outside .venv may reach the tests: neither another environment nor the user's own journal and settings.
@@ -52,6 +54,11 @@ test-lowest: $(READY_LOWEST) ## The tests of both adapters with the oldest relea
 test-clients: $(READY_CLIENTS) ## Agents with the provider classes that people use, killed and resumed, in .venv-clients
 	@echo "With the newest clients of the providers:"
 	@$(CLIENTS)/bin/python -m pytest -q -n auto --dist loadfile -o cache_dir=$(CLIENTS)/.pytest_cache tests/clients
+
+.PHONY: upstream
+upstream: $(READY_UPSTREAM) ## LangGraph's and LangChain's own tests with durable nodes: what differs is what the guide lists
+	@$(UPSTREAM)/bin/python -m pip install --quiet --upgrade langgraph langgraph-prebuilt langchain
+	@$(UPSTREAM)/bin/python tests/upstream/run.py
 
 .PHONY: chaos
 chaos: $(READY) ## Kill agents at every named point until 5,000 have died, and see that every broken build is caught (ARGS=--help)
@@ -113,10 +120,11 @@ nightly: $(READY) $(READY_FUZZ) ## What searches longer than the tests do, one l
 	@$(BIN)/python tests/nightly/fuzz.py 600
 	@TOOLSLOT_POWER_CUTS=400 $(BIN)/python -m pytest -q -s --timeout=1800 tests/crash/journal/test_power_cut.py
 	@$(BIN)/python -m pytest -q -o timeout=3600 tests/nightly/encrypted_contract.py
+	@$(MAKE) --no-print-directory upstream
 	@TOOLSLOT_WAL_SECONDS=120 $(BIN)/python -m pytest -q -s -o timeout=600 tests/nightly/wal_reset.py
 
 clean: ## Remove .venv and everything that was generated
-	rm -rf $(VENV) $(LOWEST) $(CLIENTS) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) $(CLIENTS) $(UPSTREAM) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find core adapters tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):
@@ -147,6 +155,13 @@ $(READY_LOWEST): pyproject.toml tests/lowest.txt | $(MADE)
 	@$(LOWEST)/bin/python -m pip install --quiet --upgrade pip
 	@$(LOWEST)/bin/python -m pip install --quiet --constraint tests/lowest.txt --editable ".[langchain,llamaindex]" --group test-langgraph
 	@$(LOWEST)/bin/python -m pip check
+	@touch $@
+
+$(READY_UPSTREAM): pyproject.toml | $(MADE)
+	@echo "Installing LangGraph, LangChain and what their tests need"
+	@test -x $(UPSTREAM)/bin/python || $(BIN)/python -m venv $(UPSTREAM) || { rm -rf $(UPSTREAM); exit 1; }
+	@$(UPSTREAM)/bin/python -m pip install --quiet --upgrade pip
+	@$(UPSTREAM)/bin/python -m pip install --quiet --upgrade --editable ".[langchain]" --group test-upstream
 	@touch $@
 
 $(READY_CLIENTS): pyproject.toml | $(MADE)
