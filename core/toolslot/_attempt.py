@@ -135,9 +135,6 @@ class Attempt:
 
     def _run(self, permit: Permit) -> Steps[object]:
         invoke = Invoke(self._entry.fn, self._timeout(), self._entry.offload)
-        # The next call may begin once our record is under way; its start mark may share the commit. Not sooner: a start mark that is
-        # durable before our record would let more calls than the limit be of unknown outcome.
-        release = partial(self._engine.pool.release, permit)
         token = _context.current.set(self._call_context())
         leave_permit = enter_permit(permit)
         try:
@@ -160,7 +157,7 @@ class Attempt:
                 yield from self._expire(invoke, permit)
                 timeout = self._entry.policy.timeout
                 raise not_returned(self._live.key, self._index, self._entry.spec.tool, timeout) from None
-            yield from self._record_failure(error, release)
+            yield from self._record_failure(error, self._given_back(invoke, permit))
             raise Escaped(error) from error
         except BaseException:
             # Cancelled or interrupted: whether it had its effect nobody knows. Not waited for; the journal takes work in order.
@@ -170,8 +167,20 @@ class Attempt:
         reach(CrashPoint.AFTER_RETURN)
         failed = self._entry.is_error is not None and self._entry.is_error(value)
         row = self._finished(self._encode(value), failed=failed)
-        yield from self._record(row, value, release)
+        yield from self._record(row, value, self._given_back(invoke, permit))
         return value
+
+    def _given_back(self, invoke: Invoke, permit: Permit) -> Callable[[], None]:
+        """What gives the permit back once the record is under way: the next call may begin then, its start mark may share the commit.
+
+        Not sooner: a start mark that is durable before our record would let more calls than the limit be of unknown outcome. And later
+        where the code gave up waiting for a thread of its own, which runs on: the call is over with that.
+        """
+        behind = invoke.left_behind
+        if behind is None:
+            return partial(self._engine.pool.release, permit)
+        Outliving(live=self._live, active=self._active, permit=permit, outcome=lambda _: None).begin(behind)
+        return lambda: None
 
     def _timeout(self) -> float | None:
         """The policy's, cut short by the batch's deadline."""

@@ -31,6 +31,9 @@ class CallTask(Executor):
         self._left = False
         #: the threads that are waited for, whose code was entered
         self._inside: set[object] = set()
+        #: how many threads run the call's code, waited for or not, and what is told when none does
+        self._running = 0
+        self._idle: Future[object] | None = None
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Begin. `fn` returns an awaitable; to be called in the event loop. The future is done when the code is."""
@@ -65,6 +68,20 @@ class CallTask(Executor):
             self._left = True
             return not self._inside
 
+    def left_behind(self) -> Future[object] | None:
+        """Completes when no thread runs the call's code any more; None if none does."""
+        with self._lock:
+            if self._running and self._idle is None:
+                self._idle = Future()
+            return self._idle if self._running else None
+
+    def _ended(self) -> None:
+        with self._lock:
+            self._running -= 1
+            idle = None if self._running else self._idle
+        if idle is not None:
+            idle.set_result(None)
+
     async def wait_for_thread(self, fn: Callable[[], T]) -> T:
         """See `in_thread`."""
         withdrawn, thread = False, object()
@@ -74,10 +91,13 @@ class CallTask(Executor):
                 if self._left or withdrawn:
                     return None  # nobody gets it
                 self._inside.add(thread)
+                self._running += 1
             try:
                 return fn()
             except StopIteration as error:
                 raise RuntimeError("the tool raised StopIteration") from error  # no future can hold that
+            finally:
+                self._ended()
 
         running = asyncio.get_running_loop().run_in_executor(None, copy_context().run, body)
         try:

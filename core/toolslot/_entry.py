@@ -136,10 +136,8 @@ class Entry(Generic[T]):
         if self.slot.state is SlotState.UNKNOWN:
             yield from self.live.refreshing()  # somebody may have decided it from outside
         while True:
-            if active.over:
-                yield from self._after_fenced(
-                    0, tries
-                )  # taken over by force meanwhile, from inside this process
+            if active.over:  # taken over by force meanwhile, from inside this process
+                yield from self._after_fenced(0, tries)
             fence, standing = self.live.look()
             epoch = fence.epoch if standing is _plan.Standing.MINE else 0
             action = self._next(standing)
@@ -157,6 +155,8 @@ class Entry(Generic[T]):
                     try:
                         return (yield from self._run(active, action, epoch))
                     except Escaped as escaped:
+                        if active.detached:
+                            raise escaped.error from None  # a thread of it runs on
                         again_at = epoch, self.slot.version
                         again = yield from self._before_retry(escaped.error, tries, began)
                     except Fenced:

@@ -22,6 +22,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 from typing_extensions import assert_never
 
 from toolslot._bridge import Expired, copy_outcome, wait_for
+from toolslot._call_task import CallTask
 from toolslot._errors import ToolslotError
 from toolslot._pool import Demand, Permit, Pool, Ticket
 
@@ -109,6 +110,11 @@ class Invoke:
     running: Future[object] | None = None
     expired: bool = False
     refused: bool = False
+
+    @property
+    def left_behind(self) -> Future[object] | None:
+        """Completes when the threads have ended which the code, although it has ended, gave up waiting for; None if there are none."""
+        return self.offload.left_behind() if isinstance(self.offload, CallTask) else None
 
     def withdraw(self) -> bool:
         """Take the code back if it was not entered; whether that is certain. Other executors say "cancelled" of code that runs."""

@@ -62,7 +62,12 @@ class Scene:
 
     def __init__(self, root: Path, payment: Payment, door: str) -> None:
         self.root, self.payment, self.door = root / "journal", payment, door
-        self.journal: Journal = DiskJournal.open(self.root)
+        self.opened: list[DiskJournal] = []
+        self.journal: Journal = self.open()
+
+    def open(self) -> DiskJournal:
+        self.opened.append(DiskJournal.open(self.root))
+        return self.opened[-1]
 
     def executor(self, policy: str = "default", cause: str = "", **limits: Any) -> DurableExecutor:
         limits = {"busy_timeout": 20, **limits}
@@ -70,7 +75,7 @@ class Scene:
             limits["batch_timeout"] = SOON
         timeout = SOON if cause == "call timeout" else None
         policies = {"pay": self.payment.policy(policy, timeout=timeout)}
-        return DurableExecutor(self.root, policies=policies, limits=Limits(**limits), hooks=[])
+        return DurableExecutor(self.open(), policies=policies, limits=Limits(**limits), hooks=[])
 
     def begin(self, executor: DurableExecutor) -> asyncio.Task[Any]:
         return asyncio.ensure_future(self._enter(executor))
@@ -118,7 +123,8 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Scene]]:
     yield scene
     for each in made:
         each.payment.go_on.set()
-        each.journal.close()
+        for journal in each.opened:
+            journal.close()
 
 
 def play(payment: Payment, scene: Callable[[], Any]) -> Any:
@@ -195,10 +201,9 @@ def test_a_process_of_a_pool_is_waited_for_like_a_thread(tmp_path: Path, cause: 
     async def enter(pool: Executor, **settings: Any) -> Any:
         limits = Limits(busy_timeout=20, batch_timeout=settings.pop("batch_timeout", None))
         policies = {"pay": payment.policy(policy, **settings)}
-        executor = DurableExecutor(
-            tmp_path / "journal", policies=policies, limits=limits, hooks=[], executor=pool
-        )
-        return (await executor.arun_all(b, {"pay": pay_in_a_process}))[0]
+        with DiskJournal.open(tmp_path / "journal") as journal:
+            executor = DurableExecutor(journal, policies=policies, limits=limits, hooks=[], executor=pool)
+            return (await executor.arun_all(b, {"pay": pay_in_a_process}))[0]
 
     async def main() -> Any:
         with ProcessPoolExecutor(1) as pool:
@@ -212,15 +217,14 @@ def test_a_process_of_a_pool_is_waited_for_like_a_thread(tmp_path: Path, cause: 
             await asyncio.wait((run,))
             assert run.cancelled() or isinstance(run.exception(), CallTimedOut)
             again = asyncio.ensure_future(enter(pool))
-            journal = DurableExecutor(tmp_path / "journal").journal
-            await until(lambda: waited_for(journal) or again.done())
-            go_on.write_text("go on")
-            return await again
+            with DiskJournal.open(tmp_path / "journal") as journal:
+                await until(lambda: waited_for(journal) or again.done())
+                go_on.write_text("go on")
+                return await again
 
     assert asyncio.run(main()) == "paid"
     assert effects.read_text() == "paid\n"
     assert payment.asked == 0
-    DiskJournal.open(tmp_path / "journal").close()
 
 
 # --- what a person does meanwhile -----------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from langchain_core.callbacks import CallbackManagerForToolRun
+from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, Tool, tool
 from langgraph.prebuilt import ToolRuntime
@@ -50,8 +51,9 @@ class Scene:
 
     def __init__(self, talk: Any, form: Any, root: Path, payment: Payment, tools: Any = None) -> None:
         self.talk, self.form, self.payment = talk, form, payment
-        self.journal = DiskJournal.open(root / "journal")
         self.root = root / "journal"
+        self.opened: list[DiskJournal] = []
+        self.journal = self.open()
 
         def pay(i: int) -> str:
             """Pays."""
@@ -60,17 +62,24 @@ class Scene:
         self.tools = tools or [tool("work")(pay)]
         talk.calls = calls("a", i=0)
 
-    def graph(self, policy: str = "default", cause: str = "", **limits: Any) -> Any:
-        limits = {"busy_timeout": 20, **limits}
+    def open(self) -> DiskJournal:
+        self.opened.append(DiskJournal.open(self.root))
+        return self.opened[-1]
+
+    def graph(
+        self, policy: str = "default", cause: str = "", busy_timeout: float = 20, **settings: Any
+    ) -> Any:
+        limits: dict[str, Any] = {"busy_timeout": busy_timeout}
         if cause == "batch timeout":
             limits["batch_timeout"] = SOON
         timeout = SOON if cause == "call timeout" else None
         graph = self.form(
             self.talk,
             self.tools,
-            journal=self.root,
+            journal=self.open(),
             policies={"work": self.payment.policy(policy, timeout=timeout)},
             limits=Limits(**limits),
+            **settings,
         )
         if cause == "node timeout":
             graph.nodes["tools"].timeout = TimeoutPolicy(run_timeout=SOON)
@@ -115,7 +124,8 @@ def make(talk: Any, tmp_path: Path) -> Any:
     yield scene
     for each in made:
         each.payment.go_on.set()
-        each.journal.close()
+        for journal in each.opened:
+            journal.close()
 
 
 def play(payment: Payment, scene: Callable[[], Any]) -> Any:
@@ -337,3 +347,50 @@ def test_async_code_that_does_not_let_itself_be_cancelled_holds_up_no_timeout(ma
         return await run
 
     assert answers(play(payment, timed_out)) == [("a", "paid after all")]
+
+
+async def gives_up(request: Any, execute: Any) -> Any:
+    """A wrapper with a timeout of its own around the tool."""
+    return await asyncio.wait_for(execute(request), SOON)
+
+
+@pytest.mark.parametrize("talk", ["async"], indirect=True)
+@pytest.mark.parametrize("policy", ["reconciler", "default"])
+def test_a_thread_that_a_wrapper_gave_up_waiting_for_holds_its_call_until_it_ends(
+    make: Any, policy: str
+) -> None:
+    """The failure of the wrapper is what came of the call, and crashed the run: its policy is applied, but not before."""
+    payment = Payment()
+    scene = make("one_node", payment)
+
+    async def resumed() -> Any:
+        with pytest.raises(asyncio.TimeoutError):
+            await scene.begin(scene.graph(policy, awrap_tool_call=gives_up), GO)
+        run = scene.begin(scene.graph(policy), None)
+        await scene.joined(run)
+        assert payment.settled_once == (1, 0, 0)
+        payment.go_on.set()
+        return await run
+
+    said = "paid, says the reconciler" if policy == "reconciler" else "paid by thread 2"
+    assert answers(play(payment, resumed)) == [("a", said)]
+    assert payment.settled_once == ((1, 1, 1) if policy == "reconciler" else (2, 2, 0))
+
+
+@pytest.mark.parametrize("talk", ["async"], indirect=True)
+def test_what_a_wrapper_answers_for_a_thread_that_it_gave_up_is_the_answer_at_once(make: Any) -> None:
+    payment = Payment()
+    scene = make("one_node", payment)
+
+    async def answers_for_it(request: Any, execute: Any) -> Any:
+        try:
+            return await gives_up(request, execute)
+        except asyncio.TimeoutError:
+            return ToolMessage("still busy", tool_call_id=request.tool_call["id"])
+
+    async def answered() -> Any:
+        return await scene.begin(scene.graph(awrap_tool_call=answers_for_it), GO)
+
+    assert answers(play(payment, answered)) == [("a", "still busy")]
+    assert payment.over.wait(20)
+    assert payment.settled_once == (1, 1, 0)

@@ -31,8 +31,13 @@ class Scene:
 
     def __init__(self, talk: Any, root: Path, payment: Payment) -> None:
         self.talk, self.root, self.payment = talk, root / "journal", payment
-        self.journal = DiskJournal.open(self.root)
+        self.opened: list[DiskJournal] = []
+        self.journal = self.open()
         self.mailed = 0
+
+    def open(self) -> DiskJournal:
+        self.opened.append(DiskJournal.open(self.root))
+        return self.opened[-1]
 
     def agent(self, kind: str, policy: str, cause: str = "", busy_timeout: float = 20) -> Any:
         def pay(i: int) -> str:
@@ -55,7 +60,7 @@ class Scene:
             agent = FunctionAgent(tools=tools, llm=self.talk.llm, timeout=timeout)
         policies = {"pay": self.payment.policy(policy, timeout=SOON if cause == "call timeout" else None)}
         limits = Limits(busy_timeout=busy_timeout)
-        return durable(agent, journal=self.root, policies=policies, limits=limits, hooks=[])
+        return durable(agent, journal=self.open(), policies=policies, limits=limits, hooks=[])
 
     def begin(self, agent: Any) -> tuple[Any, asyncio.Task[Any]]:
         handler = agent.run(user_msg="go", run_id="r-1")
@@ -90,7 +95,8 @@ def scene(talk: Any, tmp_path: Path) -> Any:
     scene = Scene(talk, tmp_path, Payment())
     yield scene
     scene.payment.go_on.set()
-    scene.journal.close()
+    for journal in scene.opened:
+        journal.close()
 
 
 def play(scene: Scene, course: Any) -> Any:
