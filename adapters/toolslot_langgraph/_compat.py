@@ -25,6 +25,7 @@ from toolslot._call_task import in_thread
 _SCRATCHPAD = "__pregel_scratchpad"
 _SEND = "__pregel_send"
 _READ = "__pregel_read"
+_TASKS = "__pregel_tasks"
 _CALL = "__pregel_call"
 _CHECKPOINTER = "__pregel_checkpointer"
 _DURABILITY = "__pregel_durability"
@@ -227,6 +228,15 @@ def beside(config: RunnableConfig) -> list[object]:
     ]
 
 
+def sent_state(values: Mapping[str, Any]) -> object:
+    """The state that a checkpoint's calls were sent with, from the values of its channels; None where they were sent without one."""
+    for send in values.get(_TASKS) or ():
+        given: object = getattr(send, "arg", None)
+        if isinstance(given, dict) and "__type" in given:
+            return cast("dict[str, object]", given).get("state")
+    return None
+
+
 def lend(config: RunnableConfig, scratchpad: Any, send: Callable[[Any], None]) -> None:
     """Put another scratchpad and another way to write into a config that belongs to one call alone."""
     config["configurable"] = {**configurable(config), _SCRATCHPAD: scratchpad, _SEND: send}
@@ -375,6 +385,7 @@ __all__ = [
     "saves_checkpoints",
     "scratchpad_of",
     "sender_of",
+    "sent_state",
     "task_of",
     "thread_in_saver",
     "wrappers_of",

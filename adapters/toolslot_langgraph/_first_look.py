@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
 from toolslot_langgraph._arguments import changed, settle
-from toolslot_langgraph._compat import checkpointer_of, thread_in_saver
+from toolslot_langgraph._compat import checkpointer_of, sent_state, thread_in_saver
 from toolslot_langgraph._identity import messages_in
 
 
@@ -65,7 +65,8 @@ class FirstLook:
     def _settle(self, found: CheckpointTuple | None) -> None:
         saved: list[AIMessage] = []
         if found is not None and self.message.id is not None:
-            messages = messages_in(found.checkpoint["channel_values"], self.messages_key)
+            values = found.checkpoint["channel_values"]
+            messages = messages_in(sent_state(values) or values, self.messages_key)
             saved = [each for each in messages if isinstance(each, AIMessage) and each.id == self.message.id]
         serde = None if self.saver is None else self.saver.serde
         settle(self.message, saved[-1] if saved else None, serde)
