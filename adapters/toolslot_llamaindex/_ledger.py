@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from llama_index.core.workflow import Context
 
+from toolslot import ToolslotError, UnreadablePayload
 from toolslot._text import quoted
 from toolslot_llamaindex._edits import MISSING, Change, Edit, at, difference, digest, look, parts_of, put
 from toolslot_llamaindex._exact import NotRestorable
@@ -211,7 +212,14 @@ class Ledger:
         values: dict[str, Any] = {}
         for edit in edits:
             key = cast("str", edit.key)
-            values[key] = settled(values.get(key, items.get(key, MISSING)), edit, self)
+            try:
+                values[key] = settled(values.get(key, items.get(key, MISSING)), edit, self)
+            except ToolslotError:
+                raise
+            except Exception as error:
+                raise UnreadablePayload(
+                    f"a recorded change of the workflow's state is damaged: making it again raised {type(error).__name__}."
+                ) from None
         await write(values, store)
         for key in values:
             self._known.pop(key, None)

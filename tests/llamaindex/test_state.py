@@ -201,15 +201,15 @@ def told_to(talk: Any, agent: Any) -> dict[str, Any]:
     return asyncio.run(main())
 
 
-def tool(write: Callable[[Any], Awaitable[None]], name: str = "work", **more: Any) -> Any:
+def tool(write: Callable[[Any], Awaitable[None]], name: str = "work") -> Any:
     """A tool with a context that does this."""
 
-    async def work(ctx: Context, **_: Any) -> str:
+    async def work(ctx: Context) -> str:
         await write(ctx)
         return name
 
     work.__annotations__["ctx"] = Context
-    return FunctionTool.from_defaults(async_fn=work, name=name, description="Works.", **more)
+    return FunctionTool.from_defaults(async_fn=work, name=name, description="Works.")
 
 
 def both_read_before_either_writes(talk: Any) -> list[Any]:

@@ -11,7 +11,7 @@ import pytest
 from llama_index.core.workflow import Context
 from llama_index.core.workflow.events import HumanResponseEvent, InputRequiredEvent
 
-from toolslot import BatchMismatch, current_call
+from toolslot import BatchMismatch, EventKind, current_call
 from toolslot_llamaindex._records import writes_of
 
 pytestmark = pytest.mark.skipif(
@@ -191,3 +191,50 @@ def test_a_run_that_was_taken_up_in_its_middle_is_recorded_as_one_that_was_not(t
         "1: yes",
         "looked 2",
     ]
+
+
+def test_what_a_call_wrote_that_is_in_the_stored_state_already_is_not_written_twice(talk: Any) -> None:
+    """The context is stored between a call's write and its end; the call's record is then replayed into that state."""
+    written, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def note(ctx: Any) -> str:
+        """Writes, and goes on for a while."""
+        await ctx.store.set("log", [*await ctx.store.get("log", default=[]), "noted"])
+        await ctx.store.set("n", 1 + await ctx.store.get("n", default=0))
+        written.set()
+        await goes_on.wait()
+        await ctx.store.set("n", 1 + await ctx.store.get("n", default=0))
+        talk.effects.append("noted")
+        return "noted"
+
+    note.__annotations__["ctx"] = Context
+    talk.script([("note", {}), ("pay", {"i": 1})], "done")
+
+    async def stored_halfway() -> Any:
+        handler = talk.agent([note, paying(talk)]).run(user_msg="go", run_id="r-1")
+        async for event in handler.stream_events():
+            if isinstance(event, InputRequiredEvent):
+                break
+        await written.wait()
+        stored = handler.ctx.to_dict()
+        while not stored["workers"]["call_tool"]["collected_waiters"]:
+            await asyncio.sleep(0.001)
+            stored = handler.ctx.to_dict()
+        goes_on.set()
+        while not any(event.kind is EventKind.FINISHED for event in talk.world.events.all):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        await handler.cancel_run()
+        with pytest.raises(BaseException):  # noqa: B017 - cancelled
+            await handler
+        return stored
+
+    async def main() -> tuple[Any, Any]:
+        stored = await stored_halfway()
+        agent = talk.agent([note, paying(talk)])
+        handler = agent.run(ctx=Context.from_dict(agent, stored))
+        handler.ctx.send_event(HumanResponseEvent(i=1, response="yes"))
+        assert str(await asyncio.wait_for(handler, 20)) == "done"
+        return await handler.ctx.store.get("log"), await handler.ctx.store.get("n")
+
+    assert asyncio.run(main()) == (["noted"], 2)
+    assert talk.effects.count("noted") == 1
