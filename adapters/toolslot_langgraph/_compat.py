@@ -26,7 +26,6 @@ _SCRATCHPAD = "__pregel_scratchpad"
 _SEND = "__pregel_send"
 _READ = "__pregel_read"
 _TASKS = "__pregel_tasks"
-_CALL = "__pregel_call"
 _CHECKPOINTER = "__pregel_checkpointer"
 _DURABILITY = "__pregel_durability"
 
@@ -210,24 +209,6 @@ def task_of(config: RunnableConfig) -> object:
     return cast("object", found) if isinstance(found, partial) else _Alone()
 
 
-def beside(config: RunnableConfig) -> list[object]:
-    """What runs in the same step as this task, itself included; empty where that is not known."""
-    call = configurable(config).get(_CALL)
-    accept = (
-        cast("partial[object]", call).keywords.get("schedule_task") if isinstance(call, partial) else None
-    )
-    loop = getattr(accept, "__self__", None)
-    tasks, nodes = getattr(loop, "tasks", None), getattr(loop, "nodes", None)
-    if not isinstance(tasks, Mapping) or not isinstance(nodes, Mapping):
-        return []
-    names = {getattr(task, "name", None) for task in cast("Mapping[str, object]", tasks).values()}
-    return [
-        getattr(node, "bound", None)
-        for name, node in cast("Mapping[str, object]", nodes).items()
-        if name in names
-    ]
-
-
 def sent_state(values: Mapping[str, Any]) -> object:
     """The state that a checkpoint's calls were sent with, from the values of its channels; None where they were sent without one."""
     for send in values.get(_TASKS) or ():
@@ -360,7 +341,6 @@ __all__ = [
     "allowed_by_saver",
     "as_content",
     "as_name",
-    "beside",
     "check_tool_node",
     "checkpointer_of",
     "config_entered",

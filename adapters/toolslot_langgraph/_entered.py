@@ -12,7 +12,7 @@ from langchain_core.tools import BaseTool
 from langgraph.errors import GraphInterrupt, ParentCommand
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
-from toolslot import Adopt, Draining, DurableExecutor, ToolFailed, UnknownOutcome
+from toolslot import Draining, DurableExecutor, ToolFailed, UnknownOutcome
 from toolslot_langgraph._answers import Answers, begun_at, read_by_others, tools_only
 from toolslot_langgraph._asking import Asking
 from toolslot_langgraph._callbacks import Replay, facts_of
@@ -21,10 +21,11 @@ from toolslot_langgraph._codec import ToParent
 from toolslot_langgraph._compat import config_entered, outliving, ran_no_graph
 from toolslot_langgraph._execution import drained
 from toolslot_langgraph._identity import Place
+from toolslot_langgraph._joining import opened
 from toolslot_langgraph._nested import Inside, inside
-from toolslot_langgraph._node import opened
 from toolslot_langgraph._outputs import Reopened, replayed
 from toolslot_langgraph._questions import Question
+from toolslot_langgraph._settings import Settings
 
 #: the call among those that share its task: it is alone there
 _ALONE = 0
@@ -40,7 +41,7 @@ class Entered:
         place: Place,
         executor: DurableExecutor,
         *,
-        adopt: Adopt,
+        settings: Settings,
         awaits: bool,
         messages_key: str,
     ) -> None:
@@ -56,7 +57,7 @@ class Entered:
         self._answers = Answers(config, 1, skip=begun) if begun is not None else None
         self._asking: Asking | None = None
         self.index = place.indices[0]
-        self.run = opened(executor, place, self._config, adopt, awaits=awaits)
+        self.run = opened(executor, place, self._config, settings, awaits=awaits)
 
     # --- the call's code ------------------------------------------------------------------------------------------------
 

@@ -10,11 +10,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from langchain_core.messages import AIMessage, ToolCall
+from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from toolslot import current_call
+from toolslot import Witness, current_call
 from toolslot._identity import args_digest
 from toolslot_langgraph._arguments import issued
 from toolslot_langgraph._compat import (
@@ -25,7 +25,8 @@ from toolslot_langgraph._compat import (
     read_channel,
     task_of,
 )
-from toolslot_langgraph._siblings import answered, places, whole
+from toolslot_langgraph._siblings import answered, earlier_ones, places, whole
+from toolslot_langgraph._step import ended_beside
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +53,8 @@ class Place:
     follows: Sequence[str] = ()
     #: what the names of batches of this place had in them in journals of format 1; None where there were none
     former: str | None = None
+    #: what the saver holds that only batches can have made
+    witness: Witness | None = None
 
     @property
     def partial(self) -> bool:
@@ -79,6 +82,8 @@ class Response:
     again: bool = False
     #: the ids of earlier responses of the conversation that has all their answers, the newest first
     earlier: Sequence[str] = ()
+    #: tools have answered calls of earlier responses
+    told: bool = False
 
     @property
     def shared(self) -> bool:
@@ -96,10 +101,6 @@ _RANDOM_ID = re.compile(
 _seen: ContextVar[tuple[object, dict[tuple[str, int], int]] | None] = ContextVar(
     "toolslot_langgraph_seen", default=None
 )
-
-
-#: earlier responses that are looked at
-_MOST_EARLIER = 4
 
 
 def read_response(
@@ -154,7 +155,10 @@ def respond(
             indices=places(calls, siblings, done, _push_index(config) if sent else None),
             answered=done,
             again=again,
-            earlier=_earlier(messages[:position]),
+            earlier=earlier_ones(messages[:position]),
+            told=any(
+                isinstance(item, ToolMessage) and item.status == "success" for item in messages[:position]
+            ),
         )
     copies = _copies(calls, config, serde)
     return Response(calls=[copies[id(call)] for call in calls], sent=sent)
@@ -166,20 +170,6 @@ def _copies(
     """Calls that are no part of a message, as they were when their task was first run here, by the objects they are."""
     copies = issued(calls, task_of(config), serde)
     return {id(given): copy for given, copy in zip(calls, copies, strict=True)}
-
-
-def _earlier(messages: Sequence[Any]) -> Sequence[str]:
-    """The ids of the last responses that asked for calls and have all their answers."""
-    found: list[str] = []
-    for position in range(len(messages) - 1, -1, -1):
-        message = messages[position]
-        if not isinstance(message, AIMessage) or not message.tool_calls or not message.id:
-            continue
-        if len(answered(message.tool_calls, messages[position + 1 :])) == len(message.tool_calls):
-            found.append(message.id)
-        if len(found) == _MOST_EARLIER:
-            break
-    return found
 
 
 def own_task(config: RunnableConfig) -> bool:
@@ -270,9 +260,17 @@ def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered
             shared=response.shared,
             again=response.again,
             former=checkpoint,
+            witness=_witness(response, config),
             follows=[_shared_lineage(namespace, name) for name in response.earlier],
         )
     )
+
+
+def _witness(response: Response, config: RunnableConfig) -> Witness | None:
+    # The calls of the response that other tasks run share its batch, so one that has ended has been in it.
+    if response.shared and response.sent and ended_beside(config):
+        return Witness.BATCH
+    return Witness.RUN if response.told else None
 
 
 #: the namespace of the outermost graph in a batch's name: LangGraph has no text for it
@@ -388,4 +386,4 @@ def _numbered(place: Place, info: Any) -> Place:
     for each in ((place.batch_id, index) for index in place.indices):
         counts[each] = counts.get(each, 0) + 1
         count = max(count, counts[each])
-    return place if count == 1 else replace(place, batch_id=f"{place.batch_id}#{count}")
+    return place if count == 1 else replace(place, batch_id=f"{place.batch_id}#{count}", witness=None)

@@ -226,7 +226,7 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
             _runtime(request).config,
             place,
             self._executor_for(request),
-            adopt=self._settings.adopt,
+            settings=self._settings,
             awaits=awaits,
             messages_key=_MESSAGES,
         )

@@ -15,10 +15,6 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 from typing_extensions import Unpack, override
 
 from toolslot import (
-    Adopt,
-    Batch,
-    BatchRun,
-    Call,
     CallTimedOut,
     DurableExecutor,
     ToolFailed,
@@ -30,20 +26,20 @@ from toolslot_langgraph._code import Code, acalled
 from toolslot_langgraph._compat import (
     DEFAULT_HANDLER,
     ToolRuntime,
-    beside,
     handled_text,
     outliving,
     wrappers_of,
 )
 from toolslot_langgraph._execution import Execution, apart, entered
-from toolslot_langgraph._history import History
 from toolslot_langgraph._identity import Place, locate, read_response
+from toolslot_langgraph._joining import opened
 from toolslot_langgraph._nested import Inside, inside
 from toolslot_langgraph._notices import Notices
 from toolslot_langgraph._outputs import is_error
 from toolslot_langgraph._passing import let_pass
 from toolslot_langgraph._saver_types import saver_types
 from toolslot_langgraph._settings import DurableOptions, Settings
+from toolslot_langgraph._step import beside
 from toolslot_langgraph._streaming import streaming
 
 InputType: TypeAlias = Literal["list", "dict", "tool_calls"]
@@ -227,7 +223,7 @@ class DurableParallelToolNode(ToolNode):
     ) -> Execution:
         return Execution(
             node=self,
-            run=opened(self._executor, place, config, self._settings.adopt, awaits=awaits),
+            run=opened(self._executor, place, config, self._settings, awaits=awaits),
             calls=calls,
             places=place.indices,
             config=config,
@@ -378,30 +374,3 @@ class DurableParallelToolNode(ToolNode):
             tool_call_id=call["id"] or "",
             status="error",
         )
-
-
-def opened(
-    executor: DurableExecutor, place: Place, config: RunnableConfig, adopt: Adopt, *, awaits: bool
-) -> BatchRun:
-    """A run of the place's batch, not entered yet. `awaits`: it will be entered by `async with`."""
-    history = History.of(place, config)
-    batch = Batch(
-        run_id=place.run_id,
-        batch_id=place.batch_id,
-        calls=tuple(
-            Call(tool=call["name"], args=call["args"], call_id=call["id"] or "") for call in place.calls
-        ),
-        lineage=place.lineage,
-        adapter="langgraph",
-        follows=place.follows,
-        former=place.former,
-    )
-    return executor.open(
-        batch,
-        max_parallel=config.get("max_concurrency"),
-        durable=place.durable,
-        adopt=adopt,
-        kept=None if history is None else history.akept if awaits else history.kept,
-        partial=place.partial,
-        answered=place.answered,
-    )

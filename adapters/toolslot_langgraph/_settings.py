@@ -18,6 +18,7 @@ from toolslot_langgraph._hints import hinted_policies
 from toolslot_langgraph._streaming import StreamHook
 
 OnFork: TypeAlias = Literal["adopt_unfinished", "rerun", "replay"]
+OnMissing: TypeAlias = Literal["run", "fail"]
 
 
 class DurableOptions(TypedDict, total=False):
@@ -31,6 +32,8 @@ class DurableOptions(TypedDict, total=False):
         on_fork: What to do with an earlier batch of the same model response under another checkpoint, as a resume that names a checkpoint
             and time travel make it: take it over unless the thread has gone on from it ("adopt_unfinished", the default), run everything
             again ("rerun"), or never repeat an effect ("replay").
+        on_missing: What to do when the saved conversation has answers to calls of which the journal has no record (another directory, a
+            wiped disk, another identity): "run" the calls with a warning, which is the default, or "fail" with `RecordMissing`.
         hooks: Called with every event. Default: one `LoggingHook`.
         codec: How results are stored. Default: `LangGraphCodec(allowed_types)`.
         allowed_types: Classes of artifacts and state that may be made again from stored data.
@@ -44,6 +47,7 @@ class DurableOptions(TypedDict, total=False):
     default_policy: ToolPolicy | None
     limits: Limits | None
     on_fork: OnFork
+    on_missing: OnMissing
     hooks: Sequence[Hook] | None
     codec: Codec | None
     allowed_types: Iterable[AllowedType]
@@ -64,6 +68,7 @@ class Settings:
     default_policy: ToolPolicy | None = None
     limits: Limits | None = None
     on_fork: OnFork = "adopt_unfinished"
+    on_missing: OnMissing = "run"
     hooks: Sequence[Hook] | None = None
     codec: Codec | None = None
     allowed_types: Iterable[AllowedType] = ()
@@ -75,6 +80,9 @@ class Settings:
             raise InvalidSetting(
                 f"on_fork={self.on_fork!r} is not known: choose 'adopt_unfinished', 'rerun' or 'replay'."
             )
+
+        if self.on_missing not in ("run", "fail"):
+            raise InvalidSetting(f"on_missing={self.on_missing!r} is not known: choose 'run' or 'fail'.")
 
     @property
     def adopt(self) -> Adopt:

@@ -8,6 +8,9 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 
+#: earlier responses that are looked at
+_MOST_EARLIER = 4
+
 
 def answered(calls: Sequence[ToolCall], later: Sequence[Any]) -> Collection[int]:
     """The calls with an answer in the conversation: a host that sends calls one by one does not send these."""
@@ -31,6 +34,20 @@ def whole(message: AIMessage, conversation: Sequence[object]) -> AIMessage | Non
         ids = {call["id"] for call in found.tool_calls}
         return found if all(call["id"] in ids for call in message.tool_calls) else None
     return None
+
+
+def earlier_ones(messages: Sequence[Any]) -> Sequence[str]:
+    """The ids of the last responses that asked for calls and have all their answers."""
+    found: list[str] = []
+    for position in range(len(messages) - 1, -1, -1):
+        message = messages[position]
+        if not isinstance(message, AIMessage) or not message.tool_calls or not message.id:
+            continue
+        if len(answered(message.tool_calls, messages[position + 1 :])) == len(message.tool_calls):
+            found.append(message.id)
+        if len(found) == _MOST_EARLIER:
+            break
+    return found
 
 
 def places(

@@ -34,6 +34,7 @@ from toolslot._errors import (
     JournalWarning,
     NotAJournal,
     NotStorable,
+    RecordMissing,
     ResultNotStorable,
     RunPurged,
     ToolFailed,
@@ -62,7 +63,7 @@ from toolslot._policy import (
 from toolslot._reserving import Kept
 from toolslot._retry import Retry
 from toolslot._show import show
-from toolslot._slot import Batch, BatchKey, BatchRecord, Call, Reason, SlotRecord, SlotState
+from toolslot._slot import Batch, BatchKey, BatchRecord, Call, Reason, SlotRecord, SlotState, Witness
 from toolslot._view import EvidenceView, Slot
 from toolslot.instrumentation import LoggingHook
 from toolslot.journal import Adopt, DiskJournal, Durability, Journal, MemoryJournal, OwnerState
@@ -133,6 +134,7 @@ __all__ = [
     "Rate",
     "Reason",
     "Reconciler",
+    "RecordMissing",
     "ResultNotStorable",
     "Retry",
     "RunPurged",
@@ -146,6 +148,7 @@ __all__ = [
     "TypeCodec",
     "UnknownOutcome",
     "UnreadablePayload",
+    "Witness",
     "abandon",
     "current_call",
     "dataclass_type",

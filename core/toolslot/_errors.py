@@ -103,6 +103,10 @@ class DecisionRefused(ToolslotError):
     """A decision about a slot was not taken: the slot is already decided, or it changed since the decision was made."""
 
 
+class RecordMissing(ToolslotError):
+    """The host holds answers to calls of this run of which the journal has no record: another one, or an emptied one. Nothing was run."""
+
+
 class RunPurged(ToolslotError):
     """This batch was purged from the journal. It is refused rather than taken for a new one, which would run everything again."""
 

@@ -103,6 +103,8 @@ class LiveBatch:
                 run_payload=batch.run_payload,
                 follows=batch.follows,
                 former=batch.former,
+                witness=batch.witness,
+                refuse_missing=batch.refuse_missing,
                 limit=self.limit,
                 trace=self._trace,
             )

@@ -96,10 +96,22 @@ class Batch:
     follows: Sequence[str] = ()
     #: for hosts whose batches had other names in journals of format 1: what the name of a batch of the same place has in it
     former: str | None = None
+    #: what the host holds of earlier work; `refuse_missing`: do not run when the journal knows nothing of it
+    witness: Witness | None = None
+    refuse_missing: bool = False
 
     @property
     def key(self) -> BatchKey:
         return BatchKey(self.run_id, self.batch_id)
+
+
+class Witness(str, Enum):
+    """What a host holds that only a journal's batches can have made."""
+
+    #: answers to calls of the run
+    RUN = "run"
+    #: answers to calls of this very batch
+    BATCH = "batch"
 
 
 @quick_init

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from toolslot._errors import BatchMismatch
-from toolslot._slot import Manifest
+from toolslot._slot import Manifest, Witness
 from toolslot.journal._state import JournalView, PutFence
 
 
@@ -24,6 +24,13 @@ def over(view: JournalView, run_id: str, lineages: Sequence[str]) -> tuple[PutFe
             return ()
         return (PutFence(key=state.key, fence=replace(state.fence, closed=True)),)
     return ()
+
+
+def missing(view: JournalView, run_id: str, witness: Witness | None) -> bool:
+    """Whether the host holds answers of which the journal has no record, nor forgot it in a purge."""
+    if witness is None or view.purged(run_id):
+        return False
+    return witness is Witness.BATCH or not view.holds(run_id)
 
 
 def refuse_outdated(view: JournalView, manifest: Manifest, former: str | None) -> None:

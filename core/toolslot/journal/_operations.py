@@ -27,9 +27,10 @@ from toolslot._slot import (
     SlotState,
     Tenure,
     Verdict,
+    Witness,
 )
 from toolslot._text import quoted, shown
-from toolslot.journal._before import over, refuse_outdated
+from toolslot.journal._before import missing, over, refuse_outdated
 from toolslot.journal._state import (
     AppendRow,
     BatchState,
@@ -70,7 +71,8 @@ class Adopt(str, Enum):
 class Reservation:
     """Where the slots are (elsewhere after adoption), the record, and whether this operation made it.
 
-    `undecided`: it is the earlier batch of the lineage, which is closed, and nothing was written.
+    `undecided`: it is the earlier batch of the lineage, which is closed, and nothing was written. `missing`: the host holds answers of
+    which the journal has no record; nothing was written if that is to be refused.
     """
 
     key: BatchKey
@@ -78,6 +80,7 @@ class Reservation:
     fresh: bool
     adopted: bool = False
     undecided: bool = False
+    missing: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +104,9 @@ class Reserve:
     follows: Sequence[str] = ()
     #: the host named batches by other rules in format 1: what the name of a batch of the same place has in it
     former: str | None = None
+    #: what the host holds of earlier work; with `refuse_missing` nothing is written when the journal knows nothing of it
+    witness: Witness | None = None
+    refuse_missing: bool = False
 
     def change(self, view: JournalView) -> Change[Reservation]:
         key = self.manifest.key
@@ -140,9 +146,13 @@ class Reserve:
             trace=self.trace,
         )
         record = BatchState(self.manifest, fence, (tenure,)).record()
+        lost = missing(view, key.run_id, self.witness)
+        if lost and self.refuse_missing:
+            return Change((), Reservation(key=key, record=record, fresh=False, missing=True))
         write = NewBatch(manifest=self.manifest, fence=fence, tenure=tenure, run_payload=self.run_payload)
         return Change(
-            (*over(view, key.run_id, self.follows), write), Reservation(key=key, record=record, fresh=True)
+            (*over(view, key.run_id, self.follows), write),
+            Reservation(key=key, record=record, fresh=True, missing=lost),
         )
 
     def _earlier(self, view: JournalView) -> BatchState | None:

@@ -1,0 +1,51 @@
+"""The step of the graph in which a task runs: what LangGraph does not promise to tell, so whatever is not known counts as nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import cast
+
+from langchain_core.runnables import RunnableConfig
+
+from toolslot_langgraph._compat import configurable
+
+_CALL = "__pregel_call"
+
+
+def _loop_of(config: RunnableConfig) -> object:
+    """What runs the steps of the graph in which the task is; None where that is not known."""
+    call = configurable(config).get(_CALL)
+    accept = (
+        cast("partial[object]", call).keywords.get("schedule_task") if isinstance(call, partial) else None
+    )
+    return getattr(accept, "__self__", None)
+
+
+def ended_beside(config: RunnableConfig) -> bool:
+    """Whether another task of this node has ended in this step, and its result is kept."""
+    tasks = getattr(_loop_of(config), "tasks", None)
+    own = configurable(config).get("checkpoint_ns")
+    node = (config.get("metadata") or {}).get("langgraph_node")
+    if not isinstance(tasks, Mapping) or not isinstance(own, str):
+        return False
+    return any(
+        getattr(task, "name", None) == node
+        and not own.endswith(f":{name}")
+        and any(not str(channel).startswith("__") for channel, *_ in getattr(task, "writes", None) or ())
+        for name, task in cast("Mapping[str, object]", tasks).items()
+    )
+
+
+def beside(config: RunnableConfig) -> list[object]:
+    """What runs in the same step as this task, itself included; empty where that is not known."""
+    loop = _loop_of(config)
+    tasks, nodes = getattr(loop, "tasks", None), getattr(loop, "nodes", None)
+    if not isinstance(tasks, Mapping) or not isinstance(nodes, Mapping):
+        return []
+    names = {getattr(task, "name", None) for task in cast("Mapping[str, object]", tasks).values()}
+    return [
+        getattr(node, "bound", None)
+        for name, node in cast("Mapping[str, object]", nodes).items()
+        if name in names
+    ]
