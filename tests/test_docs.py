@@ -26,7 +26,7 @@ from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import interrupt
 
 from support.guides import blocks, sections
-from toolslot import Limits, ToolPolicy, current_call
+from toolslot import Limits, RecordMissing, ToolPolicy, current_call
 from toolslot_langgraph import DurableOptions, durable_nodes, make_durable
 
 ROOT = Path(__file__).parent.parent
@@ -167,6 +167,18 @@ def test_replay_on_fork(page: Page) -> None:
     agent.invoke({"messages": [("user", "go")]}, world.config)
     before = next(state for state in agent.get_state_history(world.config) if state.next[:1] == ("tools",))
     assert answers(agent.invoke(None, before.config)) == PAID
+    assert sorted(world.paid) == ["A-1", "A-2"]
+
+
+def test_a_journal_that_has_no_record_of_the_thread(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = page.world
+    world.crashed(page.run("After a deploy, and in another journal")["agent"], "A-2")
+    monkeypatch.setenv("TOOLSLOT_HOME", str(tmp_path / "elsewhere"))
+    agent = page.run("After a deploy, and in another journal")["agent"]
+    with pytest.raises(RecordMissing, match=str(tmp_path / "elsewhere")):
+        agent.invoke(None, world.config)
     assert sorted(world.paid) == ["A-1", "A-2"]
 
 

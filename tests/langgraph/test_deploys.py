@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
-from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, Send
 
 from support.sending import GO, Model, answers, options, records
@@ -338,3 +339,50 @@ def test_the_calls_that_a_nodes_own_code_shares_out_are_of_one_batch(talk: Any, 
     assert said == [("c-pay", "did pay"), ("c-note", "did note")]
     (record,) = records(talk)
     assert record.fence.closed
+
+
+# --- calls that other nodes serve ---------------------------------------------------------------------------------------------
+
+
+def mixed(talk: Any, shop: Shop, **settings: Any) -> Any:
+    """A durable node for `pay`, and for `note` one that is not."""
+    nodes = {"pay": talk.node(shop.tools("pay"), **settings), "note": ToolNode(shop.tools("note"))}
+    built = StateGraph(MessagesState)
+    built.add_node("model", lambda state: {"messages": [Model(talk=talk).invoke(state["messages"])]})
+    built.add_edge(START, "model")
+    for name, each in nodes.items():
+        built.add_node(name, each)
+        built.add_edge(name, "model")
+
+    def send(state: Any) -> Any:
+        found = state["messages"][-1].tool_calls
+        return [Send(call["name"], [call]) for call in found] or END
+
+    built.add_conditional_edges("model", send, [*nodes, END])
+    return built.compile(checkpointer=talk.saver)
+
+
+def test_the_response_after_closes_a_batch_of_which_other_nodes_run_some_calls(talk: Any, shop: Shop) -> None:
+    shop.hangs = False
+    agent = mixed(talk, shop)
+    talk.run(agent, GO)
+    (record,) = records(talk)
+    assert not record.fence.closed, "nobody here knows whether the other call will still be entered"
+    talk.run(agent, {"messages": [HumanMessage("once more", id="h-2")]})
+    first, second = records(talk)
+    assert first.fence.closed
+    assert [slot.state for slot in first.slots] == [SlotState.SUCCEEDED, SlotState.RESERVED]
+    assert not second.fence.closed
+    assert (shop.paid, shop.noted) == (2, 2)
+
+
+def test_a_batch_with_a_call_in_flight_is_not_closed_by_the_response_after(talk: Any, shop: Shop) -> None:
+    with shop.dead(agent(talk, shop.tools("pay", "note"), wrapped=False, policies={"pay": ASK})):
+        after = agent(talk, shop.tools("pay", "note"), wrapped=False, policies={"pay": ASK})
+        added = ToolMessage("nobody knows", tool_call_id="c-pay", name="pay")
+        known = ToolMessage("did note", tool_call_id="c-note", name="note")
+        after.update_state(talk.config, {"messages": [added, known]}, as_node="tools")
+        talk.run(after, {"messages": [HumanMessage("once more", id="h-2")]})
+    first, _ = records(talk)
+    assert not first.fence.closed, "an operator may still decide about it"
+    assert first.slots[0].state is SlotState.RUNNING
