@@ -153,7 +153,8 @@ class Life:
 
 
 def asked(run: str, state: Any) -> Any:
-    return None if state.next else {"messages": [HumanMessage(f"Pay {run}.", id=run)]}
+    """The user's message, or nothing when there is something to resume."""
+    return None if state.tasks else {"messages": [HumanMessage(f"Pay {run}.", id=run)]}
 
 
 def prepare(argv: list[str]) -> None:
