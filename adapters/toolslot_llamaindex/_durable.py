@@ -12,7 +12,7 @@ from llama_index.core.agent.workflow import AgentWorkflow, BaseWorkflowAgent
 from toolslot import DurableExecutor, Hook, InvalidSetting, Journal, Limits, LoggingHook, ToolPolicy
 from toolslot_llamaindex._codec import LlamaIndexCodec
 from toolslot_llamaindex._compat import PAUSES, copy_as, num_workers
-from toolslot_llamaindex._known import AllowedType, models_of
+from toolslot_llamaindex._known import AllowedType, Models
 from toolslot_llamaindex._mixin import DurableSteps
 from toolslot_llamaindex._shared import Durable
 from toolslot_llamaindex._steps import durable_steps, events_of
@@ -73,10 +73,9 @@ def durable(
             f"{type(agent).__name__} is durable already. Give all settings in one call of durable()."
         )
     cls: type[Any] = type(agent)
-    # Asked when it matters: an agent may be given another model at any time.
-    made: list[AgentT] = [agent]
+    models = Models()
     values = codec if codec is not None else LlamaIndexCodec([*events_of(cls), *allowed_types])
-    values = values.serving(lambda: models_of(made[-1]))
+    values = values.serving(models)
     given: dict[str, ToolPolicy] = {"handoff": ToolPolicy(idempotent=True), **(policies or {})}
     executor = DurableExecutor(
         journal,
@@ -97,9 +96,9 @@ def durable(
         policy.max_parallel is not None or policy.rate is not None for policy in [*given.values(), fallback]
     )
     new = copy_as(agent, _subclass(cls, _workers(parallel, own_limits=own_limits)))
-    shared = Durable(executor, values, parallel, refuses_others=on_other_agent == "refuse")
+    shared = Durable(executor, values, parallel, models, refuses_others=on_other_agent == "refuse")
     object.__setattr__(new, "_toolslot", shared)
-    made.append(new)
+    models.add(new)
     return cast("AgentT", new)
 
 

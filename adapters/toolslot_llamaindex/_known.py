@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, TypeAlias, cast, get_args, get_type_hints
+from weakref import ref
 
 from llama_index.core import Settings
 from llama_index.core.base.llms.base import BaseLLM
@@ -83,10 +84,22 @@ class KnownClasses:
         return None
 
 
-def models_of(agent: Any) -> list[object]:
-    """The models of an agent, or of the agents of a workflow, and LlamaIndex's default one if there is any yet."""
-    agents: Iterable[Any] = (agent, *getattr(agent, "agents", {}).values())
-    return [*(getattr(each, "llm", None) for each in agents), getattr(Settings, "_llm", None)]
+class Models:
+    """The models of an agent and its copies, or of the agents of a workflow, as they are when they are asked for; and the default one."""
+
+    def __init__(self) -> None:
+        self._agents: tuple[ref[Any], ...] = ()
+
+    def add(self, agent: Any) -> None:
+        if all(each() is not agent for each in self._agents):
+            self._agents = (*(each for each in self._agents if each() is not None), ref(agent))
+
+    def __call__(self) -> list[object]:
+        found: list[object] = [getattr(Settings, "_llm", None)]
+        for agent in [each() for each in self._agents]:
+            agents: Iterable[Any] = (agent, *getattr(agent, "agents", {}).values())
+            found.extend(getattr(each, "llm", None) for each in agents)
+        return found
 
 
 def _check(item: object) -> None:

@@ -95,6 +95,7 @@ class DurableSteps:
         args, kwargs = own_arguments(args, kwargs)
         run_id: str | None = kwargs.pop("run_id", None)
         known = self._toolslot
+        known.models.add(self)  # it may be a copy
         if run_id is None:
             workflow_run = uuid4().hex
         elif restarts_with_the_same_id(self):

@@ -12,6 +12,7 @@ from toolslot import DurableExecutor
 from toolslot_llamaindex._blocks import Once
 from toolslot_llamaindex._codec import LlamaIndexCodec
 from toolslot_llamaindex._compat import workflow_run_id
+from toolslot_llamaindex._known import Models
 from toolslot_llamaindex._turns import Run, Runs
 
 log = logging.getLogger("toolslot")
@@ -25,11 +26,13 @@ class Durable:
         executor: DurableExecutor,
         codec: LlamaIndexCodec,
         max_parallel: int | None,
+        models: Models,
         *,
         refuses_others: bool = True,
     ) -> None:
         self.executor = executor
         self.codec = codec
+        self.models = models
         #: whether a run that another agent has begun is refused
         self.refuses_others = refuses_others
         self.warned: set[str] = set()

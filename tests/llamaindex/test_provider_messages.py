@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import importlib
 import json
 import sys
@@ -301,3 +303,13 @@ def test_a_durable_agent_takes_the_models_of_all_its_agents_into_account(fakeco:
     assert values.keep(call).problem is not None
     agent.llm = fakeco(["x"])
     assert values.keep(call).problem is None
+    agent.llm = ScriptedLLM(["x"])
+    copied = copy.deepcopy(agent)
+    copied.llm = fakeco(["x"])
+    assert values.keep(call).problem is not None
+    asyncio.run(said(copied))
+    assert values.keep(call).problem is None
+
+
+async def said(agent: Any) -> str:
+    return str(await agent.run(user_msg="go"))
