@@ -93,7 +93,7 @@ class Turn:
         await self.ledger.make_again(edits, ctx, maybe_there=maybe_there)
         changes = [answer.memory for answer in answers.values() if answer.memory is not None]
         for change in sorted(changes, key=lambda change: change.number):
-            await self.memory.again(memory, change)
+            await self.memory.again(memory, change, maybe_there=maybe_there)
 
     def find(self, ev: ToolCall, *, but: Collection[int]) -> int | None:
         """The first of the model's calls that this one is, without those in `but`. Of equal calls either is the other."""

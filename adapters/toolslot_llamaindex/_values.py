@@ -121,9 +121,12 @@ class ValueCodec:
             ) from None
 
     def digest(self, value: object) -> str:
-        """SHA-256 over the value, 64 hex digits: the same in every process; the order of a dict does not count."""
+        """SHA-256 over the value, 64 hex digits: the same in every process.
+
+        Neither the order of a dict counts nor which fields of a model were set: a memory in a database loses that.
+        """
         try:
-            tree = _sorted(Writing(self._known.own).tree(value))
+            tree = _sorted(_without_set(Writing(self._known.own).tree(value)))
             data = _PLAIN.encode(tree)
         except Exception:
             data = self._nothing_of(value).data

@@ -15,6 +15,8 @@ from pydantic import PrivateAttr
 
 from toolslot import ToolslotError
 from toolslot_llamaindex._demo_agent import ScriptedLLM
+from toolslot_llamaindex._memory import MemoryChange, MemoryLog
+from toolslot_llamaindex._values import ValueCodec
 
 
 class NoAnswer(Exception):
@@ -299,3 +301,19 @@ def test_what_a_call_that_was_in_flight_changed_in_the_memory_is_there_once_when
     life.start(memory=held[-1], tools=[note], max_parallel=1)
     messages = asyncio.run(chat.holds())
     assert [each for each in messages["archived"] + messages["active"] if each in ("a", "b")] == ["a", "b"]
+
+
+def test_a_change_that_a_stored_context_holds_already_is_not_made_again() -> None:
+    async def main() -> list[str]:
+        values, memory = ValueCodec.of(), ChatMemoryBuffer.from_defaults(chat_history=told()[:2])
+        log = MemoryLog(values)
+        await log.watch(memory)
+        await memory.aset([told()[0], ChatMessage(role="user", content="a")])
+        change = await log.changed(memory)
+        assert change is not None
+        assert MemoryChange.unpacked(change.packed()) == change
+        for maybe_there in (True, False):
+            await MemoryLog(values).again(memory, change, maybe_there=maybe_there)
+        return [message.content or "" for message in memory.get_all()]
+
+    assert asyncio.run(main()) == [long("user0"), "a", "a"]

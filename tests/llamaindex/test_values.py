@@ -312,6 +312,9 @@ def test_a_digest_is_the_same_for_the_same_value_whatever_its_objects_are() -> N
     codec = ValueCodec.of()
     assert codec.digest([message()]) == codec.digest([message()])
     assert codec.digest({"a": 1, "b": 2}) == codec.digest({"b": 2, "a": 1})
+    assert codec.digest(ThinkingBlock(content="x")) == codec.digest(
+        ThinkingBlock(content="x", num_tokens=None)
+    )
     assert codec.digest(ThinkingBlock(content="x")) != codec.digest(ThinkingBlock(content="y"))
 
 
