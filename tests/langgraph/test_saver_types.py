@@ -71,11 +71,17 @@ VALUES: Mapping[str, Any] = {
     "tuple": (1, (2,)),
 }
 
+
+def any_class() -> JsonPlusSerializer:
+    """As it is by default, unless the environment says otherwise."""
+    return JsonPlusSerializer(allowed_msgpack_modules=True)
+
+
 SERIALIZERS: Mapping[str, Any] = {
-    "any class": JsonPlusSerializer,
+    "any class": any_class,
     "no class": lambda: JsonPlusSerializer(allowed_msgpack_modules=None),
     "some": lambda: JsonPlusSerializer(allowed_msgpack_modules=[Order, Line, Remark]),
-    "encrypted": lambda: EncryptedSerializer(_Reversed()),
+    "encrypted": lambda: EncryptedSerializer(_Reversed(), any_class()),
 }
 
 
@@ -223,10 +229,10 @@ class Pickling(JsonPlusSerializer):
     """As a user has it who wants everything to be stored."""
 
     def __init__(self) -> None:
-        super().__init__(pickle_fallback=True)
+        super().__init__(pickle_fallback=True, allowed_msgpack_modules=True)
 
 
-@pytest.mark.parametrize("serde", [JsonPlusSerializer, Pickling], ids=["default", "pickling"])
+@pytest.mark.parametrize("serde", [any_class, Pickling], ids=["any class", "pickling"])
 @pytest.mark.parametrize("code", [0, 1, 2, 4, 5])
 @pytest.mark.parametrize(
     ("module", "name"),
@@ -256,7 +262,7 @@ def test_a_class_that_this_process_has_not_loaded_is_not_imported(tmp_path: Path
         "from pydantic import BaseModel\nclass V(BaseModel): x: int\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    with saver_types(config(JsonPlusSerializer())):
+    with saver_types(config(any_class())):
         assert LangGraphCodec().decode(named(5, "toolslot_victim", "V", {"x": 1})) == {"x": 1}
 
 
@@ -269,7 +275,7 @@ def test_pickled_bytes_are_refused_whatever_the_saver_allows() -> None:
 
 def test_a_state_object_as_the_update_comes_back_where_the_saver_would_make_it() -> None:
     update = Order()
-    with saver_types(config(JsonPlusSerializer())):
+    with saver_types(config(any_class())):
         data = LangGraphCodec().encode(Command(update=update))
         found: Any = LangGraphCodec().decode(data)
     assert found.update == update
