@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from pydantic import BaseModel
 from support.sending import FORMS, records
 from toolslot import BatchMismatch, Done, ToolPolicy
 from toolslot._identity import args_digest
-from toolslot_langgraph._arguments import normal
+from toolslot_langgraph._arguments import _at_answer, _known, answered, issued, normal
 
 
 class Colour(Enum):
@@ -209,6 +210,22 @@ def test_plain_arguments_stay_as_they_are_and_are_copied() -> None:
     assert repr(copied) == repr(args)
     assert copied["a"] is not args["a"]
     assert copied["b"]["c"] is not args["b"]["c"]
+
+
+def test_copies_are_kept_as_long_as_their_message_lives() -> None:
+    message = AIMessage("", tool_calls=[_call({"a": {"b": 1}})])
+    answered(message)
+    first = issued(message.tool_calls, message)
+    message.tool_calls[0]["args"]["a"]["b"] = 2
+    assert issued(message.tool_calls, message) == first
+    assert first[0]["args"] == {"a": {"b": 1}}
+    name = id(message)
+    assert name in vars(_known)["_held"]
+    assert name in vars(_at_answer)["_held"]
+    del message
+    gc.collect()
+    assert name not in vars(_known)["_held"]
+    assert name not in vars(_at_answer)["_held"]
 
 
 def test_a_reconciler_sees_the_arguments_as_data(talk: Any) -> None:
