@@ -26,7 +26,7 @@ from toolslot_langgraph._compat import (
     task_of,
 )
 from toolslot_langgraph._siblings import answered, earlier_ones, places, whole
-from toolslot_langgraph._step import ended_beside
+from toolslot_langgraph._step import edited, ended_beside
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +55,8 @@ class Place:
     former: str | None = None
     #: what the saver holds that only batches can have made
     witness: Witness | None = None
+    #: a person edited the state in which the response is run
+    by_hand: bool = False
 
     @property
     def partial(self) -> bool:
@@ -261,6 +263,7 @@ def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered
             again=response.again,
             former=checkpoint,
             witness=_witness(response, config),
+            by_hand=edited(config),
             follows=[_shared_lineage(namespace, name) for name in response.earlier],
         )
     )

@@ -26,6 +26,7 @@ def opened(
         follows=place.follows,
         former=place.former,
         witness=place.witness,
+        by_hand=place.by_hand,
         refuse_missing=settings.on_missing == "fail",
     )
     return executor.open(

@@ -22,6 +22,14 @@ def _loop_of(config: RunnableConfig) -> object:
     return getattr(accept, "__self__", None)
 
 
+def edited(config: RunnableConfig) -> bool:
+    """Whether the step begins at a state that a person edited; so too where that is not known."""
+    metadata = getattr(_loop_of(config), "checkpoint_metadata", None)
+    return (
+        not isinstance(metadata, Mapping) or cast("Mapping[str, object]", metadata).get("source") == "update"
+    )
+
+
 def ended_beside(config: RunnableConfig) -> bool:
     """Whether another task of this node has ended in this step, and its result is kept."""
     tasks = getattr(_loop_of(config), "tasks", None)

@@ -123,7 +123,8 @@ class BatchRun:
             opened: bool = (yield from self._first(live)) if first else (yield Await(live.ready))
             if opened:
                 if len(live.slots) != len(self._batch.calls):
-                    raise other_size(live.key, len(live.slots), len(self._batch.calls), live.adapter)
+                    recorded = [slot.spec for slot in live.slots]
+                    raise other_size(live.key, recorded, self._batch.calls, live.adapter)
                 live.answered.update(self._answered)
                 self._live, self._pid = live, os.getpid()
                 return True

@@ -105,6 +105,7 @@ class LiveBatch:
                 former=batch.former,
                 witness=batch.witness,
                 refuse_missing=batch.refuse_missing,
+                by_hand=batch.by_hand,
                 limit=self.limit,
                 trace=self._trace,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from toolslot._errors import BatchBusy, BatchClosed, BatchMismatch, BatchTimedOut, CallTimedOut, Fenced
-from toolslot._slot import BatchKey, Fence, SlotSpec
+from toolslot._slot import BatchKey, Call, Fence, SlotSpec
 from toolslot._text import quoted, shown
 
 
@@ -33,16 +33,26 @@ def held(key: BatchKey, fence: Fence | None, waited: float | None = None) -> Bat
     )
 
 
+#: calls that are named in a message
+_MOST = 5
+
 #: what helps in a host that makes batches itself and knows no leniency
 _AS_RECORDED = "Resume with the model's answer as it was recorded, or begin a new run for changed calls."
 
 
-def other_size(key: BatchKey, recorded: int, presented: int, adapter: str) -> BatchMismatch:
+def other_size(
+    key: BatchKey, recorded: Sequence[SlotSpec], presented: Sequence[Call], adapter: str
+) -> BatchMismatch:
     """The journal holds another number of calls."""
     remedy = "Use a new batch id for a new answer." if adapter == "core" else _AS_RECORDED
+    before, now = ([(call.tool, call.call_id) for call in calls] for calls in (recorded, presented))
+    gone = [f"{shown(tool)} ({quoted(call_id)})" for tool, call_id in before if (tool, call_id) not in now]
+    new = [f"{shown(tool)} ({quoted(call_id)})" for tool, call_id in now if (tool, call_id) not in before]
+    differs = f" No longer there: {', '.join(gone[:_MOST])}." if gone else ""
+    differs += f" New: {', '.join(new[:_MOST])}." if new else ""
     return BatchMismatch(
-        f"batch {key} was reserved with {recorded} calls, now {presented} are presented: the model's answer is not the one that was"
-        f" recorded, so no result can be matched. {remedy}"
+        f"batch {key} was reserved with {len(recorded)} calls, now {len(presented)} are presented: the model's answer is not the one that"
+        f" was recorded, so no result can be matched.{differs} {remedy}"
     )
 
 

@@ -99,6 +99,8 @@ class Batch:
     #: what the host holds of earlier work; `refuse_missing`: do not run when the journal knows nothing of it
     witness: Witness | None = None
     refuse_missing: bool = False
+    #: a person edited the response: then calls of it that were in flight may be others now
+    by_hand: bool = False
 
     @property
     def key(self) -> BatchKey:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, Send
 
 from support.sending import GO, Model, answers, options, records
-from toolslot import Done, EventKind, NotDone, SlotState, ToolPolicy, UnknownOutcome
+from toolslot import BatchKey, BatchMismatch, Done, EventKind, NotDone, SlotState, ToolPolicy, UnknownOutcome
+from toolslot.journal import BatchState
 from toolslot_langgraph import DurableToolMiddleware, make_durable
 
 ASK = ToolPolicy(on_unknown="ask")
@@ -386,3 +388,77 @@ def test_a_batch_with_a_call_in_flight_is_not_closed_by_the_response_after(talk:
     first, _ = records(talk)
     assert not first.fence.closed, "an operator may still decide about it"
     assert first.slots[0].state is SlotState.RUNNING
+
+
+# --- a response that something has changed since ------------------------------------------------------------------------------
+
+
+class Changing(AgentMiddleware[Any, Any]):
+    """Has the model's response changed before its calls are run."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def after_model(self, state: Any, runtime: Any) -> Any:
+        message = state["messages"][-1].model_copy(deep=True)
+        if not message.tool_calls:
+            return None
+        if self.how == "removed":
+            message.tool_calls = [call for call in message.tool_calls if call["name"] != "pay"]
+        else:
+            message.tool_calls[0]["args"] = {"to": "Al"}
+        return {"messages": [message]}
+
+
+@pytest.mark.parametrize(("how", "says"), [("removed", "no more"), ("edited", "other arguments")])
+def test_a_call_in_flight_that_a_new_middleware_changes_is_refused_with_what_differs(
+    talk: Any, shop: Shop, how: str, says: str
+) -> None:
+    settings: dict[str, Any] = {"policies": {"pay": ASK}}
+
+    def build(*middleware: Any) -> Any:
+        built = create_agent(
+            Model(talk=talk), shop.tools("pay", "note"), middleware=middleware, checkpointer=talk.saver
+        )
+        return make_durable(built, **options(talk, dict(settings)))
+
+    with shop.dead(build()):
+        after = build(Changing(how))
+        # LangGraph is taken back to where it has the model's answer and the middleware is still to come.
+        after.update_state(talk.config, {"messages": []}, as_node="model")
+        with pytest.raises(BatchMismatch, match=says) as caught:
+            talk.run(after, None)
+        assert "c-pay" in str(caught.value)
+    assert (shop.paid, shop.noted) == (1, 1)
+
+
+def test_a_person_may_change_a_call_in_flight(talk: Any, shop: Shop) -> None:
+    with shop.dead(agent(talk, shop.tools("pay", "note"), wrapped=False, policies={"pay": ASK})):
+        after = agent(talk, shop.tools("pay", "note"), wrapped=False, policies={"pay": ASK})
+        response = after.get_state(talk.config).values["messages"][1].model_copy(deep=True)
+        response.tool_calls[0]["args"] = {"to": "Al"}
+        after.update_state(talk.config, {"messages": [response]}, as_node="model")
+        said = answers(talk.run(after, None))
+    assert said == [("c-pay", "did pay"), ("c-note", "did note")]
+    assert shop.paid == 2
+
+
+def test_a_batch_from_a_journal_of_the_first_format_is_refused_and_a_new_message_is_taken(
+    talk: Any, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with shop.dead(agent(talk, shop.tools("pay", "note"), wrapped=False)):
+        store = talk.world.store
+        ((key, state),) = store.batches.items()
+        former = BatchKey(key.run_id, f"tools/{key.batch_id.split('/')[1]}/0123456789ab")
+        manifest = replace(state.manifest, key=former, lineage="another rule", specs=state.manifest.specs[:1])
+        store.batches = {former: BatchState(manifest, state.fence, state.tenures, state.rows(0))}
+        store.lineages = {}
+        monkeypatch.setattr(store, "outdated", lambda run_id: [former])
+        after = agent(talk, shop.tools("pay", "note"), wrapped=False)
+        with pytest.raises(BatchMismatch, match="earlier version"):
+            talk.run(after, None)
+        assert shop.paid == 1
+        talk.calls = [{**call, "id": f"new {call['id']}"} for call in talk.calls]
+        talk.run(after, {"messages": [HumanMessage("once more", id="h-2")]})
+    assert shop.paid == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +143,6 @@ def test_the_message_names_the_journal_by_its_absolute_path(
     talk.run(FORMS["make_durable"](talk, [work.tool], journal="here"), AGAIN)
     (message,) = told(caplog)
     assert str(tmp_path / "elsewhere" / "here") in message
-    shutil.rmtree(tmp_path / "elsewhere", ignore_errors=True)
 
 
 def test_another_word_than_run_and_fail_is_refused() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from toolslot._errors import BatchMismatch
-from toolslot._slot import Manifest, Witness
+from toolslot._slot import Manifest, SlotSpec, SlotState, Witness
+from toolslot._text import quoted, shown
 from toolslot.journal._state import JournalView, PutFence
 
 
@@ -52,12 +53,31 @@ def refuse_outdated(view: JournalView, manifest: Manifest, former: str | None) -
             )
 
 
+def refuse_changed(view: JournalView, manifest: Manifest) -> None:
+    """Raise `BatchMismatch` when a call of the same response is in flight, and the response has it no more or with other arguments."""
+    key = view.lineage(manifest.key.run_id, manifest.lineage) if manifest.lineage is not None else None
+    state = view.state(key) if key is not None else None
+    if state is None or state.fence.closed:
+        return
+    for slot in state.record().slots:
+        if slot.state in (SlotState.RUNNING, SlotState.UNKNOWN) and slot.delivered is None:
+            called = [spec for spec in manifest.specs if _same_call(spec, slot.spec)]
+            if not any(spec.same_arguments(slot.spec) for spec in called):
+                what = "with other arguments" if called else "no more"
+                raise BatchMismatch(
+                    f"call {slot.index} ({shown(slot.spec.tool)}, call id {quoted(slot.spec.call_id)}) of batch {state.key} began and left"
+                    f" no record, and the model's response has it {what}: something has changed it since, a middleware say. It may"
+                    " be done, so nothing was run: settle it with `toolslot resolve`, or resume with the response as it was recorded."
+                )
+
+
+def _same_call(one: SlotSpec, other: SlotSpec) -> bool:
+    return (one.tool, one.call_id) == (other.tool, other.call_id)
+
+
 def _holds(now: Manifest, earlier: Manifest) -> bool:
     """Whether all calls of the earlier batch are among those of this one; it may have had those of some tools only."""
     return all(
-        any(
-            (spec.tool, spec.call_id) == (mine.tool, mine.call_id) and mine.same_arguments(spec)
-            for mine in now.specs
-        )
+        any(_same_call(spec, mine) and mine.same_arguments(spec) for mine in now.specs)
         for spec in earlier.specs
     )

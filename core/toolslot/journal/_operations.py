@@ -30,7 +30,7 @@ from toolslot._slot import (
     Witness,
 )
 from toolslot._text import quoted, shown
-from toolslot.journal._before import missing, over, refuse_outdated
+from toolslot.journal._before import missing, over, refuse_changed, refuse_outdated
 from toolslot.journal._state import (
     AppendRow,
     BatchState,
@@ -107,6 +107,8 @@ class Reserve:
     #: what the host holds of earlier work; with `refuse_missing` nothing is written when the journal knows nothing of it
     witness: Witness | None = None
     refuse_missing: bool = False
+    #: a person edited the response: then calls of it that were in flight may be others now
+    by_hand: bool = False
 
     def change(self, view: JournalView) -> Change[Reservation]:
         key = self.manifest.key
@@ -133,6 +135,8 @@ class Reserve:
                 (), Reservation(key=earlier.key, record=earlier.record(), fresh=False, undecided=True)
             )
         refuse_outdated(view, self.manifest, self.former)
+        if not (self.by_hand or self.adopt is Adopt.NEVER):
+            refuse_changed(view, self.manifest)
         # Nobody would do anything for it any more but to close it, in a commit of its own, and might die before that.
         some = bool(self.manifest.specs)
         fence = Fence(epoch=1, owner=self.owner, held=some, closed=not some)
