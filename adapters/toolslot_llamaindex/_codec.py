@@ -188,10 +188,11 @@ class LlamaIndexCodec:
         if output.tool_name not in self._warned:
             self._warned.add(output.tool_name)
             log.warning(
-                "toolslot.raw_output_lossy tool=%s: its raw_output is a %s, which cannot be stored; a replay has its text instead (the"
-                " model sees the same). Name its class in allowed_types=, or give ToolPolicy(codec=...).",
+                "toolslot.raw_output_lossy tool=%s: its raw_output, a %s, cannot be stored; a replay has its text instead (the model sees"
+                " the same). %s Or give ToolPolicy(codec=...). Calls that run from then on are stored whole.",
                 quoted(output.tool_name),
                 type(raw).__name__,
+                self.values.remedy_for(raw),
             )
         return ["text", _b64(_text(raw).encode("utf-8", "replace"))]
 

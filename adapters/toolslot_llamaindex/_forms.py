@@ -8,6 +8,7 @@ from enum import Enum, Flag
 from typing import Any, TypeAlias, cast
 
 from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 
 from toolslot import UnreadablePayload
 from toolslot._codec._text import one_line, qualified_name
@@ -93,8 +94,8 @@ def model_again(
     fields = cls.model_fields
     _check_names(cls, state, fields)
     for name, field in fields.items():
-        if name not in state and not field.is_required():
-            state[name] = field.get_default(call_default_factory=True, validated_data=state)
+        if name not in state:
+            _add_default(state, name, field.default, field.default_factory, PydanticUndefined)
     _check_names(cls, fields, state)
     new = object.__new__(cls)
     for name, value in (
@@ -109,10 +110,8 @@ def model_again(
 
 def record_again(cls: type[Any], state: dict[str, Any]) -> Any:
     for field in dataclasses.fields(cls):
-        if field.name not in state and field.default is not dataclasses.MISSING:
-            state[field.name] = field.default
-        elif field.name not in state and field.default_factory is not dataclasses.MISSING:
-            state[field.name] = field.default_factory()
+        if field.name not in state:
+            _add_default(state, field.name, field.default, field.default_factory, dataclasses.MISSING)
     _check_names(cls, [field.name for field in dataclasses.fields(cls)], state)
     new = object.__new__(cls)
     for name, value in state.items():
@@ -132,6 +131,14 @@ def derived_again(cls: type[Any], plain: Any, state: Any) -> Any:
     if state:
         new.__dict__.update(state)
     return new
+
+
+def _add_default(state: dict[str, Any], name: str, default: object, make: Any, missing: object) -> None:
+    """The value of a field that the class did not have when the instance was stored, unless a function would have to make it."""
+    if make is dict or make is list or make is set:
+        state[name] = make()
+    elif default is not missing:
+        state[name] = default
 
 
 def _check_names(cls: type, names: Iterable[str], known: Iterable[str]) -> None:

@@ -86,6 +86,14 @@ class ValueCodec:
             return self._nothing_of(value)
         return Kept(data=data, problem=self._problem(writing))
 
+    def remedy_for(self, value: object) -> str:
+        """What a user can do so that such values are stored whole from then on."""
+        problem = self.keep(value).problem
+        if problem is None:
+            return "Return a smaller value."
+        what = "Name" if problem.kept else "Give a TypeCodec for"
+        return f"{what} {problem.cls} in allowed_types=."
+
     def _problem(self, writing: Writing) -> NotRestorable | None:
         for at, name in writing.lost:
             return NotRestorable(at, name, kept=False)

@@ -97,6 +97,12 @@ def test_an_allowed_class_comes_back_and_another_is_kept_as_text_with_a_warning(
     assert not caplog.records
     assert through(LlamaIndexCodec(), raw_output=raw).output.raw_output == str(raw)
     assert "raw_output_lossy" in caplog.text
+    assert f"Name {__name__}.{type(raw).__name__} in allowed_types=" in caplog.text
+
+
+def test_for_an_object_that_no_class_makes_storable_the_remedy_is_a_codec(caplog: Any) -> None:
+    through(LlamaIndexCodec(), raw_output=[Odd()])
+    assert f"Give a TypeCodec for {__name__}.Odd in allowed_types=" in caplog.text
 
 
 def test_what_the_model_sees_is_kept_whatever_the_raw_output_is() -> None:

@@ -21,7 +21,7 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
     ToolCallBlock,
 )
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from toolslot import JsonCodec, NotStorable, TypeCodec, UnreadablePayload
 from toolslot_llamaindex._exact import NotRestorable, Reading, Writing
@@ -233,11 +233,23 @@ def test_a_field_that_a_newer_class_has_besides_takes_its_default_and_a_missing_
             {"__annotations__": fields, "b": 5} if "b" in fields else {"__annotations__": fields},
         )
 
+    class Making(BaseModel):
+        a: int
+        b: list[int] = Field(default_factory=list)
+
+    class Acting(BaseModel):
+        a: int
+        b: int = Field(default_factory=lambda: pytest.fail("it ran"))
+
     old, newer, other = version(a=int), version(a=int, b=int), version(c=int)
+    for cls in (Making, Acting):
+        cls.__qualname__, cls.__module__ = old.__qualname__, old.__module__
     data = ValueCodec.of([old]).encode([old(a=1)])
     assert ValueCodec.of([newer]).decode(data)[0].b == 5
-    with pytest.raises(UnreadablePayload, match="other fields now"):
-        ValueCodec.of([other]).decode(data)
+    assert ValueCodec.of([Making]).decode(data)[0].b == []
+    for cls in (other, Acting):
+        with pytest.raises(UnreadablePayload, match="other fields now"):
+            ValueCodec.of([cls]).decode(data)
 
 
 @pytest.mark.parametrize(
