@@ -120,6 +120,13 @@ def with_async_code(tool: Any, run: Callable[..., Awaitable[Any]]) -> Any:
     return new
 
 
+def always_written(agent: Any) -> set[str]:
+    """Where in the state an agent, or those of a workflow, keep the messages and thoughts of a run; whatever they add they write."""
+    agents: list[Any] = [agent, *getattr(agent, "agents", {}).values()]
+    found = [getattr(each, name, None) for each in agents for name in ("scratchpad_key", "reasoning_key")]
+    return {key for key in found if isinstance(key, str)}
+
+
 def own_step(function: object) -> bool:
     """Whether this is the framework's step, and not a user's."""
     return getattr(function, "__module__", "").startswith("llama_index.core.")

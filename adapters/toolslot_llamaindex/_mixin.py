@@ -35,6 +35,7 @@ from toolslot_llamaindex._call_store import CallStore
 from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._compat import (
     PAUSES,
+    always_written,
     another_view,
     restarts_with_the_same_id,
     run_id_of,
@@ -151,7 +152,7 @@ class DurableSteps:
         record = await run.recorded(number)
         lists = await run.lists(number)
         if record is None:
-            store = StepStore(ctx.store, values, lists)
+            store = StepStore(ctx.store, values, lists, always_written(self))
             recording = RecordingContext.over(ctx, store, own=own_output(ev))
             output: object = await own(recording, ev)
             if not isinstance(output, AgentOutput):

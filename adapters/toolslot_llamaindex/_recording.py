@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -86,14 +86,18 @@ def _none(_: Event) -> bool:
 class StepStore:
     """The state store, as the agent's step sees it. Of lists it records what is new.
 
-    What the step changes without writing it is seen when it is over.
+    What the step changes without writing it is seen when it is over. Not so in `always_written`: what the framework's agents keep there
+    they write, and it is long.
     """
 
-    def __init__(self, store: Any, codec: Codec, lists: Growing) -> None:
+    def __init__(
+        self, store: Any, codec: Codec, lists: Growing, always_written: Collection[str] = ()
+    ) -> None:
         self._store, self._codec, self._lists = store, codec, lists
+        self._unwatched = {MEMORY, *always_written}
         self._writes: list[Write] = []
-        #: what the step has seen, or put there itself
-        self._seen: dict[str, bytes | None] = {}
+        #: what the step has seen, or put there itself; None for nothing
+        self._seen: dict[str, Write | None] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -118,10 +122,14 @@ class StepStore:
         # Encoded now: agents go on appending to the lists that they have put here.
         encoded = None if key == MEMORY else _encoded(path, value, self._codec)
         await self._store.set(path, value)
-        if encoded is not None:
-            self._note(encoded)
+        if encoded is None:
+            return
+        self._note(encoded)
+        if deeper:
             self._seen.pop(key, None)
             self._look(await self._items(), [key])
+        elif key not in self._unwatched:
+            self._seen[key] = encoded
 
     async def clear(self) -> None:
         await self._store.clear()
@@ -148,14 +156,19 @@ class StepStore:
 
     def _look(self, items: Mapping[str, Any], keys: Iterable[str] | None = None) -> None:
         for key in items if keys is None else keys:
-            if key != MEMORY and key not in self._seen:
-                self._seen[key] = self._codec.encode(items[key]) if key in items else None
+            if key not in self._unwatched and key not in self._seen:
+                self._seen[key] = self._at(items, key)
+
+    def _at(self, items: Mapping[str, Any], key: str) -> Write | None:
+        return _encoded(key, items[key], self._codec) if key in items else None
 
     def _compare(self, items: Mapping[str, Any], keys: Iterable[str] | None = None) -> None:
         for key in {**self._seen, **items} if keys is None else keys:
-            now = self._codec.encode(items[key]) if key in items else None
+            if key in self._unwatched:
+                continue
+            now = self._at(items, key)
             if key in self._seen and self._seen[key] != now:
-                self._note(Write(path=key) if now is None else _encoded(key, items[key], self._codec))
+                self._note(now or Write(path=key))
             self._seen[key] = now
 
     def _note(self, write: Write) -> None:
