@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -75,8 +76,8 @@ def waited_for(journal: Journal) -> bool:
 
 
 def pay_in_a_process(inside: str, go_on: str, effects: str) -> str:
-    """A tool that another process can import: it tells by a named pipe that it is inside, and waits for another."""
-    Path(inside).write_text("inside")
+    """A tool that another process can import: it tells by a named pipe which process it is in, and waits for another."""
+    Path(inside).write_text(str(os.getpid()))
     Path(go_on).read_text()
     with Path(effects).open("a") as file:
         file.write("paid\n")
