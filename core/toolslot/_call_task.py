@@ -52,7 +52,7 @@ class CallTask(Executor):
         return self._task is not None and self._task.cancelled()
 
     def cancel(self) -> None:
-        """Nobody waits for it any more. Async code is cancelled; sync code inside a thread goes on to its end, and none is entered."""
+        """Its caller goes. Async code is cancelled; sync code inside a thread goes on to its end, and none is entered any more."""
         if self._task is not None:
             self._task.cancel()
 
@@ -78,7 +78,9 @@ class CallTask(Executor):
     def _ended(self) -> None:
         with self._lock:
             self._running -= 1
-            idle = None if self._running else self._idle
+            idle = None
+            if not self._running:
+                idle, self._idle = self._idle, None
         if idle is not None:
             idle.set_result(None)
 
@@ -89,7 +91,7 @@ class CallTask(Executor):
         def body() -> T | None:
             with self._lock:
                 if self._left or withdrawn:
-                    return None  # nobody gets it
+                    return None  # it goes nowhere
                 self._inside.add(thread)
                 self._running += 1
             try:

@@ -32,9 +32,10 @@ class BatchMismatch(ToolslotError):
 
 
 class BatchBusy(ToolslotError):
-    """Another living owner works on this batch and did not finish within the time to wait (`Limits.busy_timeout`).
+    """Another living owner works on this batch, or an attempt of the call still runs in this process, and did not finish within the time
+    to wait (`Limits.busy_timeout`); or only such attempts hold the permit that it needs.
 
-    Nothing ran here. Try again later, or move the batch on by force when that owner is stuck.
+    Nothing ran here. Try again later, or take the batch over by force when that owner or attempt is stuck.
     """
 
 

@@ -340,7 +340,7 @@ class LiveBatch:
             return
 
     def _drop_fenced(self) -> None:
-        """Attempts of an earlier epoch are the business of those who began them: nobody waits for them any more."""
+        """Stop waiting for attempts of an earlier epoch: what comes of them does not count."""
         for active in self.running():
             if active.epoch is not None and active.epoch < self.epoch:
                 self.leave(active, None)

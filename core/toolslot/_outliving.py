@@ -21,7 +21,7 @@ from toolslot.journal._port import Holdable
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outliving:
-    """`outcome`: the row about what the code came to; None when that says nothing, for it was stopped, or asked a question to nobody."""
+    """`outcome`: the row about what the code came to; None when that says nothing: it was stopped, or stopped itself at a question."""
 
     live: LiveBatch
     active: Active

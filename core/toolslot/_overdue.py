@@ -67,17 +67,17 @@ def closed(key: BatchKey, index: int, tool: str) -> BatchClosed:
 def still_running(key: BatchKey, index: int, tool: str, waited: float | None = None) -> BatchBusy:
     within = f" and did not end within {waited:g} s" if waited is not None else ""
     return BatchBusy(
-        f"call {index} ({shown(tool)}) of batch {key} still runs in this process{within}: its thread goes on although nobody waited for it"
-        " any more, or another entrance waits for it. It was not run again and nobody was asked. Try again later, its result is taken then;"
-        " if it is stuck, take the batch over by force, and its policy is applied."
+        f"call {index} ({shown(tool)}) of batch {key} still runs in this process{within}: it outlived its timeout or its caller, or"
+        " another caller is at it. It was not run again, and its policy was not applied. Try again later, its result is taken then; if it"
+        " is stuck, take the batch over by force, and its policy is applied."
     )
 
 
 def no_permit(key: BatchKey, index: int, tool: str, holders: Sequence[str], waited: float) -> BatchBusy:
     return BatchBusy(
-        f"call {index} ({shown(tool)}) of batch {key} was not started: within {waited:g} s it got no permit, for those are held by calls"
-        f" whose threads go on although nobody waits for them any more ({', '.join(holders)}). It certainly did not run. Try again when"
-        " they have ended, or raise the limit."
+        f"call {index} ({shown(tool)}) of batch {key} was not started: within {waited:g} s it got no permit, for all are held by calls"
+        f" whose code outlived its timeout or its caller ({', '.join(holders)}). It certainly did not run. Try again when they have ended,"
+        " or raise the limit."
     )
 
 

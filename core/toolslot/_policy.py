@@ -227,7 +227,7 @@ class Limits:
         tools: Calls by tool name, over all batches of the process; `ToolPolicy.max_parallel` says the same in the policy.
         batch_timeout: Seconds from the opening of a batch to its deadline. Calls that never began then stay RESERVED.
         busy_timeout: Seconds to wait before `BatchBusy`: for another living owner of the batch, for an attempt that still runs in this
-            process, and for a permit that only threads hold which nobody waits for. Default 30; None waits for ever.
+            process, and for a permit that only calls hold which outlived their callers. Default 30; None waits for ever.
 
     Raises:
         InvalidSetting: a value that means nothing.

@@ -45,7 +45,7 @@ class Permit:
     #: children that wait or run: the holder itself is then waiting for them
     children: int = 0
     released: bool = False
-    #: of a holder that nobody waits for any more: who it is
+    #: of a holder that outlived its timeout or its caller: which call it is
     overstayer: str | None = None
 
     def ancestors(self) -> Iterator[Permit]:
@@ -55,7 +55,7 @@ class Permit:
             permit = permit.parent
 
     def overstays(self, name: str) -> None:
-        """Its holder runs on although nobody waits for it any more."""
+        """Its holder has outlived its timeout or its caller."""
         self.overstayer = name
 
 
@@ -186,7 +186,7 @@ class Pool:
         return min(waits, default=None)
 
     def overstayers(self, ticket: Ticket) -> list[str]:
-        """Who keeps the ticket from its permit, if they are all holders that nobody waits for any more: it may wait for ever."""
+        """Who keeps the ticket from its permit, if all of them have outlived their timeouts or callers: it may wait for ever."""
         demand = ticket.demand
         with self._lock:
             blocked = [

@@ -41,8 +41,8 @@ class Await:
 class Acquire:
     """Wait for a permit; the answer is the `Permit`.
 
-    Raises `TimeoutError` once `deadline` (monotonic seconds) has passed, and `Overstayed` when for `patience` seconds only holders that
-    nobody waits for any more stood in the way.
+    Raises `TimeoutError` once `deadline` (monotonic seconds) has passed, and `Overstayed` when for `patience` seconds all that stood in
+    the way were holders that have outlived their timeouts or callers.
     """
 
     pool: Pool
@@ -52,7 +52,7 @@ class Acquire:
 
 
 class Overstayed(Exception):
-    """`holders`: the calls whose permits would be needed, and which run on although nobody waits for them."""
+    """`holders`: the calls whose permits would be needed, and which have outlived their timeouts or callers."""
 
     def __init__(self, holders: Sequence[str]) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class _Waiting:
     step: Acquire
     ticket: Ticket
     since: float = field(default_factory=time.monotonic)
-    #: who stood in the way at that time, if nobody waits for them any more
+    #: who stood in the way at that time, if all of them have outlived their callers
     before: list[str] | None = None
 
     def patience(self) -> float | None:

@@ -396,7 +396,7 @@ def test_a_timeout_that_the_agent_was_told_is_not_told_again_while_the_thread_li
 
 
 @pytest.mark.parametrize("door", ["sync", "async"])
-def test_a_call_that_only_threads_nobody_waits_for_keep_from_its_permit_is_refused_in_the_end(
+def test_a_call_whose_permit_only_abandoned_threads_hold_is_refused_in_the_end(
     door: str,
 ) -> None:
     payment = Payment()
