@@ -202,7 +202,7 @@ class Life:
         return build(
             self.args.door,
             model,
-            self.tool(saver, own),
+            [self.tool(saver, own)],
             saver,
             **self.options(),
         )
