@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated, Any
 
 import pytest
-from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
 from llama_index.core.agent.workflow.workflow_events import (
     AgentInput,
     AgentOutput,
@@ -314,3 +314,18 @@ def test_a_step_that_takes_several_results_at_once_is_refused(talk: Any) -> None
 
     with pytest.raises(InvalidSetting, match=r"Gathering\.aggregate_tool_results collects several events"):
         durable(Gathering(tools=[pay], llm=talk.llm))
+
+
+class TryingFlow(AgentWorkflow):
+    @step(retry_policy=RETRY)
+    async def call_tool(self, ctx: Context, ev: ToolCall) -> ToolCallResult:
+        away("call")
+        return await super().call_tool(ctx, ev)
+
+
+@run_ids
+def test_a_workflow_of_agents_keeps_what_its_steps_say_too(talk: Any, run_id: Any) -> None:
+    talk.script([("pay", {"i": 1})], "done")
+    flow = TryingFlow(agents=[talk.plain([pay])], root_agent="Agent")
+    assert str(talk.run(talk.wrap(flow), run_id=run_id)) == "done"
+    assert noted == ["call", "call", "call", "paid 1"]
