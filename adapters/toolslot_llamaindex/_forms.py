@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterable
 from enum import Enum, Flag
@@ -138,7 +139,8 @@ def _add_default(state: dict[str, Any], name: str, default: object, make: Any, m
     if make is dict or make is list or make is set:
         state[name] = make()
     elif default is not missing:
-        state[name] = default
+        # One of its own: a list that is a default is shared otherwise.
+        state[name] = copy.deepcopy(default) if type(default) in (dict, list, set) else default
 
 
 def _check_names(cls: type, names: Iterable[str], known: Iterable[str]) -> None:

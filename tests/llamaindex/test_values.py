@@ -237,16 +237,22 @@ def test_a_field_that_a_newer_class_has_besides_takes_its_default_and_a_missing_
         a: int
         b: list[int] = Field(default_factory=list)
 
+    class Sharing(BaseModel):
+        a: int
+        b: list[int] = []
+
     class Acting(BaseModel):
         a: int
         b: int = Field(default_factory=lambda: pytest.fail("it ran"))
 
     old, newer, other = version(a=int), version(a=int, b=int), version(c=int)
-    for cls in (Making, Acting):
+    for cls in (Making, Sharing, Acting):
         cls.__qualname__, cls.__module__ = old.__qualname__, old.__module__
     data = ValueCodec.of([old]).encode([old(a=1)])
     assert ValueCodec.of([newer]).decode(data)[0].b == 5
-    assert ValueCodec.of([Making]).decode(data)[0].b == []
+    for cls in (Making, Sharing):
+        ValueCodec.of([cls]).decode(data)[0].b.append(1)
+        assert ValueCodec.of([cls]).decode(data)[0].b == []
     for cls in (other, Acting):
         with pytest.raises(UnreadablePayload, match="other fields now"):
             ValueCodec.of([cls]).decode(data)
