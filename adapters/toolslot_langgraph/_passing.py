@@ -110,7 +110,7 @@ def tries(thing: object) -> bool:
 def let_pass(wrapper: Any) -> Any:
     """Have fallbacks or retries let pass what stops a run, in place."""
     own: Any = wrapper
-    kind: Any = type(own)
+    kind = cast("Any", type(own))
     if isinstance(wrapper, RunnableWithFallbacks):
         own.runnable, own.fallbacks = Tried(own.runnable), [Tried(each) for each in own.fallbacks]
     else:
