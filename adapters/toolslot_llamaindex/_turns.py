@@ -81,11 +81,13 @@ class Run:
                 pass
 
     async def once(self, what: str, digest: str, code: Callable[[], Awaitable[None]]) -> None:
-        """Have an effect of the framework's own, if the run has not had it. The `n`th time is known by `n` and by the digest."""
-        number = self._onces[what] = self._onces.get(what, -1) + 1
+        """Have an effect of the framework's own, if the run has not had it. With the same digest it is had as often as in the plain run."""
+        # Counted by digest: what a replayed call has had done is not asked for again, and must not shift the numbers of the others.
+        effect = f"{what}-{digest[:16]}"
+        number = self._onces[effect] = self._onces.get(effect, -1) + 1
         batch = Batch(
             run_id=self.run_id,
-            batch_id=f"{what}-{number}-{digest[:16]}",
+            batch_id=f"{effect}-{number}",
             calls=(Call(tool=what, args={"messages": digest}, call_id=""),),
             adapter="llamaindex",
         )

@@ -208,6 +208,26 @@ def test_the_callers_memory_and_blocks_stay_as_they_were_and_tools_see_the_block
     assert seen[0][2]
 
 
+def test_a_finished_run_with_a_tool_that_fills_the_memory_archives_nothing_again(
+    talk: Any, tmp_path: Path
+) -> None:
+    async def note(ctx: Context, text: str) -> str:
+        """Puts so much that some of it is archived."""
+        memory = await ctx.store.get("memory")
+        for i in range(3):
+            await memory.aput(ChatMessage(role="user", content=long(f"{text}{i}")))
+        return long("noted")
+
+    note.__annotations__["ctx"] = Context  # the framework wants the class itself
+    life, held = Life(talk, asyncio.run(begun(tmp_path / "chat", blocks=True))), []
+    talk.llm._script = [[("note", {"text": "a"})], [("pay", {"i": i}) for i in range(4)], long("done")]
+    for _ in range(2):
+        life.start(tools=[note], max_parallel=1)
+        held.append(asyncio.run(life.chat.holds()))
+    assert long("a0") in held[0]["noted"], "the tool has filled it"
+    assert held[1] == held[0]
+
+
 def writers(held: list[Any]) -> list[Any]:
     """Tools that change the memory: `held` is how a program has it, the context how an agent gives it."""
 
