@@ -12,6 +12,7 @@ from langchain_core.runnables.config import patch_config
 from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import ToolCallRequest
+from langgraph.pregel import Pregel
 from typing_extensions import Unpack, override
 
 from toolslot import (
@@ -41,6 +42,7 @@ from toolslot_langgraph._saver_types import saver_types
 from toolslot_langgraph._settings import DurableOptions, Settings
 from toolslot_langgraph._step import beside
 from toolslot_langgraph._streaming import streaming
+from toolslot_langgraph._walk import nodes_in, walk
 
 InputType: TypeAlias = Literal["list", "dict", "tool_calls"]
 
@@ -195,9 +197,9 @@ class DurableParallelToolNode(ToolNode):
         calls, input_type = self._parse_input(input)
         if input_type == "tool_calls" or all(call["name"] in self.tools_by_name for call in calls):
             return calls
-        others = {
-            name for node in beside(config) if isinstance(node, ToolNode) for name in node.tools_by_name
-        }
+        # One may stand inside fallbacks, or be run by a function. The graphs and tools there answer other responses.
+        found = walk(beside(config), through=lambda thing: not isinstance(thing, (Pregel, BaseTool)))
+        others = {name for node in nodes_in(found).values() for name in node.tools_by_name}
         return [call for call in calls if call["name"] in self.tools_by_name or call["name"] not in others]
 
     def _located(self, input: Any, calls: Sequence[ToolCall], config: RunnableConfig, runtime: Any) -> Place:

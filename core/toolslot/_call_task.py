@@ -27,6 +27,7 @@ class CallTask(Executor):
 
     def __init__(self) -> None:
         self._task: _Task | None = None
+        self._outcome: Future[Any] | None = None
         self._lock = threading.Lock()
         self._left = False
         #: the threads that are waited for, whose code was entered
@@ -37,7 +38,7 @@ class CallTask(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Begin. `fn` returns an awaitable; to be called in the event loop. The future is done when the code is."""
-        future: Future[Any] = Future()
+        future = self._outcome = Future[Any]()
         token = _current.set(self)
         try:
             task = self._task = _Task(self, fn(*args, **kwargs))
@@ -75,14 +76,18 @@ class CallTask(Executor):
                 self._idle = Future()
             return self._idle if self._running else None
 
-    def _ended(self) -> None:
+    def _ended(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
             self._running -= 1
-            idle = None
+            idle = stranded = None
             if not self._running:
                 idle, self._idle = self._idle, None
+                # The code behind the thread goes on in the loop; once that is closed it never does, and its call is cancelled.
+                stranded = self._outcome if loop.is_closed() else None
         if idle is not None:
             idle.set_result(None)
+        if stranded is not None and not stranded.done():
+            stranded.set_exception(asyncio.CancelledError())
 
     async def wait_for_thread(self, fn: Callable[[], T]) -> T:
         """See `in_thread`."""
@@ -99,9 +104,10 @@ class CallTask(Executor):
             except StopIteration as error:
                 raise RuntimeError("the tool raised StopIteration") from error  # no future can hold that
             finally:
-                self._ended()
+                self._ended(loop)
 
-        running = asyncio.get_running_loop().run_in_executor(None, copy_context().run, body)
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(None, copy_context().run, body)
         try:
             while not running.done():
                 try:

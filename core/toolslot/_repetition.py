@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from toolslot._active import Active
 from toolslot._attempt import Attempt
 from toolslot._codec import encode_error
 from toolslot._engine import log
@@ -17,11 +19,19 @@ from toolslot._slot import Finished, Repeated
 from toolslot._steps import Invoke, Steps
 from toolslot._text import quoted
 
+if TYPE_CHECKING:
+    from toolslot._entry import Entry
+
 
 class Repetition(Attempt):
     """An attempt that leaves the call as it is recorded, but for the answer when it returns one: whoever dies in it, or whatever stops
     it, leaves what was there. So it needs no start mark, and the batch may be another's, or closed.
     """
+
+    def __init__(self, entry: Entry[Any], active: Active, epoch: int) -> None:
+        super().__init__(entry, active, epoch)
+        # Whoever waits for it gives up only when the batch is taken over meanwhile, whosever it is now.
+        active.epoch = self._live.epoch
 
     @override
     def _start(self) -> Steps[None]:

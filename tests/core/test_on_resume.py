@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +14,8 @@ import pytest
 
 from support.harness import World, batch, die_inside, running
 from toolslot import (
+    BatchKey,
+    BatchRecord,
     BatchRun,
     CallTimedOut,
     Done,
@@ -121,6 +125,47 @@ def test_entrants_of_one_process_share_the_repetition(world: World) -> None:
             with running(lambda: answers.append(run.call(0, lambda: "third"))):
                 release.set()
         assert answers == ["second", "second"]
+
+
+class Watched(Process):
+    """Tells when it was looked at twice."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.loads, self.looked = 0, threading.Event()
+
+    def load(self, key: BatchKey) -> Future[BatchRecord | None]:
+        self.loads += 1
+        if self.loads == 2:
+            self.looked.set()
+        return super().load(key)
+
+
+def test_entrants_share_it_in_a_closed_batch_too_however_long_it_takes(world: World) -> None:
+    recorded(world, "first", dies=False)
+    inside, release, answers = threading.Event(), threading.Event(), []
+    journal = Watched(world)
+    executor = DurableExecutor(journal, default_policy=RERUN)
+
+    def slow() -> str:
+        inside.set()
+        assert release.wait(10)
+        return "second"
+
+    def again() -> str:
+        journal.looked.set()
+        return "third"
+
+    def enter(code: Callable[[], str]) -> None:
+        with executor.open(batch("load")) as run:
+            answers.append(run.call(0, code))
+
+    with running(lambda: enter(slow)):
+        assert inside.wait(10)
+        with running(lambda: enter(again)):
+            assert journal.looked.wait(10)
+            release.set()
+    assert answers == ["second", "second"]
 
 
 def test_when_it_fails_its_error_is_raised_and_the_record_stays(world: World) -> None:

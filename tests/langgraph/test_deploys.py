@@ -13,6 +13,7 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware
 from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import tool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
@@ -320,6 +321,39 @@ def test_two_nodes_answer_as_they_do_without_toolslot(talk: Any, shop: Shop, who
     assert ("c-pay", "did pay") in said
     assert ("c-note", "did note") in said
     assert len(said) == (4 if whole == "at once" else 2), "each refuses what the other serves"
+    assert (shop.paid, shop.noted) == (1, 1)
+
+
+def in_function(node: Any) -> Any:
+    def run(state: Any, config: RunnableConfig) -> Any:
+        return node.invoke(state, config)
+
+    async def arun(state: Any, config: RunnableConfig) -> Any:
+        return await node.ainvoke(state, config)
+
+    return RunnableLambda(run, arun)
+
+
+AROUND: dict[str, Any] = {
+    "fallbacks": lambda node: node.with_fallbacks([RunnableLambda(lambda state: {"messages": []})]),
+    "retries": lambda node: node.with_retry(stop_after_attempt=2),
+    "a function": in_function,
+}
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_a_node_leaves_the_calls_of_one_beside_it_alone_whatever_is_around_that(
+    talk: Any, shop: Shop, around: str
+) -> None:
+    shop.hangs = False
+    nodes = {name: AROUND[around](talk.node(shop.tools(name))) for name in ("pay", "note")}
+    said = sorted(answers(talk.run(graph(talk, nodes, lambda state: [*nodes]), GO)))
+    assert [(call_id, text.partition(":")[0]) for call_id, text in said] == [
+        ("c-note", "Error"),
+        ("c-note", "did note"),
+        ("c-pay", "Error"),
+        ("c-pay", "did pay"),
+    ]
     assert (shop.paid, shop.noted) == (1, 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -292,6 +293,31 @@ def test_a_loop_that_ends_waits_for_the_thread_and_its_result_is_recorded(make: 
     asyncio.run(left())
     assert answers(play(payment, lambda: scene.begin(scene.graph(), None))) == [("a", "paid by thread 1")]
     assert payment.settled_once == (1, 1, 0)
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # of the code behind the thread
+@pytest.mark.parametrize("talk", ["async"], indirect=True)
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_a_thread_that_outlives_its_loop_leaves_the_call_to_its_policy_once_it_has_ended(
+    make: Any, form: str
+) -> None:
+    payment = Payment()
+    scene = make(form, payment)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(scene.interrupted("caller cancelled", "reconciler"))
+    loop.close()
+
+    async def resumed() -> Any:
+        run = scene.begin(scene.graph("reconciler"), None)
+        await scene.joined(run)
+        payment.go_on.set()
+        return await run
+
+    assert answers(play(payment, resumed)) == [("a", "paid, says the reconciler")]
+    assert payment.settled_once == (1, 1, 1)
+    gc.collect()  # what its loop will never run
 
 
 @pytest.mark.parametrize("talk", ["async"], indirect=True)
