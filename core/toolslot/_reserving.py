@@ -18,12 +18,12 @@ Kept: TypeAlias = Callable[[BatchKey], "bool | Awaitable[bool]"]
 
 
 def reserving(journal: Journal, operation: Reserve, kept: Kept | None) -> Steps[Reservation]:
-    """Submit the reservation. `kept` is asked when an earlier batch is over: what the host has lost in a crash is handed to it again."""
+    """Submit the reservation. `kept` is asked when an earlier batch was closed: what the host has lost in a crash is handed to it again."""
     reservation: Reservation = yield Await(journal.submit(replace(operation, ask=kept is not None)))
     if reservation.undecided and kept is not None:
         # Dies here: nothing was reserved, and it is asked again.
-        went_on = yield Consult(kept, reservation.key)
-        operation = replace(operation, adopt=Adopt.NEVER if went_on else Adopt.ALWAYS)
+        if not (yield Consult(kept, reservation.key)):
+            operation = replace(operation, adopt=Adopt.ALWAYS)
         reservation = yield Await(journal.submit(operation))
     if reservation.missing:
         _tell_missing(journal, operation)

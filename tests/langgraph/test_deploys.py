@@ -496,15 +496,3 @@ def test_a_batch_from_a_journal_of_the_first_format_is_refused_and_a_new_message
         talk.calls = [{**call, "id": f"new {call['id']}"} for call in talk.calls]
         talk.run(after, {"messages": [HumanMessage("once more", id="h-2")]})
     assert shop.paid == 2
-
-
-def test_time_travel_to_a_batch_of_which_other_nodes_ran_some_calls_runs_its_calls_again(
-    talk: Any, shop: Shop
-) -> None:
-    """Also when no response came after it that would have closed it."""
-    shop.hangs = False
-    agent = mixed(talk, shop)
-    talk.run(agent, GO)
-    before = next(state.config for state in agent.get_state_history(talk.config) if "pay" in state.next)
-    talk.run(agent, None, **before)
-    assert (shop.paid, shop.noted) == (2, 2)

@@ -71,7 +71,7 @@ class Adopt(str, Enum):
 class Reservation:
     """Where the slots are (elsewhere after adoption), the record, and whether this operation made it.
 
-    `undecided`: it is the earlier batch of the lineage, which is over, and nothing was written. `missing`: the host holds answers of
+    `undecided`: it is the earlier batch of the lineage, which is closed, and nothing was written. `missing`: the host holds answers of
     which the journal has no record; nothing was written if that is to be refused.
     """
 
@@ -127,9 +127,7 @@ class Reserve:
         if state is not None:
             return Change((), Reservation(key=key, record=state.record(), fresh=False))
         earlier = self._earlier(view)
-        if earlier is not None and (
-            not (earlier.fence.closed or self._ended(earlier)) or self.adopt is Adopt.ALWAYS
-        ):
+        if earlier is not None and (not earlier.fence.closed or self.adopt is Adopt.ALWAYS):
             found = Reservation(key=earlier.key, record=earlier.record(), fresh=False, adopted=True)
             return Change((PutAlias(key=key, target=earlier.key),), found)
         if earlier is not None and self.ask:
@@ -160,11 +158,6 @@ class Reserve:
             (*over(view, key.run_id, self.follows), write),
             Reservation(key=key, record=record, fresh=True, missing=lost),
         )
-
-    def _ended(self, earlier: BatchState) -> bool:
-        """Whether only the host can tell if more of it will be entered: what was is answered, and the rest may be for others to run."""
-        slots = earlier.record().slots
-        return self.ask and not earlier.fence.held and all(slot.over for slot in slots)
 
     def _earlier(self, view: JournalView) -> BatchState | None:
         """The batch that may be adopted: of the same response, with the same calls."""
