@@ -19,13 +19,13 @@ from toolslot._demo._ledger import Ledger, LedgerCopy, Request
 from toolslot._demo._processes import Agents, Deadline
 from toolslot._demo._side import Side, SideRun
 from toolslot._demo._story import AT_ONCE, CALLS, RequestKind, StoryCall
-from toolslot._insights import Attempt, BatchState, BatchView, CallView, Insights, OwnerView, RunView
-from toolslot._slot import Handover, Reason, SlotState
-from toolslot._timeline._call_row import Frame
-from toolslot._timeline._figure import figure_body, legend
-from toolslot._timeline._html import element, text
-from toolslot._timeline._layout import timeline
-from toolslot._timeline._svg import COLORS, svg
+from toolslot._domain._slot import Handover, Reason, SlotState
+from toolslot._views import Attempt, BatchState, BatchView, CallView, Insights, OwnerView, RunView
+from toolslot._views.timeline._call_row import Frame
+from toolslot._views.timeline._figure import figure_body, legend
+from toolslot._views.timeline._html import element, text
+from toolslot._views.timeline._layout import timeline
+from toolslot._views.timeline._svg import COLORS, svg
 from toolslot.journal import OwnerState, open_journal
 
 TARGET = Path(__file__).parent / "images" / "before-after.svg"

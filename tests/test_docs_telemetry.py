@@ -137,7 +137,7 @@ def test_hooks_that_the_guide_shows_hear_what_it_says(
 
 def test_the_methods_of_a_hook_that_the_guide_lists_are_those_that_are_looked_for() -> None:
     listed = [name.partition("(")[0] for name in column(SECTIONS["Hooks of your own"])]
-    code = (ROOT / "core" / "toolslot" / "_hooks.py").read_text()
+    code = (ROOT / "core" / "toolslot" / "_batch" / "_hooks.py").read_text()
     looked_for = re.findall(r"_having\(\"(\w+)\"\)|getattr\(hook, \"(\w+)\"", code)
     assert {*listed} == {first or second for first, second in looked_for}
 

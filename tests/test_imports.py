@@ -24,7 +24,7 @@ NEED_MORE = (
     "toolslot.instrumentation._opentelemetry",
 )
 # Decide without I/O: these compute from what they are given.
-PURE = ("_errors", "_fold", "_plan", "_policy", "_slot", "_view")
+PURE = ("_errors", *(f"_domain/{name}" for name in ("_fold", "_plan", "_policy", "_slot", "_view")))
 IMPURE = {"asyncio", "concurrent", "diskcache", "io", "logging", "multiprocessing", "os", "pathlib", "random"}
 IMPURE |= {"secrets", "signal", "socket", "sqlite3", "subprocess", "tempfile", "threading", "time"}
 
@@ -124,13 +124,15 @@ def test_the_import_contracts_are_kept(sources: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "statement", "broken"),
     [
-        ("core/toolslot/_slot.py", "import langgraph", "core knows no framework"),
+        ("core/toolslot/_domain/_slot.py", "import langgraph", "core knows no framework"),
         ("core/toolslot/journal/__init__.py", "import llama_index.core", "core knows no framework"),
-        ("core/toolslot/_slot.py", "import toolslot_langgraph", "core knows no framework"),
-        ("core/toolslot/_slot.py", "import click", "optional packages stay"),
-        ("core/toolslot/_slot.py", "import opentelemetry.trace", "optional packages stay"),
-        ("core/toolslot/_slot.py", "import diskcache", "only the disk journal"),
-        ("core/toolslot/journal/__init__.py", "import toolslot._batch", "commands -> executor"),
+        ("core/toolslot/_domain/_slot.py", "import toolslot_langgraph", "core knows no framework"),
+        ("core/toolslot/_domain/_slot.py", "import click", "optional packages stay"),
+        ("core/toolslot/_domain/_slot.py", "import opentelemetry.trace", "optional packages stay"),
+        ("core/toolslot/_domain/_slot.py", "import diskcache", "only the disk journal"),
+        ("core/toolslot/journal/__init__.py", "import toolslot._operator", "commands -> views"),
+        ("core/toolslot/_domain/_slot.py", "import threading", "the rules do no I/O"),
+        ("core/toolslot/_batch/_engine.py", "import toolslot.journal", "a batch knows the port"),
     ],
 )
 def test_a_planted_import_breaks_its_contract(

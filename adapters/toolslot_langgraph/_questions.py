@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from toolslot import Slot, UnknownOutcome
-from toolslot._human_answer import Decision, decision_of, what_is_wrong
+from toolslot._domain._answer import Decision, decision_of, what_is_wrong
 from toolslot._text import shown
 
 _ID = re.compile(r"[^@]+@\d+")

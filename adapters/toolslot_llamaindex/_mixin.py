@@ -28,7 +28,7 @@ from toolslot import (
     ToolslotError,
     UnknownOutcome,
 )
-from toolslot._call_task import CallTask
+from toolslot._batch._call_task import CallTask
 from toolslot._text import quoted
 from toolslot_llamaindex._beginning import begin, memory_of, own_state
 from toolslot_llamaindex._call_store import CallStore

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from toolslot._batch import BatchRun
+from toolslot._batch._batch_run import BatchRun
+from toolslot._batch._context import CallContext, current_call
+from toolslot._batch._reserving import Kept
 from toolslot._codec import Codec, JsonCodec, TypeCodec, dataclass_type, enum_type, pydantic_type
-from toolslot._context import CallContext, current_call
-from toolslot._encryption import Encryption
+from toolslot._domain._events import BatchEvent, CallEvent, CallMetrics, EventKind, Hook
+from toolslot._domain._policy import (
+    Answer,
+    CannotTell,
+    Done,
+    Failed,
+    Limits,
+    NotDone,
+    OnFailed,
+    OnResume,
+    OnUnknown,
+    Rate,
+    Reconciler,
+    StillRunning,
+    ToolPolicy,
+)
+from toolslot._domain._retry import Retry
+from toolslot._domain._slot import Batch, BatchKey, BatchRecord, Call, Reason, SlotRecord, SlotState, Witness
+from toolslot._domain._view import EvidenceView, Slot
 from toolslot._errors import (
     BatchBusy,
     BatchClosed,
@@ -42,31 +61,12 @@ from toolslot._errors import (
     UnknownOutcome,
     UnreadablePayload,
 )
-from toolslot._events import BatchEvent, CallEvent, CallMetrics, EventKind, Hook
 from toolslot._executor import DurableExecutor
 from toolslot._operator import abandon, resolve, takeover
-from toolslot._policy import (
-    Answer,
-    CannotTell,
-    Done,
-    Failed,
-    Limits,
-    NotDone,
-    OnFailed,
-    OnResume,
-    OnUnknown,
-    Rate,
-    Reconciler,
-    StillRunning,
-    ToolPolicy,
-)
-from toolslot._reserving import Kept
-from toolslot._retry import Retry
-from toolslot._show import show
-from toolslot._slot import Batch, BatchKey, BatchRecord, Call, Reason, SlotRecord, SlotState, Witness
-from toolslot._view import EvidenceView, Slot
+from toolslot._views.timeline._show import show
 from toolslot.instrumentation import LoggingHook
 from toolslot.journal import Adopt, DiskJournal, Durability, Journal, MemoryJournal, OwnerState
+from toolslot.journal._format._encryption import Encryption
 
 __version__ = "0.1.0"
 

@@ -12,21 +12,21 @@ from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
-from toolslot._batch import BatchRun
+from toolslot._batch._batch_run import BatchRun
+from toolslot._batch._engine import Engine
+from toolslot._batch._fanout import Tools, afan_out, bind_all, fan_out, settle
+from toolslot._batch._hooks import Hooks
+from toolslot._batch._pool import process_pool
+from toolslot._batch._registry import registry_of
+from toolslot._batch._reserving import Kept
+from toolslot._batch._steps import is_async
 from toolslot._codec import Codec, JsonCodec
-from toolslot._engine import Engine
+from toolslot._domain._events import Hook
+from toolslot._domain._plan import may_try_again
+from toolslot._domain._policy import Limits, ToolPolicy, check_count
+from toolslot._domain._retry import delay_after
+from toolslot._domain._slot import Batch
 from toolslot._errors import InvalidSetting
-from toolslot._events import Hook
-from toolslot._fanout import Tools, afan_out, bind_all, fan_out, settle
-from toolslot._hooks import Hooks
-from toolslot._plan import may_try_again
-from toolslot._policy import Limits, ToolPolicy, check_count
-from toolslot._pool import process_pool
-from toolslot._registry import registry_of
-from toolslot._reserving import Kept
-from toolslot._retry import delay_after
-from toolslot._slot import Batch
-from toolslot._steps import is_async
 from toolslot._text import quoted
 from toolslot.instrumentation import LoggingHook
 from toolslot.journal import Adopt, Journal, MemoryJournal, open_journal

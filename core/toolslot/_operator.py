@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 from toolslot._codec import JsonCodec, encode
 from toolslot._crashpoints import CrashPoint, reach
+from toolslot._domain._identity import Owner
+from toolslot._domain._policy import Done, Failed, NotDone
+from toolslot._domain._slot import BatchKey, BatchRecord, Reason, SlotRecord, SlotState
 from toolslot._errors import BatchBusy, DecisionRefused, Fenced
-from toolslot._identity import Owner
-from toolslot._policy import Done, Failed, NotDone
 from toolslot._resolving import resolve as decide
-from toolslot._slot import BatchKey, BatchRecord, Reason, SlotRecord, SlotState
 from toolslot.journal import Journal, OwnerState, Release, TakeOver
 
 Clock = Callable[[], float]

@@ -6,11 +6,11 @@ import secrets
 import time
 from collections.abc import Callable
 
+from toolslot._batch._unknown import spelled
 from toolslot._codec import Codec, JsonCodec, encode
 from toolslot._crashpoints import CrashPoint, reach
-from toolslot._deciding import spelled
-from toolslot._policy import Done, Failed, NotDone
-from toolslot._slot import BatchKey, SlotRecord
+from toolslot._domain._policy import Done, Failed, NotDone
+from toolslot._domain._slot import BatchKey, SlotRecord
 from toolslot.journal import Decide, Journal
 
 

@@ -24,7 +24,7 @@ from toolslot import (
     ToolPolicy,
     UnknownOutcome,
 )
-from toolslot._policy import Answer
+from toolslot._domain._policy import Answer
 from toolslot.journal import Operation, TakeOver
 
 

@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolslot import InvalidSetting
-from toolslot._identity import args_digest, idempotency_key
+from toolslot._domain._identity import args_digest, idempotency_key
 
 CORE = Path(__file__).parents[2] / "core"
 NAIVE = datetime(2024, 1, 1)
@@ -241,7 +241,7 @@ import math, sys
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from toolslot._codec import JsonCodec
-from toolslot._identity import args_digest, idempotency_key
+from toolslot._domain._identity import args_digest, idempotency_key
 
 words = {"alpha", "beta", "gamma", "delta", b"x", None, 1.5, ("t", 1), frozenset({"p", "q", "r"})}
 args = {

@@ -13,7 +13,7 @@ import pytest
 from support.harness import Peak, World, batch, both, run_async, running
 from support.odd import OddJournal, writes
 from toolslot import DurableExecutor, Limits, Rate, SlotState, ToolPolicy
-from toolslot._slot import Finished, Started
+from toolslot._domain._slot import Finished, Started
 
 
 @both

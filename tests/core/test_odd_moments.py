@@ -33,9 +33,9 @@ from toolslot import (
     ToolslotError,
     UnknownOutcome,
 )
+from toolslot._batch._registry import Registry, registry_of
+from toolslot._domain._slot import BatchKey, Finished, Lost, Started, Verdict, Withdrawn
 from toolslot._errors import JournalBusy, JournalFull
-from toolslot._registry import Registry, registry_of
-from toolslot._slot import BatchKey, Finished, Lost, Started, Verdict, Withdrawn
 from toolslot.journal import Decide, Reserve
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

@@ -32,10 +32,10 @@ from toolslot import (
     UnknownOutcome,
 )
 from toolslot._codec import Payload
-from toolslot._insights import Insights
-from toolslot._plan import Rerun, settle_unknown
-from toolslot._slot import SlotSpec
-from toolslot._timeline._plain import plain
+from toolslot._domain._plan import Rerun, settle_unknown
+from toolslot._domain._slot import SlotSpec
+from toolslot._views import Insights
+from toolslot._views.timeline._plain import plain
 
 RERUN = ToolPolicy(on_resume="rerun")
 

@@ -21,8 +21,8 @@ from toolslot import (
     resolve,
     takeover,
 )
-from toolslot._insights import CallView, Insights
-from toolslot._slot import Handover, Reason, SlotState
+from toolslot._domain._slot import Handover, Reason, SlotState
+from toolslot._views import CallView, Insights
 from toolslot.journal import Journal, MemoryStore, OwnerState, TakeOver
 from toolslot.testing._kit import JournalKit
 from toolslot.testing._worker import Worker, do

@@ -34,9 +34,9 @@ from toolslot import (
     resolve,
     takeover,
 )
+from toolslot._batch._registry import registry_of
+from toolslot._domain._slot import Finished
 from toolslot._errors import JournalClosed, JournalFull
-from toolslot._registry import registry_of
-from toolslot._slot import Finished
 from toolslot.journal import DiskJournal, Journal
 
 SOON = 0.2

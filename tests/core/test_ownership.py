@@ -20,8 +20,8 @@ from toolslot import (
     SlotState,
     ToolPolicy,
 )
-from toolslot._plan import Standing
-from toolslot._steps import drive
+from toolslot._batch._steps import drive
+from toolslot._domain._plan import Standing
 
 
 def test_case_34_a_call_another_living_owner_runs_is_waited_for_and_then_refused(world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from toolslot import Reason, SlotRecord, SlotState, ToolPolicy
 from toolslot._codec import Payload, encode_error
-from toolslot._plan import (
+from toolslot._domain._plan import (
     Ask,
     Claim,
     Closed,
@@ -24,9 +24,9 @@ from toolslot._plan import (
     plan,
     settle_unknown,
 )
-from toolslot._policy import Answer, CannotTell
-from toolslot._slot import Delivered, SlotSpec
-from toolslot._view import Slot
+from toolslot._domain._policy import Answer, CannotTell
+from toolslot._domain._slot import Delivered, SlotSpec
+from toolslot._domain._view import Slot
 
 SPEC = SlotSpec(index=0, tool="pay", call_id="c1", digest="d", args=Payload(codec="j", data=b"{}"))
 RESERVED = SlotRecord(spec=SPEC)

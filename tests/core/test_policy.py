@@ -6,9 +6,9 @@ import pytest
 
 from toolslot import InvalidArguments, InvalidSetting, Limits, Rate, StillRunning, ToolPolicy
 from toolslot._codec import encode_error
-from toolslot._plan import retries_failure
-from toolslot._policy import Answer, CannotTell
-from toolslot._view import Slot
+from toolslot._domain._plan import retries_failure
+from toolslot._domain._policy import Answer, CannotTell
+from toolslot._domain._view import Slot
 
 
 def reconcile(slot: Slot) -> Answer:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from toolslot._policy import Rate
-from toolslot._pool import Demand, Permit, Pool, Ticket, enter_permit
+from toolslot._batch._pool import Demand, Permit, Pool, Ticket, enter_permit
+from toolslot._domain._policy import Rate
 
 
 class Clock:

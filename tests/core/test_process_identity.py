@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from toolslot import UnreadablePayload
-from toolslot._identity import Owner, ProcessIdentity
+from toolslot._domain._identity import Owner, ProcessIdentity
 
 
 def test_a_process_is_the_same_at_every_call_and_in_every_thread() -> None:
@@ -26,7 +26,7 @@ def test_a_process_is_the_same_at_every_call_and_in_every_thread() -> None:
 
 FIRST_CALLS = """
 import sys, threading
-from toolslot._identity import ProcessIdentity
+from toolslot._domain._identity import ProcessIdentity
 
 sys.setswitchinterval(1e-6)
 found, barrier = [], threading.Barrier(16)
@@ -47,7 +47,7 @@ def test_threads_that_ask_first_at_the_same_time_get_one_identity() -> None:
 
 
 def identity_of_new_process() -> ProcessIdentity:
-    code = "import json; from toolslot._identity import ProcessIdentity; print(json.dumps(ProcessIdentity.current().to_json()))"
+    code = "import json; from toolslot._domain._identity import ProcessIdentity; print(json.dumps(ProcessIdentity.current().to_json()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return ProcessIdentity.from_json(json.loads(done.stdout))
 
@@ -69,7 +69,7 @@ def test_the_start_of_a_process_is_when_it_started() -> None:
 def test_the_start_is_found_whatever_the_program_is_called(tmp_path: Path) -> None:
     program = tmp_path / "py) S 1 (x"
     program.symlink_to(Path(sys.executable).resolve())
-    code = "from toolslot import _identity; print(_identity._started_on_linux())"
+    code = "from toolslot._domain import _identity; print(_identity._started_on_linux())"
     before = datetime.now(timezone.utc).timestamp()
     done = subprocess.run(
         [str(program), "-c", code],
@@ -83,7 +83,7 @@ def test_the_start_is_found_whatever_the_program_is_called(tmp_path: Path) -> No
 
 FORKING = """
 import json, os, sys
-from toolslot._identity import ProcessIdentity
+from toolslot._domain._identity import ProcessIdentity
 
 def identities(depth):
     mine = ProcessIdentity.current()
@@ -111,7 +111,7 @@ def test_a_child_that_gets_a_known_pid_is_another_process() -> None:
     """The pids of ancestors that died can come again; what was remembered for them must not."""
     code = """
 import os
-from toolslot import _identity
+from toolslot._domain import _identity
 mine = _identity.ProcessIdentity.current()
 if os.fork() == 0:
     os.getpid = lambda: mine.pid

@@ -6,7 +6,7 @@ import pytest
 import tenacity
 
 from toolslot import InvalidSetting, Retry
-from toolslot._retry import RetryState, as_retry, failed_outcome
+from toolslot._domain._retry import RetryState, as_retry, failed_outcome
 
 
 def state(attempt: int, error: BaseException | None = None, seconds: float = 0.0) -> RetryState:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolslot._codec import Payload
-from toolslot._fold import fold_slot
-from toolslot._identity import Owner, ProcessIdentity
-from toolslot._slot import (
+from toolslot._domain._fold import fold_slot
+from toolslot._domain._identity import Owner, ProcessIdentity
+from toolslot._domain._slot import (
     BatchKey,
     BatchRecord,
     Decided,

@@ -25,7 +25,7 @@ from toolslot import (
     ToolPolicy,
     UnknownOutcome,
 )
-from toolslot._policy import Answer
+from toolslot._domain._policy import Answer
 
 
 def test_a_call_that_left_no_record_is_rerun_by_default_and_never_silently(world: World, enter: Any) -> None:

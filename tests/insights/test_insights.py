@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from toolslot import Batch, Call, CallTimedOut, DurableExecutor, MemoryJournal, ToolPolicy
-from toolslot._insights import BatchState, BatchView, Insights
-from toolslot._slot import BatchKey, Handover, Reason, SlotState, Verdict
+from toolslot._domain._slot import BatchKey, Handover, Reason, SlotState, Verdict
+from toolslot._views import BatchState, BatchView, Insights
 from toolslot.journal import Decide, MemoryStore, Release
 from toolslot.testing._kit import JournalKit
 from toolslot.testing._worker import Worker, do

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from toolslot._insights import LETTERS, coarse_span_text, date_text, span_text, time_text
-from toolslot._slot import SlotState
+from toolslot._domain._slot import SlotState
+from toolslot._views import LETTERS, coarse_span_text, date_text, span_text, time_text
 
 
 def test_every_state_has_a_letter_of_its_own() -> None:

@@ -9,9 +9,8 @@ from enum import Enum
 import pytest
 
 from toolslot._codec import Payload
-from toolslot._errors import BatchClosed, BatchMismatch, Fenced, InvalidSetting, ToolslotError
-from toolslot._identity import Owner, ProcessIdentity
-from toolslot._slot import (
+from toolslot._domain._identity import Owner, ProcessIdentity
+from toolslot._domain._slot import (
     BatchKey,
     Decided,
     Delivered,
@@ -31,8 +30,9 @@ from toolslot._slot import (
     Verdict,
     Withdrawn,
 )
+from toolslot._domain._state import AppendRow
+from toolslot._errors import BatchClosed, BatchMismatch, Fenced, InvalidSetting, ToolslotError
 from toolslot.journal import Append, BatchState, Change, MemoryStore
-from toolslot.journal._state import AppendRow
 
 KEY = BatchKey("run", "batch")
 SECRET = b"4111 1111 1111 1111"

@@ -11,10 +11,10 @@ from typing import TypeVar
 import pytest
 from typing_extensions import override
 
+from toolslot._domain._slot import BatchKey
+from toolslot._domain._state import AppendRow, DropRun, NewBatch, PutAlias, PutFence, Write
 from toolslot._errors import ToolslotError
-from toolslot._slot import BatchKey
 from toolslot.journal import BatchState, Journal, MemoryJournal, MemoryStore, Operation
-from toolslot.journal._state import AppendRow, DropRun, NewBatch, PutAlias, PutFence, Write
 from toolslot.testing import JournalContract
 
 T = TypeVar("T")

@@ -8,17 +8,8 @@ from dataclasses import replace
 import pytest
 
 from toolslot._codec import Payload
-from toolslot._errors import (
-    BatchClosed,
-    BatchMismatch,
-    DecisionRefused,
-    Fenced,
-    JournalCorrupt,
-    RunPurged,
-    ToolslotError,
-)
-from toolslot._identity import Owner, ProcessIdentity
-from toolslot._slot import (
+from toolslot._domain._identity import Owner, ProcessIdentity
+from toolslot._domain._slot import (
     BatchKey,
     Decided,
     Fence,
@@ -33,6 +24,16 @@ from toolslot._slot import (
     Tenure,
     Verdict,
 )
+from toolslot._domain._state import AppendRow, DropRun, NewBatch, PutAlias, PutFence
+from toolslot._errors import (
+    BatchClosed,
+    BatchMismatch,
+    DecisionRefused,
+    Fenced,
+    JournalCorrupt,
+    RunPurged,
+    ToolslotError,
+)
 from toolslot.journal import (
     Adopt,
     Append,
@@ -45,7 +46,6 @@ from toolslot.journal import (
     Reserve,
     TakeOver,
 )
-from toolslot.journal._state import AppendRow, DropRun, NewBatch, PutAlias, PutFence
 
 KEY, FORK = BatchKey("run", "batch"), BatchKey("run", "fork")
 SECRET = b"4111 1111 1111 1111"

@@ -23,9 +23,8 @@ from support.batches import database
 from support.nightly import search
 from support.reference import IGNORED, Answer, RefBatch, RefSlot
 from toolslot._codec import Payload
-from toolslot._errors import RunPurged
-from toolslot._identity import Owner
-from toolslot._slot import (
+from toolslot._domain._identity import Owner
+from toolslot._domain._slot import (
     BatchKey,
     BatchRecord,
     Delivered,
@@ -40,7 +39,8 @@ from toolslot._slot import (
     Verdict,
     Withdrawn,
 )
-from toolslot._slot import SlotState as S
+from toolslot._domain._slot import SlotState as S
+from toolslot._errors import RunPurged
 from toolslot.journal import (
     Adopt,
     Append,

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolslot._codec import ErrorRecord, Payload
-from toolslot._errors import JournalCorrupt
-from toolslot._identity import Owner, ProcessIdentity
-from toolslot._slot import (
+from toolslot._domain._identity import Owner, ProcessIdentity
+from toolslot._domain._slot import (
     BatchKey,
     Decided,
     Delivered,
@@ -33,7 +32,8 @@ from toolslot._slot import (
     Verdict,
     Withdrawn,
 )
-from toolslot.journal import _row_codec as codec
+from toolslot._errors import JournalCorrupt
+from toolslot.journal._format import _row_codec as codec
 
 TEXT = st.text(max_size=20)
 COUNT = st.integers(0, 2**40)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from toolslot._codec import Payload
-from toolslot._identity import Owner, ProcessIdentity
-from toolslot._slot import (
+from toolslot._domain._identity import Owner, ProcessIdentity
+from toolslot._domain._slot import (
     BatchKey,
     Fence,
     Lost,

@@ -24,7 +24,7 @@ from pydantic import BaseModel
 
 from support.sending import FORMS, records
 from toolslot import BatchMismatch, Done, ToolPolicy
-from toolslot._identity import args_digest
+from toolslot._domain._identity import args_digest
 from toolslot_langgraph._arguments import _at_answer, _known, answered, issued, normal
 
 

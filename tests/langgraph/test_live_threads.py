@@ -22,7 +22,7 @@ from langgraph.types import TimeoutPolicy
 from support.outliving import POLICIES, Payment, told, until, waited_for
 from support.sending import FORMS, GO, answers, calls
 from toolslot import BatchBusy, CallTimedOut, Limits
-from toolslot._registry import registry_of
+from toolslot._batch._registry import registry_of
 from toolslot.journal import DiskJournal
 
 pytestmark = pytest.mark.filterwarnings(

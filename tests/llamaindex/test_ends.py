@@ -10,7 +10,7 @@ import pytest
 from workflows.errors import WorkflowCancelledByUser
 
 from toolslot import BatchKey, EventKind, ToolPolicy
-from toolslot._pool import process_pool
+from toolslot._batch._pool import process_pool
 
 
 async def waited_for_too_long(handler: Any) -> None:

@@ -28,7 +28,7 @@ from support.batches import manifest, owner_of, working
 from support.measuring import at, lock_holds, memory, timed
 from toolslot import BatchKey
 from toolslot._codec import Payload
-from toolslot._slot import Finished
+from toolslot._domain._slot import Finished
 from toolslot.journal import Append, DiskJournal, Release, Reserve, purge_older
 
 PER_BATCH = 100

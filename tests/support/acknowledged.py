@@ -11,8 +11,8 @@ import pytest
 
 from support.batches import reserve
 from toolslot import BatchKey
+from toolslot._domain._slot import SlotState
 from toolslot._errors import RunPurged
-from toolslot._slot import SlotState
 from toolslot.journal import DiskJournal, OwnerState
 
 PATIENCE = 60.0

@@ -100,7 +100,7 @@ def decide(talk: Any, index: int, answer: Any) -> None:
 def _decide(journal: Any, state: Any, index: int, answer: Any) -> None:
     from toolslot import ToolFailed
     from toolslot._codec import encode, encode_error
-    from toolslot._slot import Verdict
+    from toolslot._domain._slot import Verdict
     from toolslot.journal import Decide
     from toolslot_langgraph import LangGraphCodec
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from toolslot._identity import Owner
-from toolslot._slot import BatchKey, Manifest
+from toolslot._domain._identity import Owner
+from toolslot._domain._slot import BatchKey, Manifest
 from toolslot.journal import Journal, Reserve
 from toolslot.testing import FakeClock
 from toolslot.testing._kit import specs

@@ -20,9 +20,8 @@ from llama_index.core.tools import ToolOutput, ToolSelection
 
 from toolslot import BatchKey, Encryption, JsonCodec, ToolslotError
 from toolslot._codec import ErrorRecord, Payload, decode, encode_error
-from toolslot._identity import Owner, ProcessIdentity
-from toolslot._slot import Decided, Fence, Finished, Manifest, SlotSpec, Started, Tenure, Verdict
-from toolslot.journal import _row_codec as rows
+from toolslot._domain._identity import Owner, ProcessIdentity
+from toolslot._domain._slot import Decided, Fence, Finished, Manifest, SlotSpec, Started, Tenure, Verdict
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import dumps, parse
 from toolslot.journal._disk._loading import head_to_json, load
@@ -31,7 +30,8 @@ from toolslot.journal._disk._reads import key_of_index
 from toolslot.journal._disk._seal import seal, unseal
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._disk._unlocking import first_row, look_in
-from toolslot.journal._secrecy import Secrecy
+from toolslot.journal._format import _row_codec as rows
+from toolslot.journal._format._secrecy import Secrecy
 from toolslot_langgraph._codec import LangGraphCodec
 from toolslot_llamaindex._codec import Answer, LlamaIndexCodec
 from toolslot_llamaindex._records import RunRecord, TurnRecord

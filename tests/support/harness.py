@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from toolslot import Batch, Call, CallEvent, DurableExecutor, EventKind, MemoryJournal
-from toolslot._events import Event
+from toolslot._domain._events import Event
 from toolslot.journal import MemoryStore
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from typing_extensions import override
 
 from toolslot import MemoryJournal
-from toolslot._slot import BatchKey, BatchRecord
+from toolslot._domain._slot import BatchKey, BatchRecord
 from toolslot.journal import Append, MemoryStore, Operation
 
 T = TypeVar("T")

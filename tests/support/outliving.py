@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from toolslot import Done, NotDone, Slot, ToolPolicy
-from toolslot._registry import registry_of
+from toolslot._batch._registry import registry_of
 from toolslot.journal import Journal
 
 POLICIES = ("default", "reconciler", "ask", "fail", "idempotent")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from toolslot._domain._slot import Reason, SlotState, Verdict
 from toolslot._errors import BatchClosed, DecisionRefused, Fenced, ToolslotError
-from toolslot._slot import Reason, SlotState, Verdict
 
 S = SlotState
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from toolslot._insights import Attempt, BatchState, BatchView, CallView, DecisionView, OwnerView, RunView
-from toolslot._slot import Handover, Reason, SlotState, Verdict
+from toolslot._domain._slot import Handover, Reason, SlotState, Verdict
+from toolslot._views import Attempt, BatchState, BatchView, CallView, DecisionView, OwnerView, RunView
 from toolslot.journal import OwnerState
 
 #: 14 Nov 2026, 09:00:00 UTC

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from toolslot._insights import RunView
-from toolslot._timeline import page
+from toolslot._views import RunView
+from toolslot._views.timeline import page
 
 FLAGS = (
     "--headless",

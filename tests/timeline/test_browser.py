@@ -19,10 +19,10 @@ from support.views import (
     owner,
     run,
 )
-from toolslot._insights import DecisionView, RunView
-from toolslot._slot import SlotState, Verdict
-from toolslot._timeline import page
-from toolslot._timeline._layout import timeline
+from toolslot._domain._slot import SlotState, Verdict
+from toolslot._views import DecisionView, RunView
+from toolslot._views.timeline import page
+from toolslot._views.timeline._layout import timeline
 
 pytestmark = pytest.mark.slow
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from support.views import T0, attempt, batch, call, everything, five_calls, killed_and_resumed, owner, run
-from toolslot._slot import SlotState
-from toolslot._timeline._layout import timeline
-from toolslot._timeline._shapes import BarKind, BoundaryKind, Lane, MarkKind
+from toolslot._domain._slot import SlotState
+from toolslot._views.timeline._layout import timeline
+from toolslot._views.timeline._shapes import BarKind, BoundaryKind, Lane, MarkKind
 
 
 def only(view: object) -> Lane:

@@ -12,7 +12,7 @@ from support.harness import World, batch
 from support.views import batch as view_of
 from support.views import call, everything, five_calls, killed_and_resumed, many_calls, owner, run
 from toolslot import BatchRun, DiskJournal, DurableExecutor, MemoryJournal, ToolslotError
-from toolslot._insights import Insights
+from toolslot._views import Insights
 
 HOSTILE = "<script>alert(1)</script>\"'&</svg>\u202e\x1b[31m\x00"
 

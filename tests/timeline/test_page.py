@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from support.views import everything, five_calls, run
-from toolslot._timeline import page
+from toolslot._views.timeline import page
 
 
 def test_a_page_shows_every_call_of_the_run() -> None:

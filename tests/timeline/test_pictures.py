@@ -11,7 +11,7 @@ import pytest
 
 from toolslot._demo._ledger import Ledger
 from toolslot._demo._story import CALLS, RequestKind
-from toolslot._slot import SlotState
+from toolslot._domain._slot import SlotState
 from toolslot.testing import FakeClock
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from toolslot._timeline._scale import scale
+from toolslot._views.timeline._scale import scale
 
 
 def test_time_is_even_where_nothing_is_cut() -> None:

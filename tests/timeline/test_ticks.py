@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from support.views import T0
-from toolslot._timeline._scale import scale
-from toolslot._timeline._ticks import Label, ticks
+from toolslot._views.timeline._scale import scale
+from toolslot._views.timeline._ticks import Label, ticks
 
 
 def texts(labels: tuple[Label, ...]) -> list[str]:

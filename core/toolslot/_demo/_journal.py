@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from toolslot._slot import SlotRecord, SlotState
+from toolslot._domain._slot import SlotRecord, SlotState
 from toolslot.journal import open_journal
 
 

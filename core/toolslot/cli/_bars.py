@@ -8,10 +8,10 @@ from itertools import groupby
 
 from rich.text import Text
 
-from toolslot._insights import LETTERS, RunView, coarse_span_text, span_text
 from toolslot._text import shown
-from toolslot._timeline._layout import timeline
-from toolslot._timeline._shapes import BarKind, BoundaryKind, Lane, MarkKind, Row, Timeline
+from toolslot._views import LETTERS, RunView, coarse_span_text, span_text
+from toolslot._views.timeline._layout import timeline
+from toolslot._views.timeline._shapes import BarKind, BoundaryKind, Lane, MarkKind, Row, Timeline
 from toolslot.cli._console import STATE_STYLES
 
 #: the names of tools take at most so much

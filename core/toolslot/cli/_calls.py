@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from toolslot._insights import CallView, RunView
 from toolslot._text import quoted, shown
+from toolslot._views import CallView, RunView
 from toolslot.cli._ending import Refused
 
 #: candidates that are named when a word fits several calls

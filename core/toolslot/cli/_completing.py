@@ -8,8 +8,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from toolslot._errors import ToolslotError
-from toolslot._insights import Insights
 from toolslot._text import shown
+from toolslot._views import Insights
 from toolslot.cli._opening import reading
 
 #: more are of no help to anybody

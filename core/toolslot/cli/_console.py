@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from toolslot._insights import LETTERS, BatchState, date_text, time_text
-from toolslot._slot import SlotState
+from toolslot._domain._slot import SlotState
 from toolslot._text import shown
+from toolslot._views import LETTERS, BatchState, date_text, time_text
 
 #: columns where nobody looks on: nothing is cut or wrapped that another program may read
 UNBOUNDED = 10_000

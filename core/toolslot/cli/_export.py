@@ -10,7 +10,7 @@ from typing import IO
 import click
 
 from toolslot._errors import JournalCorrupt
-from toolslot._insights import Insights
+from toolslot._views import Insights
 from toolslot.cli._completing import complete_runs
 from toolslot.cli._ending import Exit
 from toolslot.cli._json import line, plain

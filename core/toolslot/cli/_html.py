@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from toolslot._text import shown
-from toolslot._timeline import page
+from toolslot._views.timeline import page
 from toolslot.cli._ending import CannotRun
 from toolslot.cli._opening import reading
 from toolslot.cli._options import journal_option, reveal_option, run_argument

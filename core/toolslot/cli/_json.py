@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import cast
 
-from toolslot._insights import BatchView, CallView, RunView
+from toolslot._views import BatchView, CallView, RunView
 
 
 def line(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolslot._insights import noun
+from toolslot._views import noun
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from toolslot._insights import Insights
 from toolslot._text import shown
+from toolslot._views import Insights
 from toolslot.cli._ending import CannotRun
 from toolslot.journal import DiskJournal, open_journal
 

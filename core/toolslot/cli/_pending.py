@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from toolslot._insights import CallView, PendingCall
+from toolslot._views import CallView, PendingCall
 from toolslot.cli._calls import as_word
 from toolslot.cli._ending import Exit
 from toolslot.cli._json import document, plain

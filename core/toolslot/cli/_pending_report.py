@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 from typing_extensions import assert_never
 
-from toolslot._insights import BatchState, PendingCall, coarse_span_text
 from toolslot._text import shown
+from toolslot._views import BatchState, PendingCall, coarse_span_text
 from toolslot.cli._calls import place
 from toolslot.cli._console import moment_text
 from toolslot.cli._json import line

@@ -6,8 +6,8 @@ import re
 
 import click
 
-from toolslot._insights import BatchState, RunView, span_text
 from toolslot._text import quoted, shown
+from toolslot._views import BatchState, RunView, span_text
 from toolslot.cli._ending import Refused
 from toolslot.cli._numbers import count
 from toolslot.cli._opening import opened, reading

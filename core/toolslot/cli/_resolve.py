@@ -8,11 +8,11 @@ from typing import NoReturn
 
 import click
 
-from toolslot._insights import CallView
+from toolslot._domain._policy import Done, Failed, NotDone
+from toolslot._domain._slot import BatchKey, SlotState
 from toolslot._operator import resolve as settle
-from toolslot._policy import Done, Failed, NotDone
-from toolslot._slot import BatchKey, SlotState
 from toolslot._text import quoted, shown
+from toolslot._views import CallView
 from toolslot.cli._calls import find_call, place
 from toolslot.cli._ending import Refused
 from toolslot.cli._opening import opened, reading

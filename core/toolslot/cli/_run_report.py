@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import assert_never
 
-from toolslot._insights import (
+from toolslot._domain._slot import Handover, SlotState
+from toolslot._text import shown
+from toolslot._views import (
     BatchView,
     CallView,
     DecisionView,
@@ -21,8 +23,6 @@ from toolslot._insights import (
     span_text,
     time_text,
 )
-from toolslot._slot import Handover, SlotState
-from toolslot._text import shown
 from toolslot.cli._bars import drawn
 from toolslot.cli._console import (
     BATCH_STYLES,

@@ -8,7 +8,7 @@ from itertools import islice
 
 import click
 
-from toolslot._insights import BatchState, Insights, RunSummary
+from toolslot._views import BatchState, Insights, RunSummary
 from toolslot.cli._ending import Exit
 from toolslot.cli._json import document
 from toolslot.cli._opening import reading

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import click
 
-from toolslot._insights import CallView, Insights, RunView
 from toolslot._text import quoted
+from toolslot._views import CallView, Insights, RunView
 from toolslot.cli._ending import Exit, Refused
 from toolslot.cli._json import document
 from toolslot.cli._opening import reading

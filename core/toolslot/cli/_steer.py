@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from toolslot import _operator
-from toolslot._slot import BatchKey
+from toolslot._domain._slot import BatchKey
 from toolslot._text import quoted, shown
 from toolslot.cli._ending import Refused
 from toolslot.cli._opening import opened, reading

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import click
 
-from toolslot._insights import BatchState, BatchView
-from toolslot._slot import BatchKey
+from toolslot._domain._slot import BatchKey
+from toolslot._views import BatchState, BatchView
 from toolslot.cli._ending import Exit
 from toolslot.cli._json import line
 from toolslot.cli._opening import reading

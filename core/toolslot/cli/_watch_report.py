@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from toolslot._insights import BatchView, span_text
-from toolslot._slot import SlotState
+from toolslot._domain._slot import SlotState
 from toolslot._text import shown
+from toolslot._views import BatchView, span_text
 from toolslot.cli._console import BATCH_STYLES, counted, name, table
 
 _SETTLED = (SlotState.SUCCEEDED, SlotState.FAILED)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from toolslot._domain._slot import BatchKey
 from toolslot._errors import JournalCorrupt
-from toolslot._insights import BatchState, BatchView, Insights
-from toolslot._slot import BatchKey
+from toolslot._views import BatchState, BatchView, Insights
 
 #: nothing of these runs again
 _OVER = (BatchState.CLOSED, BatchState.FINISHED)

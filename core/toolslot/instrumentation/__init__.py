@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from toolslot._events import HookMethods
+from toolslot._domain._events import HookMethods
 from toolslot.instrumentation._data import as_data
 from toolslot.instrumentation._logging import LoggingHook
 from toolslot.instrumentation._progress import ProgressHook

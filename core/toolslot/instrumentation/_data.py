@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import assert_never
 
-from toolslot._events import BatchEvent, CallEvent, Event
+from toolslot._domain._events import BatchEvent, CallEvent, Event
 
 
 def as_data(event: Event) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from toolslot._events import BatchEvent, CallEvent, Event, EventKind
+from toolslot._domain._events import BatchEvent, CallEvent, Event, EventKind
 from toolslot._text import quoted, shown
 
 _LEVELS = {

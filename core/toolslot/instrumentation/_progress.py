@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from toolslot._events import BatchEvent, CallEvent, Event, EventKind
-from toolslot._slot import BatchKey, SlotState
+from toolslot._domain._events import BatchEvent, CallEvent, Event, EventKind
+from toolslot._domain._slot import BatchKey, SlotState
 from toolslot._text import shown
 
 #: how a call stands, in the words of the bar

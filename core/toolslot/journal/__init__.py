@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from toolslot.journal._append import Append
-from toolslot.journal._disk import DiskJournal, Durability, JournalReport, open_journal
-from toolslot.journal._memory import MemoryJournal, MemoryStore
-from toolslot.journal._operations import (
+from toolslot._domain._append import Append
+from toolslot._domain._operations import (
     Adopt,
     Decide,
     Operation,
@@ -15,9 +13,11 @@ from toolslot.journal._operations import (
     Reserve,
     TakeOver,
 )
-from toolslot.journal._port import Journal, OldRuns, OwnerState
+from toolslot._domain._port import Journal, OldRuns, OwnerState
+from toolslot._domain._state import BatchState, Change, JournalView, Write
+from toolslot.journal._disk import DiskJournal, Durability, JournalReport, open_journal
+from toolslot.journal._memory import MemoryJournal, MemoryStore
 from toolslot.journal._retention import Retention, purge_older, purge_run
-from toolslot.journal._state import BatchState, Change, JournalView, Write
 
 __all__ = [
     "Adopt",

@@ -12,12 +12,11 @@ from typing import TypeVar
 
 from typing_extensions import assert_never, override
 
-from toolslot._errors import JournalClosed
-from toolslot._identity import Owner, ProcessIdentity
-from toolslot._slot import BatchHistory, BatchKey, BatchRecord
-from toolslot.journal._operations import Operation
-from toolslot.journal._port import Journal, OldRuns, OwnerState
-from toolslot.journal._state import (
+from toolslot._domain._identity import Owner, ProcessIdentity
+from toolslot._domain._operations import Operation
+from toolslot._domain._port import Journal, OldRuns, OwnerState
+from toolslot._domain._slot import BatchHistory, BatchKey, BatchRecord
+from toolslot._domain._state import (
     AppendRow,
     BatchState,
     DropRun,
@@ -26,6 +25,7 @@ from toolslot.journal._state import (
     PutFence,
     Write,
 )
+from toolslot._errors import JournalClosed
 
 T = TypeVar("T")
 

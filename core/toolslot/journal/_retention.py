@@ -9,11 +9,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from toolslot._crashpoints import CrashPoint, reach
+from toolslot._domain._operations import Purge
+from toolslot._domain._port import Journal, OwnerState
+from toolslot._domain._slot import BatchRecord
 from toolslot._errors import BatchBusy, InvalidSetting, JournalCorrupt, JournalLocked
-from toolslot._slot import BatchRecord
 from toolslot._text import quoted
-from toolslot.journal._operations import Purge
-from toolslot.journal._port import Journal, OwnerState
 
 #: purges under way at once: the rows of several runs are deleted together
 _AT_ONCE = 64

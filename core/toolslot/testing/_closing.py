@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from toolslot._domain._slot import BatchKey, SlotState
 from toolslot._errors import JournalClosed
-from toolslot._slot import BatchKey, SlotState
 from toolslot.journal import Append, Journal
 from toolslot.testing._checks import cases, raises, same
 from toolslot.testing._kit import JournalKit

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from toolslot._domain._slot import Reason, SlotRecord, SlotState, Verdict
 from toolslot._errors import BatchClosed, BatchMismatch, DecisionRefused, Fenced
-from toolslot._slot import Reason, SlotRecord, SlotState, Verdict
 from toolslot.journal import Decide
 from toolslot.testing._checks import cases, raises, same
 from toolslot.testing._kit import JournalKit

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from toolslot._domain._slot import Decided, Evidence, Reason, Row, SlotState, Verdict
 from toolslot._errors import Fenced, InvalidSetting
-from toolslot._slot import Decided, Evidence, Reason, Row, SlotState, Verdict
 from toolslot.testing._checks import cases, same
 from toolslot.testing._kit import JournalKit
 from toolslot.testing._worker import Worker, text

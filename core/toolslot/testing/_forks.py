@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from toolslot._domain._slot import BatchKey, Manifest, SlotSpec, SlotState
 from toolslot._errors import BatchClosed, Fenced
-from toolslot._slot import BatchKey, Manifest, SlotSpec, SlotState
 from toolslot.journal import Adopt, Append, Reserve
 from toolslot.testing._checks import cases, same
 from toolslot.testing._kit import JournalKit, specs

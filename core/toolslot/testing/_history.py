@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolslot._slot import BatchHistory, BatchKey, Reason, Row
+from toolslot._domain._slot import BatchHistory, BatchKey, Reason, Row
 from toolslot.journal import Journal
 from toolslot.testing._checks import same
 from toolslot.testing._kit import JournalKit

@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TypeVar
 
-from toolslot._identity import Owner
-from toolslot._slot import BatchKey, BatchRecord, Manifest, SlotSpec
+from toolslot._domain._identity import Owner
+from toolslot._domain._slot import BatchKey, BatchRecord, Manifest, SlotSpec
 from toolslot.journal import Adopt, Journal, Reservation, Reserve
 from toolslot.testing._checks import Metafunc, generate
 from toolslot.testing._clock import FakeClock

@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from toolslot._domain._slot import Handover, Reason, SlotState
 from toolslot._errors import Fenced
-from toolslot._slot import Handover, Reason, SlotState
 from toolslot.journal import OwnerState, Release, Reserve, TakeOver
 from toolslot.testing._checks import cases, raises, same
 from toolslot.testing._kit import JournalKit

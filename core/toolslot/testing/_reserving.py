@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from toolslot._slot import BatchKey, Fence, Reason, SlotState
+from toolslot._domain._slot import BatchKey, Fence, Reason, SlotState
 from toolslot.testing._checks import cases, same
 from toolslot.testing._kit import JournalKit, specs
 

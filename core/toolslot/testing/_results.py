@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from toolslot._domain._slot import Finished, Reason, SlotRecord, SlotState, Verdict
 from toolslot._errors import Fenced
-from toolslot._slot import Finished, Reason, SlotRecord, SlotState, Verdict
 from toolslot.testing._checks import cases, same
 from toolslot.testing._kit import JournalKit
 from toolslot.testing._worker import Worker, an_error, do, text

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from toolslot._domain._slot import BatchKey, Reason, Verdict
 from toolslot._errors import RunPurged
-from toolslot._slot import BatchKey, Reason, Verdict
 from toolslot.journal import Append, Journal, Purge, Release
 from toolslot.testing._checks import cases, raises, same
 from toolslot.testing._kit import JournalKit

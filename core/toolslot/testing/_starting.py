@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from toolslot._domain._slot import Reason, SlotState
 from toolslot._errors import BatchClosed, BatchMismatch, Fenced
-from toolslot._slot import Reason, SlotState
 from toolslot.testing._checks import cases, same
 from toolslot.testing._kit import JournalKit
 

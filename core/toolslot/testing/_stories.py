@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from toolslot._domain._slot import Reason, Row, SlotSpec, Verdict
 from toolslot._errors import Fenced
-from toolslot._slot import Reason, Row, SlotSpec, Verdict
 from toolslot.testing._worker import Worker, an_error, text
 
 KIB, MIB = 1024, 1024 * 1024

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
+from toolslot._domain._slot import BatchKey, Row, SlotRecord, SlotState
 from toolslot._errors import Fenced
-from toolslot._slot import BatchKey, Row, SlotRecord, SlotState
 from toolslot.journal import Append, Release
 from toolslot.testing._checks import raises, same
 from toolslot.testing._kit import JournalKit

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from toolslot._codec import Payload
+from toolslot._domain._slot import BatchKey, SlotSpec, Verdict
 from toolslot._errors import Fenced
-from toolslot._slot import BatchKey, SlotSpec, Verdict
 from toolslot.journal import Purge
 from toolslot.testing._checks import cases, same
 from toolslot.testing._kit import JournalKit, specs

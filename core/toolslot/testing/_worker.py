@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from toolslot._codec import ErrorRecord, Payload
-from toolslot._identity import Owner
-from toolslot._slot import (
+from toolslot._domain._identity import Owner
+from toolslot._domain._slot import (
     BatchKey,
     BatchRecord,
     Delivered,

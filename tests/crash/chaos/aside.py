@@ -5,7 +5,7 @@ from __future__ import annotations
 from crash.chaos.body import Body, effect_of
 from crash.chaos.facts import Verb
 from toolslot import Batch, Call, DiskJournal, Done, DurableExecutor, NotDone, RunPurged, SlotState, resolve
-from toolslot._identity import idempotency_key
+from toolslot._domain._identity import idempotency_key
 from toolslot.journal import purge_run
 
 

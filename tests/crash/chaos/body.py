@@ -35,8 +35,8 @@ from toolslot import (
     current_call,
 )
 from toolslot._crashpoints import Trap, arm
-from toolslot._identity import idempotency_key
-from toolslot._slot import Finished, Started
+from toolslot._domain._identity import idempotency_key
+from toolslot._domain._slot import Finished, Started
 from toolslot.journal import Append
 
 _TIMEOUT, _HANG, _PAUSE = 0.15, 0.4, 0.004

@@ -12,14 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 from toolslot import BatchRun, DiskJournal, Fenced
-from toolslot._engine import Engine
-from toolslot._live import LiveBatch
-from toolslot._plan import Standing
-from toolslot._slot import Finished
-from toolslot._steps import Pause, Steps
+from toolslot._batch._engine import Engine
+from toolslot._batch._open_batch import LiveBatch
+from toolslot._batch._steps import Pause, Steps
+from toolslot._domain._operations import existing
+from toolslot._domain._plan import Standing
+from toolslot._domain._slot import Finished
 from toolslot.journal import Append, Change, _append, _operations
 from toolslot.journal._disk._committer import Committer, _run
-from toolslot.journal._operations import existing
 
 
 def acks_before_commit() -> None:

@@ -22,7 +22,7 @@ from toolslot import (
     ToolPolicy,
     UnknownOutcome,
 )
-from toolslot._slot import BatchRecord
+from toolslot._domain._slot import BatchRecord
 
 pytestmark = pytest.mark.crash
 

@@ -17,7 +17,7 @@ import pytest
 from support.batches import database
 from support.powercut import shim
 from toolslot import BatchKey
-from toolslot._slot import SlotState
+from toolslot._domain._slot import SlotState
 from toolslot.journal import DiskJournal
 from toolslot.journal._disk._diagnosis import diagnose
 from toolslot.journal._disk._findings import FindingKind

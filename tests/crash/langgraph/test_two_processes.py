@@ -11,7 +11,7 @@ from support.forked import Child
 from support.ledger import Ledger
 from support.lives import FIVE, ONE_TASK, PAID, child, doors, modes, resumed
 from toolslot import BatchKey, DiskJournal
-from toolslot._identity import Owner
+from toolslot._domain._identity import Owner
 from toolslot.journal import Release, TakeOver
 
 pytestmark = pytest.mark.crash

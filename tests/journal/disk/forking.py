@@ -7,7 +7,7 @@ import sys
 
 from support.batches import reserve
 from toolslot import BatchKey
-from toolslot._slot import SlotState
+from toolslot._domain._slot import SlotState
 from toolslot.journal import Append, DiskJournal
 
 

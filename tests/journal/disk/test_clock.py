@@ -9,7 +9,7 @@ import pytest
 
 from support.harness import batch
 from toolslot import DurableExecutor, Limits
-from toolslot._engine import Engine
+from toolslot._batch._engine import Engine
 from toolslot.journal import DiskJournal, Journal, purge_older
 from toolslot.testing import FakeClock
 

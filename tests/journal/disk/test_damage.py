@@ -13,8 +13,8 @@ import pytest
 
 from support.batches import database, manifest, reserve, reserving, with_args, working
 from toolslot import BatchKey
+from toolslot._domain._slot import SlotState
 from toolslot._errors import JournalCorrupt, JournalError, JournalReplaced, JournalTooNew, JournalUnavailable
-from toolslot._slot import SlotState
 from toolslot.journal import DiskJournal
 from toolslot.journal._disk import _locked_store
 from toolslot.journal._disk._seal import seal

@@ -32,13 +32,13 @@ from toolslot import (
     UnreadablePayload,
 )
 from toolslot._codec import HIDDEN, encode_error
-from toolslot._encryption import key_id
-from toolslot._slot import Verdict
+from toolslot._domain._slot import Verdict
 from toolslot.journal import Adopt, Decide, DiskJournal, Journal, Purge, TakeOver, open_journal
 from toolslot.journal._disk._diagnosis import diagnose
 from toolslot.journal._disk._place import resolve
 from toolslot.journal._disk._salvage import salvage
 from toolslot.journal._disk._seal import seal, unseal
+from toolslot.journal._format._encryption import key_id
 from toolslot.testing._decisions import DecisionContract
 from toolslot.testing._history import HistoryContract
 from toolslot.testing._worker import do
@@ -144,7 +144,7 @@ def test_the_search_for_leaks_finds_them_in_a_plain_journal(root: Path) -> None:
 
 def test_digests_of_arguments_say_nothing_without_the_key(root: Path, tmp_path: Path) -> None:
     """The same few arguments, the same key, two journals: a guess cannot be checked against either."""
-    from toolslot._identity import args_digest
+    from toolslot._domain._identity import args_digest
 
     plain = args_digest("pay", {"i": 0})
     found = set()

@@ -30,12 +30,12 @@ from toolslot import (
     JournalLocked,
     SlotState,
 )
-from toolslot._encryption import key_id
 from toolslot.journal import DiskJournal, purge_older
 from toolslot.journal._disk._diagnosis import diagnose
 from toolslot.journal._disk._items import ReadItem
 from toolslot.journal._disk._place import resolve
 from toolslot.journal._disk._salvage import salvage
+from toolslot.journal._format._encryption import key_id
 from toolslot.testing._worker import do
 
 OLD, NEW = b"o" * 32, b"n" * 32

@@ -17,7 +17,7 @@ import pytest
 
 from support.apart import open_apart
 from support.batches import reserve
-from toolslot._slot import SlotState
+from toolslot._domain._slot import SlotState
 from toolslot.journal import DiskJournal, OwnerState
 from toolslot.testing._worker import Worker
 

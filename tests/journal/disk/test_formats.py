@@ -17,8 +17,8 @@ from support.apart import open_apart
 from support.batches import database, manifest, reserve, reserving
 from support.sickness import tamper
 from toolslot import BatchKey, BatchMismatch, RunPurged
+from toolslot._domain._slot import SlotState
 from toolslot._errors import JournalBusy, JournalCorrupt, JournalTooNew, JournalTooOld, JournalUnsafe
-from toolslot._slot import SlotState
 from toolslot.journal import DiskJournal, Release
 from toolslot.journal._disk import _migrations, _opening
 from toolslot.journal._disk._diagnosis import diagnose

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from support.batches import database, manifest, reserve, reserving
+from toolslot._domain._slot import SlotState
 from toolslot._errors import JournalFull, JournalIOError
-from toolslot._slot import SlotState
 from toolslot.journal import Append, DiskJournal
 from toolslot.journal._disk import _committer
 from toolslot.testing._worker import PATIENCE, Worker

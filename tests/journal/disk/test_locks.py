@@ -16,8 +16,8 @@ import pytest
 
 from support.apart import open_apart
 from support.batches import reserve
+from toolslot._domain._slot import SlotState
 from toolslot._errors import JournalBusy, JournalError
-from toolslot._slot import SlotState
 from toolslot.journal import DiskJournal
 from toolslot.journal._disk import _commit_lock, _locked_store
 from toolslot.journal._disk._commit_lock import CommitLock

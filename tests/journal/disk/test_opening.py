@@ -256,7 +256,7 @@ def test_an_interrupt_while_waiting_leaves_the_record_and_the_journal_alone(root
     out = run_script(
         script("""
 import signal, _thread
-from toolslot._slot import SlotState
+from toolslot._domain._slot import SlotState
 worker = reserve(journal, 100)
 futures = []
 try:

@@ -16,8 +16,8 @@ import pytest
 
 from support.apart import open_apart
 from support.batches import owner_of, reserve
+from toolslot._domain._identity import Owner
 from toolslot._errors import JournalUnavailable
-from toolslot._identity import Owner
 from toolslot.journal import DiskJournal, OwnerState
 from toolslot.journal._disk import _filesystem, _journal, _owner_lock
 from toolslot.journal._disk._owner_lock import OwnerLock, is_dead

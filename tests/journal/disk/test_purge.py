@@ -16,8 +16,8 @@ import pytest
 from support.apart import open_apart
 from support.batches import CLOCK, database, manifest, reserve, reserving
 from toolslot import Encryption
+from toolslot._domain._slot import BatchKey, BatchRecord
 from toolslot._errors import JournalBusy, JournalCorrupt, RunPurged
-from toolslot._slot import BatchKey, BatchRecord
 from toolslot.journal import Append, DiskJournal, Purge, purge_older
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk import _store

@@ -12,8 +12,8 @@ import pytest
 
 from support.batches import manifest, reserve, reserving
 from support.nobody import as_nobody, common_ground, needs_root
+from toolslot._domain._slot import SlotState
 from toolslot._errors import JournalReadOnly, JournalUnavailable, JournalUnsafe
-from toolslot._slot import SlotState
 from toolslot.journal import DiskJournal, OwnerState
 from toolslot.testing._worker import PATIENCE, Worker, do
 

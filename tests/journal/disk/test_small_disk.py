@@ -13,8 +13,8 @@ from support.harness import batch
 from support.sickness import Resumed, cut_short, resume
 from support.small_disk import SmallDisk, small_disk
 from toolslot import DurableExecutor, RunPurged
+from toolslot._domain._slot import SlotState
 from toolslot._errors import JournalFull, JournalReadOnly
-from toolslot._slot import SlotState
 from toolslot.journal import Append, DiskJournal, Purge
 from toolslot.journal._disk import _committer
 from toolslot.journal._disk._diagnosis import diagnose

@@ -15,9 +15,9 @@ import pytest
 
 from support.apart import open_apart
 from support.batches import manifest, reserve, reserving
-from toolslot._bridge import wait_for
+from toolslot._batch._bridge import wait_for
+from toolslot._domain._slot import SlotRecord, SlotState
 from toolslot._errors import Fenced, JournalBusy, JournalClosed
-from toolslot._slot import SlotRecord, SlotState
 from toolslot.journal import Append, Change, DiskJournal, JournalView
 from toolslot.journal._disk import _journal, _writer
 from toolslot.testing._worker import PATIENCE, Broken, do

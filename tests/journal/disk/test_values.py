@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from support.batches import manifest, reserve, reserving, with_args, working
 from toolslot import BatchKey
 from toolslot._codec import Payload
+from toolslot._domain._slot import SlotState
 from toolslot._errors import JournalCorrupt, NotStorable
-from toolslot._slot import SlotState
 from toolslot.journal import Append, DiskJournal
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import CHUNK

@@ -13,10 +13,10 @@ from opentelemetry import context, metrics, trace
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from toolslot._context import current as call_around
+from toolslot._batch._context import current as call_around
+from toolslot._domain._events import BatchEvent, CallEvent, Event, EventKind
+from toolslot._domain._slot import BatchKey
 from toolslot._errors import InvalidSetting
-from toolslot._events import BatchEvent, CallEvent, Event, EventKind
-from toolslot._slot import BatchKey
 from toolslot.instrumentation._opentelemetry import _names as names
 from toolslot.instrumentation._opentelemetry._frameworks import is_instrumented, is_tool_span
 from toolslot.instrumentation._opentelemetry._metrics import Metrics

@@ -7,7 +7,7 @@ import time
 from opentelemetry.metrics import Meter
 from opentelemetry.util.types import AttributeValue
 
-from toolslot._events import CallEvent, EventKind
+from toolslot._domain._events import CallEvent, EventKind
 from toolslot.instrumentation._opentelemetry import _names as names
 
 #: seconds; what the GenAI conventions advise for operations

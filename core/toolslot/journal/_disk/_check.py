@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import cast
 
-from toolslot._encryption import Encryption
 from toolslot._errors import JournalCorrupt
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._cache import settings
@@ -19,6 +18,7 @@ from toolslot.journal._disk._seal import unseal
 from toolslot.journal._disk._survey import Survey, survey
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._disk._unlocking import look_in, notes_on_keys, without_lock
+from toolslot.journal._format._encryption import Encryption
 
 
 def examine(place: Place, encryption: Encryption | None = None) -> JournalReport:

@@ -17,7 +17,7 @@ from toolslot._codec._nesting import nesting_exceeds, weight_exceeds
 from toolslot._errors import JournalCorrupt, NotStorable
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._table import Reader
-from toolslot.journal._fields import Fields
+from toolslot.journal._format._fields import Fields
 
 #: bodies up to this size stand in their row; larger ones in chunks of this size
 CHUNK = 256 * 2**10

@@ -8,11 +8,11 @@ from concurrent.futures import Future
 from contextlib import suppress
 
 from toolslot._crashpoints import CrashPoint, reach
+from toolslot._domain._operations import Purge
 from toolslot._errors import JournalCorrupt, JournalError, JournalFull, JournalIOError
 from toolslot.journal._disk._items import WriteItem, answer, refuse
 from toolslot.journal._disk._read_store import ReadStore
 from toolslot.journal._disk._transaction import FULL_GROUP, Transaction
-from toolslot.journal._operations import Purge
 
 #: how long a record waits for room on a full disk, before each further try
 _ROOM_DELAYS = (0.05, 0.2, 0.5, 1.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from toolslot._encryption import Encryption
 from toolslot._errors import (
     JournalCorrupt,
     JournalError,
@@ -23,6 +22,7 @@ from toolslot.journal._disk._faults import translate
 from toolslot.journal._disk._findings import Finding, FindingKind, JournalReport
 from toolslot.journal._disk._place import Place
 from toolslot.journal._disk._surroundings import surroundings
+from toolslot.journal._format._encryption import Encryption
 
 _KINDS: tuple[tuple[type[JournalError], FindingKind], ...] = (
     (JournalReplaced, FindingKind.REPLACED),

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeAlias, TypeVar
 
-from toolslot._slot import Started
-from toolslot.journal._append import Append
+from toolslot._domain._append import Append
+from toolslot._domain._operations import Operation, Reserve, TakeOver
+from toolslot._domain._slot import Started
 from toolslot.journal._disk._view import Snapshot
-from toolslot.journal._operations import Operation, Reserve, TakeOver
-from toolslot.journal._secrecy import Memo
+from toolslot.journal._format._secrecy import Memo
 
 T = TypeVar("T")
 

@@ -11,10 +11,11 @@ from typing import TypeVar, cast
 
 from typing_extensions import Self
 
-from toolslot._encryption import VARIABLE, Encryption, key_ids
+from toolslot._domain._identity import Owner, ProcessIdentity
+from toolslot._domain._operations import Operation
+from toolslot._domain._port import Holdable, Journal, OldRuns, OwnerState
+from toolslot._domain._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot._errors import InvalidSetting, JournalBusy
-from toolslot._identity import Owner, ProcessIdentity
-from toolslot._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot.journal._disk import _owner_lock, _reads
 from toolslot.journal._disk._filesystem import locks_are_shared
 from toolslot.journal._disk._findings import JournalReport
@@ -25,8 +26,7 @@ from toolslot.journal._disk._place import Place, resolve
 from toolslot.journal._disk._processes import members
 from toolslot.journal._disk._session import Session, Terms
 from toolslot.journal._disk._view import Snapshot
-from toolslot.journal._operations import Operation
-from toolslot.journal._port import Holdable, Journal, OldRuns, OwnerState
+from toolslot.journal._format._encryption import VARIABLE, Encryption, key_ids
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ import re
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
-from toolslot._slot import BatchKey
+from toolslot._domain._slot import BatchKey
 
 JOURNAL_ID = "meta/id"
 SCHEMA = "meta/schema"

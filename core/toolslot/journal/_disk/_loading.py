@@ -7,15 +7,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+from toolslot._domain._slot import BatchKey, Fence, Manifest, Row, Tenure
+from toolslot._domain._state import BatchState
 from toolslot._errors import JournalCorrupt
-from toolslot._slot import BatchKey, Fence, Manifest, Row, Tenure
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import parse, resolve
 from toolslot.journal._disk._seal import unseal
 from toolslot.journal._disk._states import Entry, weight_of_manifest, weight_of_row
 from toolslot.journal._disk._table import Reader
-from toolslot.journal._fields import Fields
-from toolslot.journal._row_codec import (
+from toolslot.journal._format._fields import Fields
+from toolslot.journal._format._row_codec import (
     fence_from_json,
     key_from_json,
     key_to_json,
@@ -25,7 +26,6 @@ from toolslot.journal._row_codec import (
     tenure_from_json,
     tenure_to_json,
 )
-from toolslot.journal._state import BatchState
 
 
 class LostBatch(JournalCorrupt):

@@ -15,7 +15,6 @@ from types import MappingProxyType
 from urllib.parse import quote
 
 from toolslot._crashpoints import CrashPoint, reach
-from toolslot._encryption import Encryption
 from toolslot._errors import JournalReplaced, JournalTooNew, JournalTooOld, JournalUnsafe, NotAJournal
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._cache import known_setting, made, open_cache
@@ -23,6 +22,7 @@ from toolslot.journal._disk._commit_lock import CommitLock
 from toolslot.journal._disk._place import DATABASE, Place, sync_directory
 from toolslot.journal._disk._table import Reader, Table
 from toolslot.journal._disk._unlocking import first_row
+from toolslot.journal._format._encryption import Encryption
 
 SCHEMA = 2
 #: SQLite's application_id of a journal: "tslt"

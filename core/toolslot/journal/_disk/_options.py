@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from toolslot._encryption import Encryption
 from toolslot._errors import InvalidSetting
+from toolslot.journal._format._encryption import Encryption
 
 Durability = Literal["power", "process"]
 

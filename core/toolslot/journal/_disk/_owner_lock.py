@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolslot._domain._identity import Owner
 from toolslot._errors import JournalUnavailable
-from toolslot._identity import Owner
 from toolslot.journal._disk._file_lock import NOFOLLOW, lock, try_lock
 
 _SAFE_TOKEN = re.compile(r"[A-Za-z0-9_\-]{1,100}").fullmatch

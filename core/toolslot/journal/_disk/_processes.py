@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Protocol
 
-from toolslot._identity import Owner
+from toolslot._domain._identity import Owner
 from toolslot.journal._disk import _commit_lock, _owner_lock
 from toolslot.journal._disk._items import Park, log
 from toolslot.journal._disk._writer import Writer

@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
-from toolslot._encryption import Encryption
 from toolslot._errors import JournalError, JournalReadOnly, JournalUnavailable
 from toolslot.journal._disk._faults import translate
 from toolslot.journal._disk._opening import uri, verify_connection
@@ -17,6 +16,7 @@ from toolslot.journal._disk._table import Reader
 from toolslot.journal._disk._transaction import Transaction
 from toolslot.journal._disk._unlocking import look_in
 from toolslot.journal._disk._view import Snapshot
+from toolslot.journal._format._encryption import Encryption
 
 _SQLITE_TIMEOUT = 5.0
 

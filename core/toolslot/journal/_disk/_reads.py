@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from toolslot._domain._port import OldRuns
+from toolslot._domain._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot._errors import JournalCorrupt, JournalLocked
-from toolslot._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot._text import quoted
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import parse, resolve
 from toolslot.journal._disk._loading import created
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._disk._view import Snapshot
-from toolslot.journal._fields import Fields
-from toolslot.journal._port import OldRuns
-from toolslot.journal._row_codec import key_from_json
-from toolslot.journal._secrecy import RUN_PAYLOAD
+from toolslot.journal._format._fields import Fields
+from toolslot.journal._format._row_codec import key_from_json
+from toolslot.journal._format._secrecy import RUN_PAYLOAD
 
 #: runs that one look for old ones passes: some milliseconds
 _RUNS_AT_ONCE = 50

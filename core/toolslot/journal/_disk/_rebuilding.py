@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from toolslot._domain._slot import BatchKey
 from toolslot._errors import JournalCorrupt, JournalLocked
-from toolslot._slot import BatchKey
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import dumps, parse, resolve
 from toolslot.journal._disk._loading import LostBatch, key_of_prefix, load, lost_to_json
@@ -16,8 +16,8 @@ from toolslot.journal._disk._remains import Remains
 from toolslot.journal._disk._seal import seal
 from toolslot.journal._disk._states import Entry
 from toolslot.journal._disk._table import Reader
-from toolslot.journal._row_codec import key_to_json
-from toolslot.journal._secrecy import Secrecy
+from toolslot.journal._format._row_codec import key_to_json
+from toolslot.journal._format._secrecy import Secrecy
 
 _INSERT = (
     "INSERT INTO Cache(key, raw, store_time, expire_time, access_time, access_count, tag, size, mode, filename, value)"

@@ -23,8 +23,8 @@ from toolslot.journal._disk._place import Place
 from toolslot.journal._disk._reindexing import rebuild
 from toolslot.journal._disk._survey import Survey, survey
 from toolslot.journal._disk._table import Table
-from toolslot.journal._row_codec import key_to_json
-from toolslot.journal._secrecy import Secrecy
+from toolslot.journal._format._row_codec import key_to_json
+from toolslot.journal._format._secrecy import Secrecy
 
 _PIECE_ROWS = 500
 _PIECE_BYTES = 2 * 2**20

@@ -9,8 +9,8 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 
 from toolslot._crashpoints import CrashPoint, reach
+from toolslot._domain._identity import Owner, ProcessIdentity
 from toolslot._errors import JournalClosed
-from toolslot._identity import Owner, ProcessIdentity
 from toolslot.journal._disk import _owner_lock
 from toolslot.journal._disk._cache import diskcache
 from toolslot.journal._disk._faults import translate

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from toolslot._slot import BatchKey, Decided, Delivered, Evidence, Fence, Finished, Manifest, Repeated, Row
+from toolslot._domain._slot import (
+    BatchKey,
+    Decided,
+    Delivered,
+    Evidence,
+    Fence,
+    Finished,
+    Manifest,
+    Repeated,
+    Row,
+)
+from toolslot._domain._state import BatchState
 from toolslot.journal._disk._chunks import dumps
-from toolslot.journal._row_codec import fence_to_json
-from toolslot.journal._state import BatchState
+from toolslot.journal._format._row_codec import fence_to_json
 
 #: bounds of what is kept in memory between transactions
 _MOST_SLOTS = 20_000

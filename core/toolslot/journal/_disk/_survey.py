@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from typing_extensions import override
 
+from toolslot._domain._slot import BatchKey
 from toolslot._errors import JournalCorrupt
-from toolslot._slot import BatchKey
 from toolslot._text import quoted
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import parse, resolve
@@ -19,7 +19,7 @@ from toolslot.journal._disk._reads import check_run_payload, key_of_index, runs_
 from toolslot.journal._disk._states import Entry
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._disk._view import is_forgotten
-from toolslot.journal._secrecy import Secrecy
+from toolslot.journal._format._secrecy import Secrecy
 
 
 @dataclass(kw_only=True, slots=True)

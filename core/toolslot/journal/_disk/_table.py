@@ -8,7 +8,7 @@ from collections.abc import Generator, Sequence
 from toolslot._errors import JournalCorrupt
 from toolslot.journal._disk._cache import Cache
 from toolslot.journal._disk._seal import seal, unseal
-from toolslot.journal._secrecy import Secrecy
+from toolslot.journal._format._secrecy import Secrecy
 
 # raw = 1 and mode = 1 are diskcache's words for "as it is": the only kind of row that toolslot writes. Expiry and access
 # columns are not looked at, so nothing can hide a row.

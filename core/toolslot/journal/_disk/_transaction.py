@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 from typing_extensions import assert_never
 
+from toolslot._domain._slot import BatchKey
+from toolslot._domain._state import AppendRow, BatchState, DropRun, NewBatch, PutAlias, PutFence, Write
 from toolslot._errors import NotStorable
-from toolslot._slot import BatchKey
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import Encoded, dumps, encode
 from toolslot.journal._disk._loading import alias_to_json, head_to_json
 from toolslot.journal._disk._states import Entry, States, payload_size, weight_of_manifest, weight_of_row
 from toolslot.journal._disk._table import Table
 from toolslot.journal._disk._view import Snapshot
-from toolslot.journal._row_codec import bytes_to_json, key_to_json, row_to_json, tenure_to_json
-from toolslot.journal._secrecy import RUN_PAYLOAD, TOMBSTONE, Memo
-from toolslot.journal._state import AppendRow, BatchState, DropRun, NewBatch, PutAlias, PutFence, Write
+from toolslot.journal._format._row_codec import bytes_to_json, key_to_json, row_to_json, tenure_to_json
+from toolslot.journal._format._secrecy import RUN_PAYLOAD, TOMBSTONE, Memo
 
 #: bytes that one commit may write before the next operation waits for the next commit
 FULL_GROUP = 4 * 2**20

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from toolslot._encryption import Cipher, Encryption, NotAuthentic
 from toolslot._errors import JournalCorrupt, JournalLocked
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import dumps, parse
 from toolslot.journal._disk._table import Reader, Table
-from toolslot.journal._fields import Fields
-from toolslot.journal._secrecy import Secrecy
+from toolslot.journal._format._encryption import Cipher, Encryption, NotAuthentic
+from toolslot.journal._format._fields import Fields
+from toolslot.journal._format._secrecy import Secrecy
 
 _DIGEST_KEY_BYTES = 32
 

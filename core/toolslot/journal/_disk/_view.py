@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from toolslot._domain._slot import BatchKey
+from toolslot._domain._state import BatchState
 from toolslot._errors import JournalCorrupt
-from toolslot._slot import BatchKey
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import parse
 from toolslot.journal._disk._loading import load
 from toolslot.journal._disk._states import Entry, States
 from toolslot.journal._disk._table import Reader
-from toolslot.journal._fields import Fields
-from toolslot.journal._row_codec import key_from_json
-from toolslot.journal._state import BatchState
+from toolslot.journal._format._fields import Fields
+from toolslot.journal._format._row_codec import key_from_json
 
 
 class Snapshot:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from support.batches import manifest, reserve, reserving, working
-from toolslot._slot import Verdict
+from toolslot._domain._slot import Verdict
 from toolslot.journal import DiskJournal, Purge
 from toolslot.testing._worker import an_error, do
 

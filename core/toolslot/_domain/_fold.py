@@ -1,0 +1,165 @@
+"""The state of a slot, computed from its journal rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from typing_extensions import assert_never
+
+from toolslot._domain._slot import (
+    AttemptRow,
+    Decided,
+    Delivered,
+    Evidence,
+    Finished,
+    Lost,
+    Paused,
+    Reason,
+    Regenerated,
+    Repeated,
+    Row,
+    SlotRecord,
+    SlotSpec,
+    SlotState,
+    Started,
+    Verdict,
+    Withdrawn,
+)
+
+
+def fold_slot(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord:
+    """The slot's state from its rows, in any order; only `evidence` keeps the order given.
+
+    The newest generation counts, and in it the newest attempt; earlier ones are history. Within an attempt a
+    decision outranks a result, and a result outranks a loss (a late result settles it) unless the result was
+    itself the reason for the loss. Evidence never says which attempt is the newest, and is shown for every
+    attempt of the generation.
+    """
+    if not rows:
+        return SlotRecord(spec=spec)
+    if len(rows) == 1 and isinstance(only := rows[0], Finished) and only.generation > 0:
+        return _Attempt([only]).record(
+            spec, only.generation, only.attempt, 1, ()
+        )  # an idempotent call's, often
+    generation = 1
+    for row in rows:
+        if row.generation > generation and not isinstance(row, Evidence):
+            generation = row.generation
+    steps: list[AttemptRow] = []
+    evidence: list[Evidence] = []
+    repeated: list[Repeated] = []
+    attempt = 0
+    for row in rows:
+        if row.generation != generation:
+            continue
+        if isinstance(row, Regenerated):
+            spec = row.spec
+        elif isinstance(row, Evidence):
+            evidence.append(row)
+        elif isinstance(row, Repeated):
+            repeated.append(row)
+        else:
+            steps.append(row)
+            attempt = max(attempt, row.attempt)
+    newest = _Attempt([row for row in steps if row.attempt == attempt])
+    record = newest.record(spec, generation, attempt, len(rows), tuple(evidence))
+    if repeated and record.final:
+        return _repeated(record, sorted(repeated, key=lambda row: (row.at, row.process)))
+    return record
+
+
+def _repeated(record: SlotRecord, rows: Sequence[Repeated]) -> SlotRecord:
+    """The answer is that of the newest repetition."""
+    newest = rows[-1]
+    return replace(
+        record,
+        state=SlotState.FAILED if newest.failed else SlotState.SUCCEEDED,
+        outcome=newest.outcome,
+        error=None,
+        repeated_in=tuple(row.process for row in rows),
+    )
+
+
+class _Attempt:
+    """The rows of one attempt, sorted into what each of them says."""
+
+    __slots__ = ("decided", "delivered", "finished", "lost", "paused", "started", "withdrawn")
+
+    def __init__(self, rows: Iterable[AttemptRow]) -> None:
+        self.started: Started | None = None
+        self.withdrawn: Withdrawn | None = None
+        self.paused: Paused | None = None
+        self.lost: Lost | None = None
+        self.finished: Finished | None = None
+        self.decided: Decided | None = None
+        self.delivered: Delivered | None = None
+        for row in rows:
+            self._take(row)
+
+    def _take(self, row: AttemptRow) -> None:
+        match row:
+            case Finished():
+                self.finished = row
+            case Started():
+                self.started = row
+            case Withdrawn():
+                self.withdrawn = row
+            case Paused():
+                self.paused = row
+            case Lost():
+                # Of two the one about the escaped failure is the later, in whatever order they come.
+                if self.lost is None or row.reason is Reason.ESCAPED:
+                    self.lost = row
+            case Decided():
+                self.decided = row
+            case Delivered():
+                self.delivered = row
+            case _:
+                assert_never(row)
+
+    def state(self) -> SlotState:
+        if self.decided is not None:
+            return {
+                Verdict.DONE: SlotState.SUCCEEDED,
+                Verdict.FAILED: SlotState.FAILED,
+                Verdict.RERUN: SlotState.RESERVED,
+            }[self.decided.verdict]
+        if self.withdrawn is not None:
+            return SlotState.RESERVED
+        escaped_into_doubt = self.lost is not None and self.lost.reason is Reason.ESCAPED
+        if self.finished is not None and not escaped_into_doubt:
+            return SlotState.FAILED if self.finished.failed else SlotState.SUCCEEDED
+        if self.lost is not None:
+            return SlotState.UNKNOWN
+        if self.paused is not None:
+            return SlotState.WAITING
+        return SlotState.RUNNING if self.started is not None else SlotState.RESERVED
+
+    def record(
+        self, spec: SlotSpec, generation: int, attempt: int, version: int, evidence: tuple[Evidence, ...]
+    ) -> SlotRecord:
+        state = self.state()
+        started, finished, decided = self.started, self.finished, self.decided
+        newest = decided or finished or self.lost or self.paused or started
+        ended = finished or decided or self.lost
+        # What an attempt brought counts no more once it was withdrawn or is to be repeated.
+        source = None if state is SlotState.RESERVED else (decided or finished)
+        return SlotRecord(
+            spec=spec,
+            generation=generation,
+            state=state,
+            attempt=attempt,
+            version=version,
+            epoch=newest.epoch if newest else 0,
+            queued_at=started.queued_at if started else (finished.queued_at if finished else None),
+            started_at=started.at if started else (finished.started_at if finished else None),
+            ended_at=ended.at if ended else None,
+            reason=self.lost.reason if self.lost and state is SlotState.UNKNOWN else None,
+            outcome=source.outcome if source else None,
+            error=source.error if source else None,
+            escaped=state is SlotState.FAILED and decided is None and bool(finished and finished.escaped),
+            decision=decided,
+            delivered=self.delivered,
+            evidence=evidence,
+        )

@@ -1,0 +1,110 @@
+"""The port every journal back end implements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol, TypeVar, runtime_checkable
+
+from toolslot._domain._identity import Owner, ProcessIdentity
+from toolslot._domain._operations import Operation
+from toolslot._domain._slot import BatchHistory, BatchKey, BatchRecord
+
+T = TypeVar("T")
+
+
+class OwnerState(str, Enum):
+    """Whether an owner can still be at work. UNKNOWN (another host, say) is treated like ALIVE: wait, then give up, never reconcile."""
+
+    ALIVE = "alive"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OldRuns:
+    """Some runs, and where to go on: `cursor` is None when there are no more."""
+
+    run_ids: tuple[str, ...]
+    cursor: str | None
+
+
+class Journal(Protocol):
+    """Keeps batches through crashes. All methods may be called from any thread; none of them blocks for long except `close`.
+
+    The futures complete after the commit, never before: what a future has answered survives the death of the process (and, with
+    durability "power", of the machine). Cancelling a future does not withdraw the write. Work is taken in the order it was submitted, so
+    a start mark never commits after its result. Errors are `ToolslotError`s; a failing operation fails alone.
+
+    A back end proves itself with `toolslot.testing.JournalContract`.
+    """
+
+    @property
+    def location(self) -> str:
+        """Where it is, for messages: a path, or "memory"; an address without its password."""
+        ...
+
+    @property
+    def process(self) -> ProcessIdentity:
+        """The identity under which this process works on the journal."""
+        ...
+
+    @property
+    def digest_key(self) -> bytes | None:
+        """What digests of arguments are keyed with, the same for as long as the journal exists; None where it hides no payloads."""
+        ...
+
+    def submit(self, operation: Operation[T]) -> Future[T]:
+        """Queue a verb. The future answers after the commit with its result, or raises what refused it."""
+        ...
+
+    def load(self, key: BatchKey) -> Future[BatchRecord | None]:
+        """The batch's record from one snapshot, aliases followed; None when it was never reserved."""
+        ...
+
+    def history(self, key: BatchKey) -> Future[BatchHistory | None]:
+        """As `load`, with every row: for views, which show attempts that came to nothing too."""
+        ...
+
+    def keys(self, run_id: str | None = None) -> Future[tuple[BatchKey, ...]]:
+        """The batches of a run, or of all runs, oldest first; aliases are not listed."""
+        ...
+
+    def old_runs(self, before: float, cursor: str | None = None) -> Future[OldRuns]:
+        """Some of the runs whose latest batch was reserved before `before` (wall-clock seconds), each run once, purged ones never.
+
+        A call looks at a bounded number of runs and may find none, so that a long journal is walked through without holding anybody up.
+        `cursor` is the one of the call before, None at the beginning; only this journal can read it.
+        """
+        ...
+
+    def run_payload(self, run_id: str) -> Future[bytes | None]:
+        """What the run's first reservation carried as `run_payload`."""
+        ...
+
+    def enlist(self, owner: Owner) -> None:
+        """Tell that `owner`, of this process, is at work from now on; the back end keeps it visibly alive until `retire`."""
+        ...
+
+    def retire(self, owner: Owner) -> None:
+        """Tell that `owner` of this process has let go, or was abandoned."""
+        ...
+
+    def owner_state(self, owner: Owner) -> OwnerState:
+        """Whether that owner can still be at work. DEAD only when that is certain; an owner of this process is alive while enlisted."""
+        ...
+
+    def close(self) -> None:
+        """Write what is queued and let go of every resource. Idempotent. Later calls raise `JournalClosed`."""
+        ...
+
+
+@runtime_checkable
+class Holdable(Protocol):
+    """A journal that may be closed by those who opened it while a call's thread has yet to write what it returns."""
+
+    def hold(self) -> Callable[[], None]:
+        """Stay open until the returned function is called, once."""
+        ...

@@ -1,9 +1,0 @@
-"""Runs as pictures of what happened when: a page of its own, a figure for notebooks, lines of text. Views in, text out."""
-
-from __future__ import annotations
-
-from toolslot._timeline._notebook import Bundle, Shown, bundle
-from toolslot._timeline._page import page
-from toolslot._timeline._plain import plain
-
-__all__ = ["Bundle", "Shown", "bundle", "page", "plain"]

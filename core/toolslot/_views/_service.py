@@ -1,0 +1,117 @@
+"""Questions about a journal. It may be worked on meanwhile; each answer is from one snapshot of each batch."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+
+from toolslot._domain._port import Journal
+from toolslot._domain._slot import BatchKey
+from toolslot._errors import JournalCorrupt
+from toolslot._views._records import BatchView, PendingCall, RunSummary, RunView
+from toolslot._views._telling import batch_view
+
+
+class Insights:
+    """Reads a journal for views; opened read-only it disturbs nobody.
+
+    All methods block, and raise `JournalError` when the journal cannot be read. A batch that is damaged is named and hides no other.
+    `clock` gives wall-clock seconds: it says when a run was read.
+    """
+
+    def __init__(self, journal: Journal, *, clock: Callable[[], float] = time.time) -> None:
+        self._journal = journal
+        self._clock = clock
+
+    @property
+    def location(self) -> str:
+        return self._journal.location
+
+    def run_ids(self) -> tuple[str, ...]:
+        """Every run, the one with the newest batch first."""
+        return tuple(dict.fromkeys(key.run_id for key in reversed(self._journal.keys().result())))
+
+    def keys(self, run_id: str | None = None) -> tuple[BatchKey, ...]:
+        """The batches of a run, or of all runs, oldest first."""
+        return self._journal.keys(run_id).result()
+
+    def runs(self, limit: int | None = 20) -> tuple[RunSummary, ...]:
+        """The newest runs, newest first; None is all of them."""
+        return tuple(islice(self.each_run(), limit))
+
+    def each_run(self) -> Iterator[RunSummary]:
+        """Every run, newest first; each is read when it is asked for."""
+        keys: dict[str, list[BatchKey]] = {}
+        for key in reversed(self.keys()):
+            keys.setdefault(key.run_id, []).append(key)
+        for run_id, found in keys.items():
+            yield _summary(self._run(run_id, reversed(found)))
+
+    def run(self, run_id: str, *, reveal: bool = False) -> RunView | None:
+        """The run, None when the journal does not hold it. `reveal`: with arguments, results and messages of errors."""
+        keys = self._journal.keys(run_id).result()
+        return self._run(run_id, keys, reveal=reveal) if keys else None
+
+    def batch(self, key: BatchKey, *, reveal: bool = False) -> BatchView | None:
+        """One batch; a key that adopted it names it too."""
+        history = self._journal.history(key).result()
+        if history is None:
+            return None
+        state = self._journal.owner_state(history.record.fence.owner)
+        return batch_view(history, state, reveal=reveal)
+
+    def pending(self, run_id: str | None = None, *, reveal: bool = False) -> tuple[PendingCall, ...]:
+        """The calls of unknown outcome of one run or all, oldest batch first. Policies may still settle some of them on resume.
+
+        `reveal` as for `run`.
+        """
+        found: list[PendingCall] = []
+        for key in self._journal.keys(run_id).result():
+            try:
+                batch = self.batch(key, reveal=reveal)
+            except JournalCorrupt:
+                continue  # `toolslot doctor` tells of it
+            if batch is not None:
+                found += [_pending(batch, index) for index in range(len(batch.pending))]
+        return tuple(found)
+
+    def _run(self, run_id: str, keys: Iterable[BatchKey], *, reveal: bool = False) -> RunView:
+        batches: list[BatchView] = []
+        damaged: list[str] = []
+        for key in keys:
+            try:
+                batch = self.batch(key, reveal=reveal)
+            except JournalCorrupt as error:
+                damaged.append(str(error))
+                continue
+            if batch is not None:  # else it was purged meanwhile
+                batches.append(batch)
+        return RunView(run_id=run_id, batches=tuple(batches), damaged=tuple(damaged), read_at=self._clock())
+
+
+def _pending(batch: BatchView, index: int) -> PendingCall:
+    return PendingCall(
+        call=batch.pending[index],
+        batch_state=batch.state,
+        owner_state=batch.owner_state,
+        adapter=batch.adapter,
+    )
+
+
+def _summary(run: RunView) -> RunSummary:
+    calls = run.calls
+    return RunSummary(
+        run_id=run.run_id,
+        state=run.state,
+        adapters=tuple(dict.fromkeys(batch.adapter for batch in run.batches)),
+        batches=len(run.batches),
+        calls=len(calls),
+        counts=dict(Counter(call.state for call in calls)),
+        replayed=sum(call.replayed for call in calls),
+        pending=len(run.pending),
+        began=min((batch.created for batch in run.batches), default=0.0),
+        last_activity=max((batch.ended_at for batch in run.batches), default=0.0),
+        damaged=run.damaged,
+    )
