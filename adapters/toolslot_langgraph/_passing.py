@@ -6,7 +6,7 @@ are what they were again outside.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
 from functools import cache
 from types import new_class
@@ -94,6 +94,32 @@ class _Passing:
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         with _left():
             return await cast("Any", super()).ainvoke(input, config, **kwargs)
+
+    def batch(self, *args: Any, **kwargs: Any) -> Any:
+        with _left():
+            return cast("Any", super()).batch(*args, **kwargs)
+
+    async def abatch(self, *args: Any, **kwargs: Any) -> Any:
+        with _left():
+            return await cast("Any", super()).abatch(*args, **kwargs)
+
+    def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        with _left():
+            yield from cast("Any", super()).stream(*args, **kwargs)
+
+    async def astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        with _left():
+            async for each in cast("Any", super()).astream(*args, **kwargs):
+                yield each
+
+    def transform(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        with _left():
+            yield from cast("Any", super()).transform(*args, **kwargs)
+
+    async def atransform(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        with _left():
+            async for each in cast("Any", super()).atransform(*args, **kwargs):
+                yield each
 
     def with_fallbacks(self, *args: Any, **settings: Any) -> Any:
         return let_pass(cast("Any", super()).with_fallbacks(*args, **settings))

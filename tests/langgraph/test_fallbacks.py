@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, ToolMessage
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
@@ -97,6 +97,43 @@ class Work:
             return body(i)
 
         self.tool = tool("work", description="Works.")(abody if talk.asynchronous else body)
+
+
+def by_function(around: Any, method: str) -> Any:
+    """A function of the graph that calls the wrapped node by another of a runnable's methods than `invoke`."""
+
+    def run(state: Any, config: RunnableConfig) -> Any:
+        match method:
+            case "batch":
+                return around.batch([state], config)[0]
+            case "stream":
+                return [*around.stream(state, config)][-1]
+            case _:
+                return [*around.transform(iter([state]), config)][-1]
+
+    async def arun(state: Any, config: RunnableConfig) -> Any:
+        async def states() -> AsyncIterator[Any]:
+            yield state
+
+        match method:
+            case "batch":
+                return (await around.abatch([state], config))[0]
+            case "stream":
+                return [each async for each in around.astream(state, config)][-1]
+            case _:
+                return [each async for each in around.atransform(states(), config)][-1]
+
+    return RunnableLambda(run, arun)
+
+
+@wrappers
+@pytest.mark.parametrize("method", ["batch", "stream", "transform"])
+def test_a_question_passes_by_every_method_of_a_runnable(talk: Any, around: Any, method: str) -> None:
+    talk.calls = calls("a")
+    work = Work(talk, frozenset({0}))
+    node = around(DurableParallelToolNode([work.tool], **options(talk, {})))
+    outcome = talk.run(graph_with(talk, by_function(node, method)), GO)
+    assert [question.value for question in outcome["__interrupt__"]] == ["may 0?"]
 
 
 @wrappers
