@@ -18,6 +18,7 @@ from toolslot import NotStorable, TypeCodec, UnreadablePayload
 from toolslot._codec._tags import LEAVES
 from toolslot._codec._text import one_line, qualified_name
 from toolslot_llamaindex._forms import (
+    BASES,
     CONTAINERS,
     KINDS,
     MARK,
@@ -52,7 +53,11 @@ class NotRestorable(UnreadablePayload):
     """A stored value holds an object that cannot be made again here: `where` it is, and of what `cls`. `kept`: its state is there."""
 
     def __init__(self, where: str, cls: str, *, kept: bool) -> None:
-        self.where, self.cls, self.kept = where or "the value itself", cls.replace(":", "."), kept
+        self.where, self.cls, self.kept = (
+            where.removeprefix(".") or "the value itself",
+            cls.replace(":", "."),
+            kept,
+        )
         super().__init__(f"{self.where} is an instance of {self.cls}, {self.why} {self.remedy}")
 
     @property
@@ -65,6 +70,8 @@ class NotRestorable(UnreadablePayload):
     def remedy(self) -> str:
         if self.kept:
             return "Name its class in allowed_types=."
+        if self.cls.startswith("builtins."):
+            return "It is too large, nested too deeply, or contains itself: use a new run_id, after a look at what this run has done."
         return "Give a TypeCodec for it in allowed_types=; for this value, already lost, its load= is called with None."
 
 
@@ -97,6 +104,27 @@ def is_built_in(value: object, depth: int = _MAX_DEPTH) -> bool:
     return all(is_built_in(part, depth - 1) for part in parts)
 
 
+def _is_json(value: object) -> bool:
+    """Whether the value stands for itself in a tree, also where it is deep; what writes the tree has bounds of its own."""
+    left = [(value, 2 * _MAX_DEPTH)]
+    while left:
+        each, depth = left.pop()
+        inner: Iterable[object] = ()
+        if type(each) is list:
+            inner = cast("list[object]", each)
+        elif type(each) is dict:
+            found = cast("dict[object, object]", each)
+            if MARK in found or any(type(key) is not str for key in found):
+                return False
+            inner = found.values()
+        elif type(each) not in _LEAVES:
+            return False
+        if depth == 0:
+            return False  # it may contain itself
+        left.extend((item, depth - 1) for item in inner)
+    return True
+
+
 class Writing:
     """One walk over one value.
 
@@ -105,8 +133,11 @@ class Writing:
         lost: Where something is that could not be kept, and its class.
     """
 
-    def __init__(self, own: Mapping[type, TypeCodec[Any]]) -> None:
-        self._own = own
+    def __init__(
+        self, own: Mapping[type, TypeCodec[Any]], *, sound: Callable[[Writing, Any], bool] | None = None
+    ) -> None:
+        """`sound` is asked of each object's tree whether it comes back the same; one that does not is lost alone."""
+        self._own, self._sound = own, sound
         self.met: dict[str, type[Any]] = {}
         #: where the first instance of each class is
         self.places: dict[str, str] = {}
@@ -122,6 +153,8 @@ class Writing:
         if cls in _LEAVES:
             return value
         if depth == 0:
+            if _is_json(value):
+                return value
             raise NotStorable(
                 f"a value is nested deeper than {_MAX_DEPTH} levels, or contains itself. Give a flatter one."
             )
@@ -129,17 +162,29 @@ class Writing:
         def part(inner: object, name: str) -> Any:
             return self.tree(inner, at + name, depth - 1)
 
-        own = self._own.get(cls)
-        if own is not None:
-            return self._by_its_codec(own, value, at, part)
         if cls in WRITERS:
             return WRITERS[cls](value, part)
         if cls is Lost:
             return {MARK: "lost", "n": cast("Lost", value).cls}
+        if self._sound is None:
+            return self._object(value, at, part)
+        try:
+            tree = self._object(value, at, part)
+            return tree if self._sound(self, tree) else self._losing(cls, at)
+        except NotStorable:
+            raise
+        except Exception:  # other people's objects may raise anything when they are looked at
+            return self._losing(cls, at)
+
+    def _object(self, value: object, at: str, part: Part) -> Any:
+        cls: type[Any] = type(value)
+        own = self._own.get(cls)
+        if own is not None:
+            return self._by_its_codec(own, value, at, part)
         for base, write in KINDS:
             if issubclass(cls, base):
                 return self._met(cls, at, write(value, part))
-        if dataclasses.is_dataclass(cls):
+        if dataclasses.is_dataclass(cls) and not issubclass(cls, BASES):
             return self._met(cls, at, record(value, part))
         made = derived(value, part)
         if made is not None:
@@ -155,7 +200,8 @@ class Writing:
 
     def _met(self, cls: type[Any], at: str, tree: dict[str, Any]) -> dict[str, Any]:
         name = name_of(cls)
-        self.met[name] = cls
+        if self.met.setdefault(name, cls) is not cls:
+            return self._losing(cls, at)  # another class of the same name
         self.places.setdefault(name, at)
         return {**tree, "n": name}
 
@@ -214,7 +260,7 @@ class Reading:
             return model_again(cls, state, set(tree["s"]), extra, private)
         if kind == "record" and dataclasses.is_dataclass(cls):
             return record_again(cls, {key: self.value(item, f"{at}.{key}") for key, item in inner.items()})
-        if kind == "derived":
+        if kind == "derived" and not issubclass(cls, (BaseModel, Enum)):
             return derived_again(cls, self.value(inner, at), self.value(tree["d"], at))
         raise UnreadablePayload(
             f"{at or 'the value itself'} was stored as a {one_line(kind, 20)}, and {qualified_name(cls)} is none now."
@@ -237,4 +283,7 @@ class Reading:
         codec = next((each for each in self._own.values() if name_of(each.cls) == name), None)
         if codec is None:
             raise NotRestorable(at, name, kept=False)
-        return self._by_its_codec(codec.name, None, at)
+        try:
+            return self._by_its_codec(codec.name, None, at)
+        except Exception:  # a load= of somebody else's that knows no None
+            raise NotRestorable(at, name, kept=False) from None

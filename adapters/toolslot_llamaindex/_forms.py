@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterable
 from enum import Enum, Flag
+from types import MemberDescriptorType
 from typing import Any, TypeAlias, cast
 
 from pydantic import BaseModel
@@ -116,7 +118,10 @@ def record_again(cls: type[Any], state: dict[str, Any]) -> Any:
     _check_names(cls, [field.name for field in dataclasses.fields(cls)], state)
     new = object.__new__(cls)
     for name, value in state.items():
-        object.__setattr__(new, name, value)
+        attribute: object = inspect.getattr_static(cls, name, None)
+        # What a property shows is stored under another name; its code is not run.
+        if isinstance(attribute, MemberDescriptorType) or not hasattr(attribute, "__set__"):
+            object.__setattr__(new, name, value)
     return new
 
 

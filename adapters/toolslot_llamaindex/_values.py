@@ -74,17 +74,23 @@ class ValueCodec:
                 return Kept(data=_PLAIN.encode(value))
             except NotStorable:
                 return self._nothing_of(value)
-        writing = Writing(self._known.own)
-        try:
-            tree = writing.tree(value)
-            data = _EXACT + _PLAIN.encode(tree)
-            again = Reading(writing.met.get, self._known.own.values(), checking=True).value(tree)
-            # Unlike `==`, the texts tell 1 from True, and NaN is like itself.
-            if repr(Writing(self._known.own).tree(again)) != repr(tree):
-                return self._nothing_of(value)
-        except Exception:  # other people's objects may raise anything when they are looked at
-            return self._nothing_of(value)
-        return Kept(data=data, problem=self._problem(writing))
+        for sound in (None, self._is_sound):  # the second time what is at fault is found, which takes longer
+            writing = Writing(self._known.own, sound=sound)
+            try:
+                tree = writing.tree(value)
+                if self._is_sound(writing, tree):
+                    return Kept(data=_EXACT + _PLAIN.encode(tree), problem=self._problem(writing))
+            except NotStorable:
+                break
+            except Exception:  # noqa: S112 - other people's objects may raise anything when they are looked at
+                continue
+        return self._nothing_of(value)
+
+    def _is_sound(self, writing: Writing, tree: Any) -> bool:
+        """Whether what is made of the tree is written as the same tree again."""
+        again = Reading(writing.met.get, self._known.own.values(), checking=True).value(tree)
+        # Unlike `==`, the texts tell 1 from True, and NaN is like itself.
+        return repr(Writing(self._known.own).tree(again)) == repr(tree)
 
     def remedy_for(self, value: object) -> str:
         """What a user can do so that such values are stored whole from then on."""

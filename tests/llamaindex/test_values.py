@@ -24,7 +24,7 @@ from llama_index.core.base.llms.types import (
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from toolslot import JsonCodec, NotStorable, TypeCodec, UnreadablePayload
-from toolslot_llamaindex._exact import NotRestorable, Reading, Writing
+from toolslot_llamaindex._exact import NotRestorable, Reading, Writing, name_of
 from toolslot_llamaindex._values import ValueCodec, are_alike
 
 
@@ -315,6 +315,100 @@ def test_a_value_that_would_come_back_another_is_not_kept_as_if_it_were_the_same
     assert kept.problem is not None
     with pytest.raises(NotRestorable):
         ValueCodec.of([own]).decode(kept.data)
+
+
+@dataclass
+class Reply(dict[str, Any]):
+    """A dataclass that is a dict too, as the Hugging Face SDK has them."""
+
+    id: str
+
+    def __post_init__(self) -> None:
+        self["id"] = self.id
+
+
+def test_a_dataclass_that_is_a_dict_too_comes_back_as_both() -> None:
+    codec, value = ValueCodec.of([Reply]), Reply("a")
+    value["more"] = 1
+    back = codec.decode(codec.encode([value]))[0]
+    assert (type(back), dict(back), back.id) == (Reply, {"id": "a", "more": 1}, "a")
+    kept = ValueCodec.of().keep([value])
+    assert codec.decode(kept.data) == [value], "what is not allowed is kept all the same"
+
+
+class Open(Enum):
+    """Makes members of values that it does not know, as SDKs do."""
+
+    A = "A"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Any:
+        made = object.__new__(cls)
+        made._name_ = made._value_ = str(value)
+        return made
+
+
+def test_of_a_value_only_the_object_is_lost_that_cannot_be_made_again_and_it_is_named() -> None:
+    message = ChatMessage(content="x", additional_kwargs={"a": [loose(), Open("new")], "b": (1,)})
+    kept = ValueCodec.of(MINE).keep({"response": message})
+    assert kept.problem is not None
+    assert (kept.problem.where, kept.problem.cls) == ("response.additional_kwargs.a[1]", f"{__name__}.Open")
+    own = TypeCodec(name="open", cls=Open, dump=lambda it: it.value, load=lambda data: Open(data or "new"))
+    message.additional_kwargs["a"][1] = Open.A
+    back = ValueCodec.of([*MINE, own]).decode(kept.data)["response"]
+    assert back.additional_kwargs["a"][1].value == "new"
+    assert (back.content, back.additional_kwargs["b"]) == ("x", (1,))
+
+
+def test_of_two_classes_of_one_name_the_second_is_lost() -> None:
+    first, second = (type("Same", (BaseModel,), {"__annotations__": {name: int}}) for name in "ab")
+    kept = ValueCodec.of().keep([first(a=1), second(b=1)])
+    assert kept.problem is not None
+    assert kept.problem.where == "[1]"
+
+
+def test_plain_json_that_is_nested_deeply_is_kept_whole() -> None:
+    deep: Any = loop()
+    assert ValueCodec.of().keep([deep]).problem is not None
+    deep = 1
+    for _ in range(100):
+        deep = {"a": [deep]} if _ % 3 == 0 else {"a": deep}
+    value = [ToolCallBlock(tool_name="t", tool_kwargs=deep)]
+    codec = ValueCodec.of()
+    assert codec.decode(codec.encode(value)) == value
+    assert codec.decode(codec.encode(deep)) == deep
+
+
+def loop() -> list[Any]:
+    found: list[Any] = []
+    found += [found, found]
+    return found
+
+
+def test_what_is_too_deep_is_told_as_that() -> None:
+    kept = ValueCodec.of().keep([loose(), loop()])
+    assert kept.problem is not None
+    assert "nested too deeply" in kept.problem.remedy
+
+
+def test_neither_a_property_nor_an_enum_is_made_what_data_say() -> None:
+    class Guarded:
+        n: int
+
+        @property
+        def boom(self) -> int:
+            return 1
+
+        @boom.setter
+        def boom(self, value: object) -> None:
+            pytest.fail("it ran")
+
+    guarded = dataclass(type("Guarded", (Guarded,), {"__annotations__": {"n": int}}))
+    stored = {"!": "record", "n": name_of(guarded), "v": {"n": 1, "boom": 2}}
+    assert ValueCodec.of([guarded]).decode(b"k" + JsonCodec().encode(stored)).n == 1
+    stored = {"!": "derived", "n": name_of(Level), "v": 7, "d": {"_value_": 7, "_name_": "X"}}
+    with pytest.raises(UnreadablePayload):
+        ValueCodec.of([Level]).decode(b"k" + JsonCodec().encode(stored))
 
 
 def test_a_value_that_contains_itself_is_not_kept_and_harms_nothing() -> None:
