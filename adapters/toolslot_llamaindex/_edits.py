@@ -1,7 +1,8 @@
 """Changes of the workflow's state, found between two looks at a value. Pure.
 
 A look at a value is a tree: dicts and lists as they are, everything else as its bytes. So it stays what it was, whatever becomes of the
-value. A change says what is different: ["=", bytes] put there, ["-"] removed, ["+", number] added, ["d", {key: change}] within a dict,
+value. A change says what is different: ["=", bytes] put there, ["-"] removed, ["+", number] added, ["d", {key: change}] within a dict, with
+its keys in their order where that changed too,
 ["l", first, removed, items, last, {index: change}] within a list, ["s", added, removed] within a set, ["~"] nothing, ["x"] all of the
 state cleared.
 """
@@ -171,7 +172,10 @@ def _flat_value(tree: Any) -> Any:
 def _within_dict(old: dict[Any, Any], new: dict[Any, Any]) -> Change | None:
     found = {key: difference(old.get(key, MISSING), new.get(key, MISSING)) for key in {**old, **new}}
     changes = {key: change for key, change in found.items() if change is not None}
-    return ["d", changes] if changes else None
+    if not changes:
+        return None
+    order = [key for key in found if key in new]
+    return ["d", changes] if order == list(new) else ["d", changes, list(new)]
 
 
 def _within_list(old: list[Any], new: list[Any]) -> Change | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from toolslot import Codec, UnreadablePayload
@@ -28,7 +28,7 @@ def changed(current: object, change: Change, codec: Codec) -> Any:
         more = sum_of(current, change[1]) if type(current) is type(change[1]) else None
         return change[1] if more is None else more
     if kind == "d":
-        return _changed_dict(cast("Any", current), change[1], codec)
+        return _changed_dict(cast("Any", current), *change[1:], codec=codec)
     if kind == "l":
         items = list(cast("list[Any]", current)) if type(current) is list else []
         return _changed_list(items, change, codec)
@@ -48,7 +48,9 @@ def _value(flat: Any, codec: Codec) -> Any:
     return codec.decode(flat)
 
 
-def _changed_dict(current: Any, changes: Mapping[Any, Change], codec: Codec) -> dict[Any, Any]:
+def _changed_dict(
+    current: Any, changes: Mapping[Any, Change], order: Sequence[Any] = (), *, codec: Codec
+) -> dict[Any, Any]:
     items: dict[Any, Any] = dict(cast("dict[Any, Any]", current)) if type(current) is dict else {}
     for key, change in changes.items():
         found = changed(items.get(key, MISSING), change, codec)
@@ -56,7 +58,7 @@ def _changed_dict(current: Any, changes: Mapping[Any, Change], codec: Codec) -> 
             items.pop(key, None)
         else:
             items[key] = found
-    return items
+    return {key: items[key] for key in {**dict.fromkeys(order), **items} if key in items}
 
 
 def _changed_list(items: list[Any], change: Change, codec: Codec) -> list[Any]:

@@ -109,3 +109,9 @@ def test_a_sum_of_floats_that_would_round_is_put_there_whole() -> None:
     assert again(0.1, 0.3, 0.1) == 0.3
     assert math.isnan(again(1.0, NAN, 1.0))
     assert difference(look(NAN, CODEC), look(NAN, CODEC)) is None
+
+
+def test_the_order_of_a_dict_comes_back_and_a_key_of_a_siblings_stays() -> None:
+    old, new = {"b": 1, "a": 2}, {"a": 2, "c": 4, "b": 3}
+    assert list(again(old, new, old).items()) == list(new.items())
+    assert again(old, new, {**old, "d": 5}) == {**new, "d": 5}
