@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 from llama_index.core.workflow import Context, Event
 from workflows.decorators import StepConfig
 
-from toolslot import InvalidSetting, TypeCodec
+from toolslot import InvalidSetting
 from toolslot_llamaindex._compat import STEPS, own_step, retry_of
 from toolslot_llamaindex._streaming import streaming
 
@@ -118,24 +118,9 @@ def _with_its_signature(function: Any, context: str, *, known: bool) -> Any:
     return shape
 
 
-def events_of(cls: type[Any]) -> Iterator[TypeCodec[Any]]:
-    """How to store the events that the class's own `call_tool` may return in place of a result."""
+def events_of(cls: type[Any]) -> Iterator[type[Event]]:
+    """The events that the class's own `call_tool` may return in place of a result."""
     config: StepConfig | None = getattr(cls.call_tool, "_step_config", None)
     for kind in config.return_types if config is not None else ():
         if isinstance(kind, type) and issubclass(kind, Event):
-            yield _stored(kind)
-
-
-def _stored(cls: type[Event]) -> TypeCodec[Any]:
-    def dump(event: Any) -> object:
-        # What has no field of its own is in a private one.
-        fields: dict[str, object] = {name: getattr(event, name) for name in cls.model_fields}
-        return fields | cast("dict[str, object]", event.__pydantic_private__ or {})
-
-    def load(data: Any) -> Event:
-        event = cls(**{name: value for name, value in data.items() if name in cls.model_fields})
-        for name in data.keys() - cls.model_fields.keys():
-            setattr(event, name, data[name])
-        return event
-
-    return TypeCodec(name=f"{cls.__module__}.{cls.__qualname__}", cls=cls, dump=dump, load=load)
+            yield kind

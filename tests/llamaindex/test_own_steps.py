@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
@@ -24,6 +26,8 @@ from workflows.retry_policy import retry_policy, stop_after_attempt, wait_fixed
 from support.harness import Peak
 from toolslot import InvalidSetting, ToolPolicy
 from toolslot_llamaindex import durable
+from toolslot_llamaindex._steps import events_of
+from toolslot_llamaindex._values import ValueCodec
 
 RETRY = retry_policy(wait=wait_fixed(0), stop=stop_after_attempt(3))
 run_ids = pytest.mark.parametrize("run_id", ["r-1", None], ids=["with a run id", "without"])
@@ -329,3 +333,23 @@ def test_a_workflow_of_agents_keeps_what_its_steps_say_too(talk: Any, run_id: An
     flow = TryingFlow(agents=[talk.plain([pay])], root_agent="Agent")
     assert str(talk.run(talk.wrap(flow), run_id=run_id)) == "done"
     assert noted == ["call", "call", "call", "paid 1"]
+
+
+def test_an_event_of_the_users_own_is_made_again_without_its_constructor() -> None:
+    ran: list[int] = []
+
+    class Approval(Event):
+        n: int
+
+        def __init__(self, **fields: Any) -> None:
+            ran.append(1)
+            super().__init__(**fields)
+
+    asked: Any = type("Asked", (FunctionAgent,), {})
+    config = replace(FunctionAgent.call_tool._step_config, return_types=[Approval])  # type: ignore[attr-defined]
+    asked.call_tool = SimpleNamespace(_step_config=config)
+    codec = ValueCodec.of(events_of(asked))
+    data = codec.encode(Approval(n=1, more=2))
+    ran.clear()
+    found = codec.decode(data)
+    assert (type(found), found.n, found.get("more"), ran) == (Approval, 1, 2, [])
