@@ -47,7 +47,7 @@ class Place:
     indices: Sequence[int]
     answered: Collection[int] = ()
     shared: bool = False
-    #: the conversation has the answers already: the graph has come back to the response
+    #: its answers are not lost: the conversation has them, for the graph has come back to the response; or this task has
     again: bool = False
     #: the lineages of earlier responses of the conversation, the newest first; it has all their answers
     follows: Sequence[str] = ()
@@ -389,4 +389,6 @@ def _numbered(place: Place, info: Any) -> Place:
     for each in ((place.batch_id, index) for index in place.indices):
         counts[each] = counts.get(each, 0) + 1
         count = max(count, counts[each])
-    return place if count == 1 else replace(place, batch_id=f"{place.batch_id}#{count}", witness=None)
+    if count == 1:
+        return place
+    return replace(place, batch_id=f"{place.batch_id}#{count}", witness=None, again=True)

@@ -36,7 +36,7 @@ def made_by_saver(data: bytes) -> frozenset[tuple[str, str]]:
     """The classes that this msgpack names and the saver would make again.
 
     Of a saver that makes any class at all, as LangGraph's do by default, those alone that hold data and that this process has loaded: what
-    a journal names is never imported, and no function is called.
+    a journal names is never imported, and no function is called but the class itself, its validators and `__post_init__` included.
     """
     allowed = _allowed.get()
     if not allowed:

@@ -23,11 +23,9 @@ def _loop_of(config: RunnableConfig) -> object:
 
 
 def edited(config: RunnableConfig) -> bool:
-    """Whether the step begins at a state that a person edited; so too where that is not known."""
+    """Whether the step begins at a state that a person edited: then changed calls are meant. Not so where that is not known."""
     metadata = getattr(_loop_of(config), "checkpoint_metadata", None)
-    return (
-        not isinstance(metadata, Mapping) or cast("Mapping[str, object]", metadata).get("source") == "update"
-    )
+    return isinstance(metadata, Mapping) and cast("Mapping[str, object]", metadata).get("source") == "update"
 
 
 def ended_beside(config: RunnableConfig) -> bool:

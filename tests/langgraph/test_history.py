@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from support.sending import FORMS, GO, Work, answers, calls
+from toolslot.journal import MemoryJournal
+from toolslot_langgraph import DurableParallelToolNode
 from toolslot_langgraph._compat import named_checkpoint
 from toolslot_langgraph._history import Saved, went_on
+from toolslot_langgraph._step import edited
 
 CALL = {"name": "poll", "args": {"job": "j"}, "id": "c", "type": "tool_call"}
 
@@ -263,3 +267,36 @@ def test_agents_inside_a_tool_are_not_named_by_the_name_that_the_run_outside_was
     assert not named_checkpoint(config, "inner")
     assert not named_checkpoint({"metadata": {"thread_id": "outer", "checkpoint_id": ""}}, "outer")
     assert not named_checkpoint({}, "outer")
+
+
+def test_a_node_that_runs_one_response_twice_on_purpose_runs_it_twice_with_a_saver_too() -> None:
+    ran: list[str] = []
+
+    @tool
+    def poll(to: str) -> str:
+        """Asks once more."""
+        ran.append(to)
+        return f"poll {len(ran)}"
+
+    calls: Any = [{"name": "poll", "args": {"to": name}, "id": name, "type": "tool_call"} for name in "ab"]
+    node = DurableParallelToolNode([poll], journal=MemoryJournal())
+
+    def twice(state: MessagesState, config: RunnableConfig) -> Any:
+        asked = AIMessage("", id="ai", tool_calls=calls)
+        found = [
+            message for _ in range(2) for message in node.invoke({"messages": [asked]}, config)["messages"]
+        ]
+        return {"messages": [message.model_copy(update={"id": None}) for message in found]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("model", lambda state: {"messages": [AIMessage("", id="ai", tool_calls=calls)]})
+    builder.add_node("tools", twice)
+    builder.add_edge(START, "model")
+    builder.add_edge("model", "tools")
+    graph: Any = builder.compile(checkpointer=InMemorySaver())
+    graph.invoke({"messages": []}, {"configurable": {"thread_id": "1"}})
+    assert len(ran) == 4
+
+
+def test_where_langgraph_does_not_tell_that_a_person_edited_the_state_none_is_taken_to_have() -> None:
+    assert not edited({"configurable": {}})

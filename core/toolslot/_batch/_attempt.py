@@ -179,8 +179,10 @@ class Attempt:
         behind = invoke.left_behind
         if behind is None:
             return partial(self._engine.pool.release, permit)
-        Outliving(live=self._live, active=self._active, permit=permit, outcome=lambda _: None).begin(behind)
-        return lambda: None
+        outliving = Outliving(live=self._live, active=self._active, permit=permit, outcome=lambda _: None)
+        return lambda: outliving.begin(
+            behind
+        )  # not sooner: who enters when the thread has ended must find our record on its way
 
     def _timeout(self) -> float | None:
         """The policy's, cut short by the batch's deadline."""
