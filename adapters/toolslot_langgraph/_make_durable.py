@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
-from pathlib import Path
 from types import new_class
 from typing import Any, TypeVar, cast
 
@@ -18,6 +17,7 @@ from langgraph.prebuilt import ToolNode
 from typing_extensions import Unpack, override
 
 from toolslot import InvalidSetting
+from toolslot.journal import journal_location
 from toolslot_langgraph._compat import rebind, runs_its_own_methods, wrappers_of
 from toolslot_langgraph._node import DurableParallelToolNode
 from toolslot_langgraph._passing import let_pass, tries
@@ -52,7 +52,7 @@ def make_durable(graph: G, **options: Unpack[DurableOptions]) -> G:
     if settings.journal is None:
         settings = replace(settings, journal=_Home())
     elif isinstance(settings.journal, (str, os.PathLike)):
-        settings = replace(settings, journal=Path(settings.journal).absolute())
+        settings = replace(settings, journal=journal_location(settings.journal))
     with _upgrading:
         nodes = _tool_nodes(graph)
         plain = {path: node for path, node in nodes.items() if not is_durable(node)}
@@ -66,7 +66,7 @@ class _Home(os.PathLike[str]):
 
     @cached_property
     def _path(self) -> str:
-        return str(Path(os.environ.get("TOOLSLOT_HOME") or ".toolslot").absolute())
+        return journal_location()
 
     @override
     def __fspath__(self) -> str:

@@ -25,7 +25,8 @@ class DurableOptions(TypedDict, total=False):
     """Keywords of `DurableParallelToolNode`, `make_durable` and `DurableToolMiddleware`.
 
     Keys:
-        journal: A path, a `Journal`, or None (default): the environment variable `TOOLSLOT_HOME`, else `./.toolslot`. Opened at first use.
+        journal: A path, an address, a `Journal`, or None (default): the environment variable `TOOLSLOT_HOME`, else `./.toolslot`.
+            Opened at first use.
         policies: What is known about each tool, by name. They come before what an MCP server says about its tools.
         default_policy: For every other tool.
         limits: How many calls may run at once, and for how long. The graph's own `max_concurrency` holds as well, also for async calls.

@@ -46,7 +46,8 @@ def durable(
 
     Args:
         agent: A FunctionAgent, ReActAgent, CodeActAgent, any other `BaseWorkflowAgent`, or an `AgentWorkflow`.
-        journal: A path, a `Journal`, or None: the environment variable `TOOLSLOT_HOME`, else `./.toolslot`. Opened at first use.
+        journal: A path, an address, a `Journal`, or None: the environment variable `TOOLSLOT_HOME`, else `./.toolslot`.
+            Opened at first use.
         policies: What is known about each tool, by name. A policy's `codec` is for the tool's `raw_output`.
         default_policy: For every other tool.
         limits: How many calls may run at once, and for how long.

@@ -42,7 +42,8 @@ class DurableExecutor:
     reconciler. Excepted are tools with `on_resume="rerun"`.
 
     Args:
-        journal: A path, a `Journal`, or None: the environment variable `TOOLSLOT_HOME`, else `./.toolslot`. Opened at first use.
+        journal: A path, an address, a `Journal`, or None: the environment variable `TOOLSLOT_HOME`, else `./.toolslot`.
+            Opened at first use.
         policies: What is known about each tool, by name.
         default_policy: For every other tool. Default: `ToolPolicy()`, which reruns and warns.
         limits: How many calls may run at once, and for how long.
@@ -77,7 +78,8 @@ class DurableExecutor:
             raise InvalidSetting(f"on_mismatch={on_mismatch!r} is not known: choose 'strict' or 'lenient'.")
         if not (journal is None or isinstance(journal, (str, os.PathLike)) or hasattr(journal, "submit")):
             raise InvalidSetting(
-                f"journal= is a {type(journal).__name__}: give a directory's path, a Journal, or None for TOOLSLOT_HOME or ./.toolslot."
+                f"journal= is a {type(journal).__name__}: give a directory's path, an address, a Journal, or None for"
+                " TOOLSLOT_HOME or ./.toolslot."
             )
         self._journal_like = journal
         self._policies = dict(policies or {})

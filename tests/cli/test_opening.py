@@ -53,7 +53,7 @@ def test_where_there_is_no_journal_one_line_says_so_and_none_is_made(
         "PostgreSQL://ann:hunter2@[db/agents",
     ],
 )
-def test_a_postgresql_address_is_recognised_and_its_password_never_shown(
+def test_an_address_that_nothing_opens_is_refused_and_its_password_never_shown(
     words: tuple[str, ...], by: str, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -61,7 +61,7 @@ def test_a_postgresql_address_is_recognised_and_its_password_never_shown(
         command(*words, "--journal", dsn) if by == "option" else command(*words, env={"TOOLSLOT_HOME": dsn})
     )
     output = said(result, CANNOT_RUN)
-    assert "is the address of a database" in output
+    assert "is given as an address" in output
     assert "hunter2" not in output
     assert len(output.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []

@@ -348,6 +348,17 @@ def test_the_default_journal_is_looked_up_at_first_use_and_then_is_the_same_for_
         journal.close()
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_an_address_is_not_taken_for_a_path(given: bool, tmp_path: Any, monkeypatch: Any) -> None:
+    address = "nothing://me:secret@host/db"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOOLSLOT_HOME", address)
+    graph = make_durable(two_agents(), journal=address if given else None)
+    with pytest.raises(InvalidSetting, match="nothing://"):
+        _ = next(iter(durable_nodes(graph).values())).executor.journal
+    assert [*tmp_path.iterdir()] == []
+
+
 @pytest.fixture
 def busy(journal: Any) -> Any:
     """The nodes of two agents, of which the first is in a call, and what ends the call."""

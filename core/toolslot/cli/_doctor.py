@@ -9,13 +9,12 @@ import click
 
 from toolslot.cli._ending import Exit
 from toolslot.cli._findings_view import show_repair, show_report, show_salvage
-from toolslot.cli._opening import directory
 from toolslot.cli._options import journal_option
 from toolslot.journal._disk._diagnosis import diagnose
-from toolslot.journal._disk._journal import default_encryption, default_path
 from toolslot.journal._disk._place import resolve
 from toolslot.journal._disk._repair import repair
 from toolslot.journal._disk._salvage import salvage
+from toolslot.journal._open import default_encryption, default_path
 
 
 @click.command()
@@ -51,7 +50,7 @@ def doctor(
         raise click.UsageError("give --repair or --salvage, not both.")
     if path is not None and where is not None:
         raise click.UsageError("name the journal once: as PATH or with --journal.")
-    place = resolve(default_path(directory(path or where)))
+    place = resolve(default_path(path or where))
     if target is not None:
         good = show_salvage(salvage(place, resolve(target)), as_json=as_json)
     elif repairing:

@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
-from contextlib import contextmanager
-from urllib.parse import urlsplit
+from contextlib import closing, contextmanager
 
-from toolslot._text import shown
 from toolslot._views import Insights
-from toolslot.cli._ending import CannotRun
-from toolslot.journal import DiskJournal, open_journal
-
-_POSTGRES = ("postgres://", "postgresql://")
+from toolslot.journal import Journal, open_journal
 
 
-def opened(where: str | None, *, read_only: bool) -> DiskJournal:
-    """The journal that `where` names: a directory. None is what TOOLSLOT_HOME says, else ./.toolslot.
+def opened(where: str | None, *, read_only: bool) -> closing[Journal]:
+    """The journal that `where` names: a directory or an address. None is what TOOLSLOT_HOME says, else ./.toolslot.
 
     Raises:
-        CannotRun: it is the address of a database; there is no journal for it.
+        InvalidSetting: it is an address, and no installed package opens such.
         JournalError: there is no journal to be had there. Without `read_only` an empty place becomes one: read first.
     """
-    return open_journal(directory(where), read_only=read_only)
-
-
-def directory(where: str | None) -> str | None:
-    """The directory that is named; None: the default one.
-
-    Raises:
-        CannotRun: the address of a database is named.
-    """
-    named = where if where is not None else os.environ.get("TOOLSLOT_HOME") or None
-    if named is not None and named.lower().startswith(_POSTGRES):
-        raise CannotRun(
-            f"{_without_secrets(named)} is the address of a database, and a journal lies in a directory. Name the directory of a journal on"
-            " disk."
-        )
-    return named
+    return closing(open_journal(where, read_only=read_only))
 
 
 @contextmanager
@@ -48,13 +27,3 @@ def reading(where: str | None) -> Generator[Insights]:
     """
     with opened(where, read_only=True) as journal:
         yield Insights(journal)
-
-
-def _without_secrets(dsn: str) -> str:
-    """The DSN's host and database only: passwords also stand in its parameters."""
-    try:
-        parts = urlsplit(dsn)
-        host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return f"{dsn.partition('://')[0]}://..."
-    return shown(f"{parts.scheme}://{host}{port}{parts.path}")

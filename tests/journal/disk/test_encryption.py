@@ -313,7 +313,7 @@ def test_a_large_value_that_is_tried_again_keeps_its_names(root: Path) -> None:
 
 def test_the_key_in_the_environment_is_used_by_default(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOOLSLOT_KEY", Encryption.new_key())
-    with open_journal(root) as journal:
+    with closing(open_journal(root)) as journal:
         executor(journal).run_all(batch("pay"), {"pay": lambda i: CANARY})
     assert not leaks(root, CANARY)
     monkeypatch.delenv("TOOLSLOT_KEY")

@@ -10,6 +10,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -103,9 +104,9 @@ def test_the_default_journal_is_where_toolslot_home_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOOLSLOT_HOME", str(tmp_path / "home"))
-    with open_journal() as journal:
+    with closing(open_journal()) as journal:
         assert journal.location == str(tmp_path / "home")
-    with open_journal(tmp_path / "elsewhere") as journal:
+    with closing(open_journal(tmp_path / "elsewhere")) as journal:
         assert journal.location == str(tmp_path / "elsewhere")
 
 
@@ -114,7 +115,7 @@ def test_without_toolslot_home_the_journal_is_in_the_working_directory(
 ) -> None:
     monkeypatch.delenv("TOOLSLOT_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
-    with open_journal() as journal:
+    with closing(open_journal()) as journal:
         assert journal.location == str(tmp_path / ".toolslot")
 
 

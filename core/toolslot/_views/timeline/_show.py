@@ -34,7 +34,8 @@ def show(
 
     Args:
         run: A run id, or a `BatchRun`, of whose run all batches are shown.
-        journal: A path, a `Journal`, or None: that of the `BatchRun`, else the environment variable `TOOLSLOT_HOME`, else `./.toolslot`.
+        journal: A path, an address, a `Journal`, or None: that of the `BatchRun`, else the environment variable `TOOLSLOT_HOME`, else
+            `./.toolslot`.
         reveal: With arguments, results and messages of errors. They may hold secrets, and notebooks are passed on.
 
     Raises:

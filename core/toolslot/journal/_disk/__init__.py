@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolslot.journal._disk._findings import JournalReport
-from toolslot.journal._disk._journal import DiskJournal, open_journal
+from toolslot.journal._disk._journal import DiskJournal, open_directory
 from toolslot.journal._disk._options import Durability
 
-__all__ = ["DiskJournal", "Durability", "JournalReport", "open_journal"]
+__all__ = ["DiskJournal", "Durability", "JournalReport", "open_directory"]

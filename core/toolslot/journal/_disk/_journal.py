@@ -26,7 +26,7 @@ from toolslot.journal._disk._place import Place, resolve
 from toolslot.journal._disk._processes import members
 from toolslot.journal._disk._session import Session, Terms
 from toolslot.journal._disk._view import Snapshot
-from toolslot.journal._format._encryption import VARIABLE, Encryption, key_ids
+from toolslot.journal._format._encryption import Encryption, key_ids
 
 T = TypeVar("T")
 
@@ -276,29 +276,8 @@ class DiskJournal(Journal, Holdable):
 _open: dict[tuple[Place, bool], DiskJournal] = {}
 
 
-def open_journal(path: str | os.PathLike[str] | None = None, *, read_only: bool = False) -> DiskJournal:
-    """The journal in `path`; None means the directory `TOOLSLOT_HOME` names, or else `.toolslot` in the working
-    directory. It is encrypted with the keys in `TOOLSLOT_KEY`, if that is set. Errors and `read_only` as for `DiskJournal.open`.
-    """
-    return DiskJournal.open(default_path(path), read_only=read_only, encryption=default_encryption())
-
-
-def default_path(path: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
-    """`path`, or where a journal is when none is given.
-
-    Raises:
-        InvalidSetting: it is an address; as a path it would name a folder that nobody means.
-    """
-    chosen = path if path is not None else os.environ.get("TOOLSLOT_HOME") or ".toolslot"
-    if isinstance(chosen, str) and "://" in chosen:
-        scheme = chosen.partition("://")[0]
-        raise InvalidSetting(
-            f"the journal is given as an address ({scheme}://...), and this version keeps journals in folders on a local disk only:"
-            " journal='./.toolslot', or TOOLSLOT_HOME."
-        )
-    return chosen
-
-
-def default_encryption() -> Encryption | None:
-    """What the environment says."""
-    return Encryption.from_environment() if os.environ.get(VARIABLE) else None
+def open_directory(
+    path: str | os.PathLike[str], *, read_only: bool, encryption: Encryption | None
+) -> Journal:
+    """As `DiskJournal.open`, for those who need no more than the port."""
+    return DiskJournal.open(path, read_only=read_only, encryption=encryption)

@@ -60,7 +60,7 @@ class Cipher:
 
 
 class Encryption:
-    """Encrypts arguments, results, errors and other payloads of a journal: `DiskJournal.open(path, encryption=Encryption([key]))`.
+    """Encrypts arguments, results, errors and other payloads of a journal: `encryption=Encryption([key])` where it is opened.
 
     Tool names, ids, times and states stay readable; SECURITY.md lists what is hidden and what is not. Needs the extra `encryption`.
 
