@@ -52,6 +52,7 @@ def test_every_guide_is_a_page_and_nothing_is_loaded_from_elsewhere(site: Path) 
         ("journal", "toolslot.journal"),
         ("instrumentation", "toolslot.instrumentation"),
         ("testing", "toolslot.testing"),
+        ("hosting", "toolslot.hosting"),
         ("langgraph", "toolslot_langgraph"),
         ("llamaindex", "toolslot_llamaindex"),
     ],

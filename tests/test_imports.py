@@ -133,6 +133,8 @@ def test_the_import_contracts_are_kept(sources: Path) -> None:
         ("core/toolslot/journal/__init__.py", "import toolslot._operator", "commands -> views"),
         ("core/toolslot/_domain/_slot.py", "import threading", "the rules do no I/O"),
         ("core/toolslot/_batch/_engine.py", "import toolslot.journal", "a batch knows the port"),
+        ("adapters/toolslot_langgraph/_code.py", "from toolslot._text import quoted", "adapters use public"),
+        ("adapters/toolslot_llamaindex/_turns.py", "import toolslot._views", "adapters use public"),
     ],
 )
 def test_a_planted_import_breaks_its_contract(
@@ -143,3 +145,18 @@ def test_a_planted_import_breaks_its_contract(
     done = lint_imports(sources)
     assert done.returncode == 1, done.stdout + done.stderr
     assert any(broken in line and "BROKEN" in line for line in done.stdout.splitlines()), done.stdout
+
+
+@pytest.mark.parametrize("module", sorted((ROOT / "adapters").rglob("*.py")), ids=lambda path: path.stem)
+def test_an_adapter_uses_public_names_of_the_core_only(module: Path) -> None:
+    """Of every module, also of one that the import contract does not list yet. The agents of `toolslot demo` are no part of an adapter."""
+    imported: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported |= {f"{node.module}.{alias.name}" for alias in node.names}
+    private = {name for name in imported if name.startswith("toolslot.") and "._" in name}
+    if module.stem == "_demo_agent":
+        private = {name for name in private if not name.startswith("toolslot._demo.")}
+    assert private == set()

@@ -12,7 +12,7 @@ from langgraph.errors import GraphInterrupt
 from langgraph.types import interrupt
 
 from toolslot import DecisionRefused
-from toolslot._domain._answer import Decision
+from toolslot.hosting import Decision
 from toolslot_langgraph._answers import NODE, Answers
 from toolslot_langgraph._compat import enter_config
 from toolslot_langgraph._questions import Question, payload, read

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from toolslot import BatchRun, Draining
-from toolslot._batch._call_task import CallTask
+from toolslot.hosting import CallTask
 from toolslot_langgraph._execution import drained
 from toolslot_langgraph._outputs import UNMADE, guarded, is_error, undrained
 

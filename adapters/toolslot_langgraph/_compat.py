@@ -20,7 +20,7 @@ from langgraph.prebuilt import ToolNode, tool_node
 from langgraph.prebuilt.tool_node import ToolCallRequest, ToolRuntime
 
 from langgraph import errors
-from toolslot._batch._call_task import in_thread
+from toolslot.hosting import in_thread
 
 _SCRATCHPAD = "__pregel_scratchpad"
 _SEND = "__pregel_send"

@@ -15,7 +15,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from toolslot import Witness, current_call
-from toolslot._domain._identity import args_digest
+from toolslot.hosting import args_digest
 from toolslot_langgraph._arguments import issued
 from toolslot_langgraph._compat import (
     as_name,

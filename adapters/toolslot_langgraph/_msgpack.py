@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolslot._codec import CONTAINER, MAX_DEPTH, MAX_WEIGHT
+from toolslot.hosting import CONTAINER_WEIGHT, MAX_DEPTH, MAX_WEIGHT
 
 _MAPS, _ARRAYS, _EXT = range(0x80, 0x90), range(0x90, 0xA0), {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
 #: what begins with a length: how many bytes that takes
@@ -36,7 +36,7 @@ def msgpack_exceeds(data: bytes) -> bool:
     """
     # At most so many: the bytes of texts and numbers are among them.
     nesting, extensions = len(data.translate(None, _NOT_NESTING)), len(data.translate(None, _NOT_EXT))
-    most = len(data) + nesting * CONTAINER + extensions * (len(data) // _COPIED)
+    most = len(data) + nesting * CONTAINER_WEIGHT + extensions * (len(data) // _COPIED)
     if (extensions <= _FEW or nesting <= MAX_DEPTH) and most <= MAX_WEIGHT:
         return False
     return _exceeds(data)
@@ -65,7 +65,7 @@ def _exceeds(data: bytes) -> bool:
             place += size
             continue
         parts = max(0, min(parts, end - place))
-        weight += CONTAINER + parts + size // _COPIED
+        weight += CONTAINER_WEIGHT + parts + size // _COPIED
         around.append((left, end))
         if weight > MAX_WEIGHT or len(around) > MAX_DEPTH:
             return True

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from toolslot import Slot, UnknownOutcome
-from toolslot._domain._answer import Decision, decision_of, what_is_wrong
-from toolslot._text import shown
+from toolslot.hosting import Decision, decision_of, shown, what_is_wrong
 
 _ID = re.compile(r"[^@]+@\d+")
 _CHOICES = ("done", "failed", "rerun")

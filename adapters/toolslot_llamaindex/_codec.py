@@ -17,8 +17,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from toolslot import Codec, NotStorable, UnreadablePayload
-from toolslot._codec import MAX_WEIGHT, weight_exceeds
-from toolslot._text import quoted
+from toolslot.hosting import MAX_WEIGHT, quoted, weight_exceeds
 from toolslot_llamaindex._edits import Edit, at, pack, unpack
 from toolslot_llamaindex._known import AllowedType
 from toolslot_llamaindex._memory import MemoryChange

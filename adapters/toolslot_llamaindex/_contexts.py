@@ -10,7 +10,7 @@ from llama_index.core.workflow import Context, Event
 from typing_extensions import override
 
 from toolslot import ToolslotError
-from toolslot._text import quoted
+from toolslot.hosting import quoted
 from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._compat import collected
 from toolslot_llamaindex._edits import Edit

@@ -15,8 +15,7 @@ from typing import Any, Protocol, cast
 from pydantic import BaseModel
 
 from toolslot import NotStorable, TypeCodec, UnreadablePayload
-from toolslot._codec._tags import LEAVES
-from toolslot._codec._text import one_line, qualified_name
+from toolslot.hosting import PLAIN_TYPES, one_line, qualified_name
 from toolslot_llamaindex._forms import (
     BASES,
     CONTAINERS,
@@ -32,7 +31,6 @@ from toolslot_llamaindex._forms import (
     step,
 )
 
-_LEAVES = frozenset({type(None), bool, int, float, str, *LEAVES})
 _MAX_DEPTH = 60
 
 
@@ -89,7 +87,7 @@ def name_of(cls: type) -> str:
 def is_built_in(value: object, depth: int = _MAX_DEPTH) -> bool:
     """Whether the value is made of nothing but what every journal can hold."""
     cls = type(value)
-    if cls in _LEAVES:
+    if cls in PLAIN_TYPES:
         return True
     if depth == 0:
         return False
@@ -117,7 +115,7 @@ def _is_json(value: object) -> bool:
             if MARK in found or any(type(key) is not str for key in found):
                 return False
             inner = found.values()
-        elif type(each) not in _LEAVES:
+        elif type(each) not in PLAIN_TYPES:
             return False
         if depth == 0:
             return False  # it may contain itself
@@ -150,7 +148,7 @@ class Writing:
             NotStorable: it is too deep, or holds itself.
         """
         cls: type[Any] = type(value)
-        if cls in _LEAVES:
+        if cls in PLAIN_TYPES:
             return value
         if depth == 0:
             if _is_json(value):

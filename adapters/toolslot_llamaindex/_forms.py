@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from toolslot import UnreadablePayload
-from toolslot._codec._text import one_line, qualified_name
+from toolslot.hosting import one_line, qualified_name
 
 #: says of a dict that it stands for an object, and of what kind
 MARK = "!"

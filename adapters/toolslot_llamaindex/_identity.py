@@ -11,7 +11,7 @@ from llama_index.core.agent.workflow import AgentWorkflow, CodeActAgent, Functio
 from typing_extensions import Self
 
 from toolslot import BatchMismatch
-from toolslot._text import quoted
+from toolslot.hosting import quoted
 
 _KINDS = (FunctionAgent, ReActAgent, CodeActAgent, AgentWorkflow)
 

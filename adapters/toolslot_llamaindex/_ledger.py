@@ -9,7 +9,7 @@ from typing import Any, cast
 from llama_index.core.workflow import Context
 
 from toolslot import ToolslotError, UnreadablePayload
-from toolslot._text import quoted
+from toolslot.hosting import quoted
 from toolslot_llamaindex._edits import MISSING, Change, Edit, at, difference, digest, look, parts_of, put
 from toolslot_llamaindex._exact import NotRestorable
 from toolslot_llamaindex._redoing import left, settled

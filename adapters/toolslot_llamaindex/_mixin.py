@@ -28,8 +28,7 @@ from toolslot import (
     ToolslotError,
     UnknownOutcome,
 )
-from toolslot._batch._call_task import CallTask
-from toolslot._text import quoted
+from toolslot.hosting import CallTask, quoted
 from toolslot_llamaindex._beginning import begin, memory_of, own_state
 from toolslot_llamaindex._call_store import CallStore
 from toolslot_llamaindex._codec import Answer
@@ -277,7 +276,8 @@ class DurableSteps:
         while True:
             task = CallTask()
             try:
-                value: object = await turn.run.acall(index, code, is_error=_is_error, offload=task)
+                # What is recorded may be something else than the code returns: somebody may have decided it.
+                value = cast("object", await turn.run.acall(index, code, is_error=_is_error, offload=task))
             except UnknownOutcome as unknown:
                 if unknown.ask:
                     await self._toolslot_ask(ctx, turn, index, unknown)

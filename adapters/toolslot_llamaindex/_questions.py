@@ -8,7 +8,7 @@ from pydantic import Field
 from workflows.events import HumanResponseEvent, InputRequiredEvent
 
 from toolslot import Slot, UnknownOutcome
-from toolslot._domain._answer import Decision, decision_of, what_is_wrong
+from toolslot.hosting import Decision, decision_of, what_is_wrong
 
 _MESSAGE = (
     "This tool call began, and left no record or failed in a way that may have come after its effect: nobody here can know whether it was"

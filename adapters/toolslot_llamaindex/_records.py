@@ -13,7 +13,7 @@ from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import ToolSelection
 
 from toolslot import BatchMismatch, Call, UnreadablePayload
-from toolslot._text import quoted
+from toolslot.hosting import quoted
 from toolslot_llamaindex._codec import bounded_json, pack_writes, plain_json, unpack_writes
 from toolslot_llamaindex._identity import Identity
 from toolslot_llamaindex._values import Kept, ValueCodec

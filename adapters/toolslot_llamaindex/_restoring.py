@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from toolslot import ResultNotStorable
-from toolslot._text import quoted
+from toolslot.hosting import quoted
 from toolslot_llamaindex._exact import NotRestorable
 from toolslot_llamaindex._records import TurnRecord
 from toolslot_llamaindex._values import ValueCodec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolslot._batch._call_task import in_thread
+from toolslot.hosting import in_thread
 from toolslot_llamaindex._compat import with_async_code
 
 

@@ -12,7 +12,7 @@ from llama_index.core.tools import ToolSelection
 from llama_index.core.workflow import Context, Event
 
 from toolslot import BatchMismatch, BatchRun, Call
-from toolslot._text import quoted
+from toolslot.hosting import quoted
 from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._ledger import Ledger
 from toolslot_llamaindex._memory import MemoryLog

@@ -17,7 +17,7 @@ from toolslot import (
     ToolslotError,
     UnreadablePayload,
 )
-from toolslot._text import quoted
+from toolslot.hosting import quoted
 from toolslot_llamaindex._growing import Growing
 from toolslot_llamaindex._records import TurnRecord, writes_of
 from toolslot_llamaindex._restoring import foretell, restored_turn

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import toolslot
+import toolslot.hosting
 from toolslot import DiskJournal, DurableExecutor, MemoryJournal, ToolPolicy
 from toolslot.instrumentation import HookMethods
 
@@ -33,3 +34,16 @@ def test_what_stands_in_public_signatures_can_be_imported(name: str) -> None:
 def test_a_policy_shows_what_it_is_given_and_what_follows_for_hosts() -> None:
     shown = {name for name, _ in members(ToolPolicy)} - {field.name for field in fields(ToolPolicy)}
     assert shown == {"from_annotations", "going_on", "unknown_rule", "unserved"}
+
+
+def test_what_hosts_need_says_what_it_does_and_stands_in_order() -> None:
+    names = toolslot.hosting.__all__
+    assert sorted(names) == sorted(set(names))
+    for name in names:
+        found = getattr(toolslot.hosting, name)
+        if inspect.isclass(found) or inspect.isfunction(found):
+            assert inspect.getdoc(found), name
+            assert (
+                not inspect.isclass(found)
+                or [n for n, each in members(found) if not inspect.getdoc(each)] == []
+            )

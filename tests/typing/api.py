@@ -43,6 +43,7 @@ from toolslot import (
     resolve,
     takeover,
 )
+from toolslot.hosting import CallTask, decision_of, in_thread, quoted, what_is_wrong
 from toolslot_langgraph import DurableParallelToolNode
 
 assert_type(toolslot.__version__, str)
@@ -180,3 +181,22 @@ def graph(tools: list[BaseTool], journal: Journal) -> None:
         hooks=[watch],
     )
     assert_type(list(node.tools_by_name), list[str])
+
+
+# --- another framework ---
+
+
+async def sync_tool_in_async_code(durable: DurableExecutor) -> None:
+    async def code() -> str:
+        return await in_thread(pay, "a", amount=1)
+
+    task = CallTask()
+    async with durable.open(batch()) as run:
+        assert_type(await run.acall(0, code, offload=task), str)
+    assert_type(task.gave_up, bool)
+
+
+def answered(answer: object) -> Done | Failed | NotDone | str:
+    assert_type(quoted("name"), str)
+    decision = decision_of(answer)
+    return what_is_wrong(answer) if decision is None else decision

@@ -12,6 +12,7 @@ from typing import TypeVar, overload
 from typing_extensions import Self
 
 from toolslot._batch._call import Entry
+from toolslot._batch._call_task import CallTask
 from toolslot._batch._context import current
 from toolslot._batch._engine import Engine
 from toolslot._batch._messages import other_size, still_running
@@ -204,7 +205,7 @@ class BatchRun:
         fn: Callable[[], Awaitable[T]],
         *,
         is_error: Callable[[T], bool] | None = None,
-        offload: None = None,
+        offload: CallTask | None = None,
         unserved: bool = False,
     ) -> T: ...
 

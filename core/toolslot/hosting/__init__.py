@@ -1,0 +1,32 @@
+"""What makes a framework a host: what every adapter needs beside `DurableExecutor` and `BatchRun`, and nothing that a tool's author needs.
+
+The adapters for LangGraph and LlamaIndex are made of this and of `toolslot`, `toolslot.journal` and `toolslot.instrumentation` alone.
+"""
+
+from __future__ import annotations
+
+from toolslot._batch._call_task import CallTask, in_thread
+from toolslot._codec import MAX_DEPTH, MAX_WEIGHT, weight_exceeds
+from toolslot._codec._text import one_line, qualified_name
+from toolslot._domain._answer import Decision, decision_of, what_is_wrong
+from toolslot._domain._identity import args_digest
+from toolslot._text import quoted, shown
+from toolslot.hosting._values import CONTAINER_WEIGHT, PLAIN_TYPES
+
+__all__ = [
+    "CONTAINER_WEIGHT",
+    "MAX_DEPTH",
+    "MAX_WEIGHT",
+    "PLAIN_TYPES",
+    "CallTask",
+    "Decision",
+    "args_digest",
+    "decision_of",
+    "in_thread",
+    "one_line",
+    "qualified_name",
+    "quoted",
+    "shown",
+    "weight_exceeds",
+    "what_is_wrong",
+]
