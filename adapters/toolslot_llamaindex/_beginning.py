@@ -35,7 +35,7 @@ async def begin(agent: Any, ctx: Context[Any], ev: AgentWorkflowStartEvent, run:
 
     Raises:
         BatchMismatch: the run was begun with another input, or by another agent.
-        ResultNotStorable: a message in the memory of that time cannot be made again.
+        ResultNotStorable: something in the memory or the state of that time cannot be made again.
     """
     memory = await memory_of(ctx) or ev.get(MEMORY, default=None)
     messages = ev.get("user_msg"), ev.get("chat_history", None)
@@ -63,7 +63,8 @@ async def begin(agent: Any, ctx: Context[Any], ev: AgentWorkflowStartEvent, run:
             # Only where it differs: the memory may be as it was, whatever it holds.
             if memory is not None and held is not None and await held_by(memory, run.values) != held:
                 await set_back(memory, held, run.values)
-        await apply(record.state, ctx, run.values)
+        with restoring(run.run_id, "the workflow's state at the beginning"):
+            await apply(record.state, ctx, run.values)
     if memory is not None:
         view = archiving_once(memory, known.archiving())
         if view is not memory:

@@ -66,8 +66,8 @@ class LlamaIndexCodec:
     """Stores what a tool of an agent gave.
 
     What the model sees, the content blocks of every type, comes back as it was. `raw_output` comes back if `raw` can store it, else if it
-    is JSON-like or of a class known here or allowed, else as text, with a warning. An exception comes back as a stand-in with the name of
-    its type and its text.
+    is JSON-like or of a class known here or allowed, else as text, with a warning; so too when a deploy has changed or removed its class.
+    An exception comes back as a stand-in with the name of its type and its text.
 
     Args:
         allowed_types: Classes that may be made again from stored data, without their constructors: pydantic models, dataclasses, enums,
@@ -139,11 +139,12 @@ class LlamaIndexCodec:
                 )
             if "plain" in stored:
                 return self.values.decode(_bytes(stored["plain"]))
+            blocks = self._blocks(stored)
             output = ToolOutput(
-                blocks=self._blocks(stored),
+                blocks=blocks,
                 tool_name=stored["tool"],
                 raw_input=_input_of(stored["input"]),
-                raw_output=self._unpacked(stored["raw"]),
+                raw_output=self._unpacked(stored, blocks),
                 is_error=stored["error"],
                 exception=_stand_in(stored["exception"]),
             )
@@ -195,15 +196,31 @@ class LlamaIndexCodec:
             )
         return ["text", _b64(_text(raw).encode("utf-8", "replace"))]
 
-    def _unpacked(self, stored: list[str]) -> object:
-        how, data = stored[0], _bytes(stored[1])
-        if how == "own":
-            if self._raw is None:
+    def _unpacked(self, stored: dict[str, Any], blocks: list[Any]) -> object:
+        """The `raw_output`; where a deploy has made that impossible the text: the model never sees more, so nothing has to stop."""
+        how, data = stored["raw"][0], _bytes(stored["raw"][1])
+        if how == "text":
+            return data.decode()
+        codec = self._raw if how == "own" else self.values
+        try:
+            if codec is None:
                 raise UnreadablePayload(
-                    "a stored raw_output was written by a codec of the tool's own, which is not given now: ToolPolicy(codec=...)."
+                    "It was written by a codec of the tool's own: give ToolPolicy(codec=...)."
                 )
-            return self._raw.decode(data)
-        return data.decode() if how == "text" else self.values.decode(data)
+            return codec.decode(data)
+        except Exception as error:  # codecs are other people's code
+            tool: str = stored["tool"]
+            if tool not in self._warned:
+                self._warned.add(tool)
+                log.warning(
+                    "toolslot.raw_output_lossy tool=%s: its recorded raw_output cannot be made again here; this replay has its text instead"
+                    " (the model sees the same). %s",
+                    quoted(tool),
+                    error
+                    if isinstance(error, UnreadablePayload)
+                    else f"Its codec raised {type(error).__name__}.",
+                )
+            return ToolOutput(blocks=blocks, tool_name=tool, raw_input={}, raw_output=None).content
 
 
 def bounded_json(data: bytes) -> object:

@@ -39,6 +39,8 @@ _LLAMA_INDEX = frozenset(
 )
 _INTEGRATIONS = "llama_index.llms."
 _NO_SDK = frozenset({"llama_index", "llama_index_instrumentation", "pydantic", "pydantic_core", "workflows"})
+#: a model, the dict and the list in which it holds others, those others: three times
+_DEEPEST = 9
 _DERIVED = (dict, list, tuple, set, frozenset, str, bytes, int, float)
 
 
@@ -149,14 +151,30 @@ def _class_at(
     return cls if fits and not issubclass(cls, BaseLLM) else None
 
 
-def _all_models(llms: Iterable[object], depth: int = 3) -> Iterator[BaseLLM]:
-    """These models and those that they hold, as a router does."""
-    for llm in llms:
-        if isinstance(llm, BaseLLM):
-            yield llm
-            if depth:
-                held = [*vars(llm).values(), *(llm.__pydantic_private__ or {}).values()]
-                yield from _all_models(held, depth - 1)
+def _all_models(llms: Iterable[object]) -> Iterator[BaseLLM]:
+    """These models and those that they hold, as routers do: by themselves, in a list or in a dict, and not too deep."""
+    met: set[int] = set()
+    level = list(llms)
+    for _ in range(_DEEPEST):
+        held: list[object] = []
+        for each in level:
+            if id(each) in met:
+                continue
+            met.add(id(each))
+            if isinstance(each, BaseLLM):
+                yield each
+            held += _held_by(each)
+        level = held
+
+
+def _held_by(value: object) -> list[object]:
+    if isinstance(value, BaseLLM):
+        return [*vars(value).values(), *(value.__pydantic_private__ or {}).values()]
+    if isinstance(value, dict):
+        return list(cast("dict[object, object]", value).values())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return list(cast("Iterable[object]", value))
+    return []
 
 
 @cache

@@ -12,7 +12,7 @@ from llama_index.core.base.llms import types as blocks
 from llama_index.core.tools import ToolOutput
 from pydantic import BaseModel
 
-from toolslot import InvalidSetting, NotStorable, TypeCodec, UnreadablePayload
+from toolslot import InvalidSetting, JsonCodec, NotStorable, TypeCodec, UnreadablePayload
 from toolslot_llamaindex import LlamaIndexCodec
 from toolslot_llamaindex._codec import Answer, RecordedError
 from toolslot_llamaindex._edits import Edit
@@ -98,6 +98,41 @@ def test_an_allowed_class_comes_back_and_another_is_kept_as_text_with_a_warning(
     assert through(LlamaIndexCodec(), raw_output=raw).output.raw_output == str(raw)
     assert "raw_output_lossy" in caplog.text
     assert f"Name {__name__}.{type(raw).__name__} in allowed_types=" in caplog.text
+
+
+CHANGED = type("Model", (BaseModel,), {"__module__": __name__, "__annotations__": {"other": int}})
+
+
+@pytest.mark.parametrize("now", [[], [CHANGED]], ids=["removed", "changed"])
+def test_a_raw_output_whose_class_a_deploy_has_removed_or_changed_becomes_the_text_with_a_warning(
+    now: Any, caplog: Any
+) -> None:
+    output = ToolOutput(content="said", tool_name="t", raw_input={}, raw_output=[Model(n=1)])
+    stored = LlamaIndexCodec([Model]).encode(Answer(output=output))
+    back = LlamaIndexCodec(now)
+    for _ in range(2):
+        answer = back.decode(stored)
+        assert isinstance(answer, Answer)
+        assert (answer.output.content, answer.output.raw_output) == ("said", "said")
+    assert caplog.text.count("raw_output_lossy") == 1
+
+
+def test_a_raw_output_whose_own_codec_is_not_given_any_more_becomes_the_text(caplog: Any) -> None:
+    output = ToolOutput(content="said", tool_name="t", raw_input={}, raw_output=1)
+    stored = LlamaIndexCodec(raw=JsonCodec()).encode(Answer(output=output))
+    answer = LlamaIndexCodec().decode(stored)
+    assert isinstance(answer, Answer)
+    assert answer.output.raw_output == "said"
+    assert "ToolPolicy(codec=...)" in caplog.text
+
+
+def test_a_content_block_that_cannot_be_made_again_stops_the_replay() -> None:
+    block = blocks.TextBlock(text="said")
+    block.__dict__["text"] = Model(n=1)  # what the model sees holds an object of a class that is not allowed
+    output = ToolOutput(blocks=[block], tool_name="t", raw_input={}, raw_output="said")
+    stored = LlamaIndexCodec([Model]).encode(Answer(output=output))
+    with pytest.raises(UnreadablePayload, match="allowed_types"):
+        LlamaIndexCodec().decode(stored)
 
 
 def test_for_an_object_that_no_class_makes_storable_the_remedy_is_a_codec(caplog: Any) -> None:

@@ -9,7 +9,9 @@ from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
 from llama_index.core.agent.workflow.workflow_events import AgentWorkflowStartEvent
 from llama_index.core.base.llms.types import ChatMessage, DocumentBlock
 from llama_index.core.workflow import Context
+from pydantic import BaseModel
 
+from toolslot import ResultNotStorable
 from toolslot_llamaindex._given import copied
 
 
@@ -80,6 +82,22 @@ def test_the_same_objects_given_again_after_a_failure_go_on_where_the_run_was(
     if run_id is not None:
         assert [each.content for each in talk.llm.heard[-1]] == [each.content for each in first]
         assert talk.llm.asked == 3
+
+
+class Plan(BaseModel):
+    n: int = 1
+
+
+def test_an_initial_state_of_a_class_that_is_not_allowed_any_more_stops_the_resume_and_names_the_run(
+    talk: Any,
+) -> None:
+    script(talk)
+    state = {"n": 0, "seen": [], "plan": Plan()}
+    with pytest.raises(NoSecond):
+        talk.run(talk.wrap(talk.plain([count], initial_state=state), allowed_types=[Plan]))
+    with pytest.raises(ResultNotStorable, match=r"state at the beginning of run 'r-1'.*allowed_types="):
+        talk.run(talk.wrap(talk.plain([count], initial_state=state)))
+    assert str(talk.run(talk.wrap(talk.plain([count], initial_state=state), allowed_types=[Plan]))) == "done"
 
 
 def test_of_a_message_with_a_part_that_cannot_be_copied_all_else_is_copied(tmp_path: Any) -> None:

@@ -70,6 +70,18 @@ class Putting(ScriptedLLM):
         return response
 
 
+class Router(Putting):
+    """Hands each question on to a model that it holds."""
+
+    inner: Any = None
+
+
+def router_of(inner: Any) -> Router:
+    router = Router(["done"])
+    router.inner = inner
+    return router
+
+
 class NoSecond(Exception):
     """The provider fails at its second question."""
 
@@ -153,12 +165,21 @@ def test_objects_of_the_sdk_that_the_agents_model_is_built_on_come_back(talk: An
     assert talk.llm.heard[-1] == asked
 
 
-def test_objects_of_the_sdk_of_a_model_that_another_model_holds_come_back(talk: Any, fakeco: Any) -> None:
-    class Router(Putting):
-        inner: Any = None
-
-    router = Router(["done"])
-    router.inner = fakeco(["done"])
+@pytest.mark.parametrize(
+    "held",
+    [
+        lambda llm: llm,
+        lambda llm: [llm],
+        lambda llm: (None, llm),
+        lambda llm: {"big": [llm]},
+        lambda llm: router_of([router_of({"b": llm})]),
+    ],
+    ids=["itself", "in a list", "in a tuple", "in a dict of lists", "through routers"],
+)
+def test_objects_of_the_sdk_of_a_model_that_another_model_holds_come_back(
+    talk: Any, fakeco: Any, held: Any
+) -> None:
+    router = router_of(held(fakeco(["done"])))
     import fakeco_sdk  # type: ignore[import-not-found]
 
     values = ValueCodec.of().serving(lambda: [router])
