@@ -13,6 +13,7 @@ from toolslot._views._records import (
     PendingCall,
     RunSummary,
     RunView,
+    drawn_by,
 )
 from toolslot._views._service import Insights
 from toolslot._views._words import (
@@ -40,6 +41,7 @@ __all__ = [
     "RunView",
     "coarse_span_text",
     "date_text",
+    "drawn_by",
     "noun",
     "repeated_text",
     "span_text",

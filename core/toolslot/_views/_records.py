@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -235,11 +235,16 @@ class PendingCall:
     adapter: str
 
 
-def _bundle(view: RunView | BatchView) -> dict[str, str]:
-    """What a notebook shows of it."""
-    from toolslot._views.timeline import bundle
+_drawing: list[Callable[[RunView | BatchView], dict[str, str]]] = []
 
-    return bundle(view)
+
+def drawn_by(bundle: Callable[[RunView | BatchView], dict[str, str]]) -> None:
+    """From now on a notebook shows views as `bundle` draws them; before, it shows their `repr`. What draws needs the views, not they it."""
+    _drawing[:] = [bundle]
+
+
+def _bundle(view: RunView | BatchView) -> dict[str, str]:
+    return _drawing[0](view) if _drawing else {}
 
 
 def _span(start: float | None, end: float | None) -> float | None:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import closing, nullcontext
-from typing import TYPE_CHECKING
 
 from toolslot._batch._batch_run import BatchRun
 from toolslot._domain._port import Journal
 from toolslot._errors import ToolslotError
 from toolslot._text import quoted
+from toolslot._views import BatchView, Insights, RunView
+from toolslot._views.timeline._notebook import Shown
 from toolslot.journal import open_journal
-
-# Whoever does not look need not wait until the drawing is imported.
-if TYPE_CHECKING:
-    from toolslot._views import BatchView, RunView
-    from toolslot._views.timeline import Shown
 
 #: named in the error about a run that is not there
 _NAMED = 5
@@ -42,9 +38,6 @@ def show(
         ToolslotError: the journal does not hold the run.
         JournalError: the journal cannot be read.
     """
-    from toolslot._views import BatchView, Insights, RunView
-    from toolslot._views.timeline import Shown
-
     if isinstance(run, RunView):
         return Shown(run)
     if isinstance(run, BatchView):
