@@ -116,6 +116,7 @@ scale: $(READY) ## A journal of 1,000,000 slots: opening, reading, purging besid
 	@$(BIN)/python tests/soak/scale.py
 
 nightly: $(READY) $(READY_FUZZ) ## What searches longer than the tests do, one line for each
+	@TOOLSLOT_NIGHTLY=1 $(BIN)/python -m pytest -q $(PARALLEL) -m pairwise
 	@TOOLSLOT_NIGHTLY=1 $(BIN)/python -m pytest -q -o timeout=3600 tests/journal/test_owners_model.py tests/crash/core tests/crash/journal/test_creation.py
 	@$(BIN)/python tests/nightly/fuzz.py 600
 	@TOOLSLOT_POWER_CUTS=400 $(BIN)/python -m pytest -q -s --timeout=1800 tests/crash/journal/test_power_cut.py

@@ -27,6 +27,8 @@ from toolslot import BatchMismatch, Done, ToolPolicy
 from toolslot._domain._identity import args_digest
 from toolslot_langgraph._arguments import _at_answer, _known, answered, issued, normal
 
+pytestmark = pytest.mark.pairwise
+
 
 class Colour(Enum):
     RED = "red"

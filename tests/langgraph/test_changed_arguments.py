@@ -18,6 +18,8 @@ from langgraph.types import RetryPolicy, Send
 from support.sending import GO, Model, options, records
 from toolslot_langgraph import DurableToolMiddleware, make_durable
 
+pytestmark = pytest.mark.pairwise
+
 CALLS = [
     {"name": "work", "args": {"i": i, "who": {"name": "model"}}, "id": name, "type": "tool_call"}
     for i, name in enumerate(("a", "b", "c"))

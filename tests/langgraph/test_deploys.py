@@ -165,7 +165,10 @@ doors = pytest.mark.parametrize("door", DOORS)
 deploys = pytest.mark.parametrize("deploy", DEPLOYS)
 #: one of each kind
 kinds = pytest.mark.parametrize("deploy", ["another tool removed", "a wrapper added", *sorted(GONE)])
-pytestmark = pytest.mark.filterwarnings("ignore:coroutine 'arun_with_retry' was never awaited")
+pytestmark = [
+    pytest.mark.pairwise,
+    pytest.mark.filterwarnings("ignore:coroutine 'arun_with_retry' was never awaited"),
+]
 
 
 @pytest.fixture

@@ -20,7 +20,10 @@ from support.sending import GO, answers, calls, options
 from toolslot import Draining, ToolPolicy
 from toolslot_langgraph import DurableParallelToolNode, durable_nodes, make_durable
 
-pytestmark = pytest.mark.filterwarnings("ignore:coroutine 'arun_with_retry' was never awaited")
+pytestmark = [
+    pytest.mark.pairwise,
+    pytest.mark.filterwarnings("ignore:coroutine 'arun_with_retry' was never awaited"),
+]
 
 
 def handled(state: Any) -> Any:

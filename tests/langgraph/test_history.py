@@ -21,6 +21,8 @@ from toolslot_langgraph._compat import named_checkpoint
 from toolslot_langgraph._history import Saved, went_on
 from toolslot_langgraph._step import edited
 
+pytestmark = pytest.mark.pairwise
+
 CALL = {"name": "poll", "args": {"job": "j"}, "id": "c", "type": "tool_call"}
 
 

@@ -17,7 +17,10 @@ from support.reviewing import REVIEWS, call_by_call, plain_agent, plain_sends
 from support.sending import DOORS, GO, answers, calls, in_one_node
 from toolslot import ToolPolicy
 
-pytestmark = pytest.mark.filterwarnings("ignore:coroutine 'arun_with_retry' was never awaited")
+pytestmark = [
+    pytest.mark.pairwise,
+    pytest.mark.filterwarnings("ignore:coroutine 'arun_with_retry' was never awaited"),
+]
 
 #: older LangGraph gives all questions of a task one id
 newer_langgraph = pytest.mark.skipif(

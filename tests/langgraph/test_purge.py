@@ -15,9 +15,10 @@ from toolslot.journal import MemoryJournal, purge_older, purge_run
 
 AGAIN = {"messages": [HumanMessage("once more", id="h-2")]}
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:coroutine 'arun_with_retry' was never awaited"
-)  # LangGraph's own
+pytestmark = [
+    pytest.mark.pairwise,
+    pytest.mark.filterwarnings("ignore:coroutine 'arun_with_retry' was never awaited"),  # LangGraph's own
+]
 
 
 def by_name(journal: Journal) -> None:

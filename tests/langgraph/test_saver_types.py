@@ -28,6 +28,8 @@ from toolslot import UnreadablePayload
 from toolslot_langgraph import DurableToolMiddleware, LangGraphCodec, make_durable
 from toolslot_langgraph._saver_types import saver_types
 
+pytestmark = pytest.mark.pairwise
+
 
 class Line(BaseModel):
     sku: str = "nail"

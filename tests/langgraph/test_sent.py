@@ -14,9 +14,10 @@ from langgraph.types import RetryPolicy, Send
 from support.sending import DOORS, FORMS, GO, Work, answers, calls, forget_after, graph_of, records, unsaved
 from toolslot import EventKind, SlotState
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:coroutine 'arun_with_retry' was never awaited"
-)  # LangGraph's own
+pytestmark = [
+    pytest.mark.pairwise,
+    pytest.mark.filterwarnings("ignore:coroutine 'arun_with_retry' was never awaited"),  # LangGraph's own
+]
 
 
 @pytest.fixture(params=sorted(DOORS))

@@ -10,7 +10,10 @@ from langchain_core.messages import HumanMessage, ToolMessage
 
 from support.sending import FORMS, GO, Work, answers, calls, records
 
-pytestmark = pytest.mark.filterwarnings("ignore:coroutine 'arun_with_retry' was never awaited")
+pytestmark = [
+    pytest.mark.pairwise,
+    pytest.mark.filterwarnings("ignore:coroutine 'arun_with_retry' was never awaited"),
+]
 
 
 @pytest.fixture(params=sorted(FORMS))

@@ -14,7 +14,10 @@ from support.harness import World
 from support.sending import FORMS, GO, Work, answers, calls, graph_of, records
 from toolslot import Limits, ToolPolicy
 
-pytestmark = pytest.mark.filterwarnings("ignore:coroutine 'arun_with_retry' was never awaited")
+pytestmark = [
+    pytest.mark.pairwise,
+    pytest.mark.filterwarnings("ignore:coroutine 'arun_with_retry' was never awaited"),
+]
 
 ONE = Limits(batch=1, process=1)
 

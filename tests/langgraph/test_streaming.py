@@ -21,6 +21,8 @@ from support.streams import (
     sync_and_async,
 )
 
+pytestmark = pytest.mark.pairwise
+
 
 @sync_and_async
 @pytest.mark.parametrize("mode", [*MODES, MODES], ids=[*MODES, "all at once"])

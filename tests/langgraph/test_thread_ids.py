@@ -20,6 +20,8 @@ from support.sending import DOORS, FORMS, Work, calls, records, unsaved
 from toolslot import DiskJournal
 from toolslot_langgraph._compat import as_name, read_channel
 
+pytestmark = pytest.mark.pairwise
+
 IDS = [42, UUID("12345678-1234-4678-8234-567812345678"), 2.5, 0]
 forms = pytest.mark.parametrize("form", FORMS)
 ids = pytest.mark.parametrize("thread_id", IDS, ids=repr)

@@ -11,7 +11,7 @@ import pytest
 from support.ledger import Ledger
 from support.lives import FIVE, ONE_TASK, PAID, child, doors, modes, resumed
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.pairwise]
 
 
 def answered(outcome: Any) -> tuple[str, str]:

@@ -27,7 +27,7 @@ from support.lives import (
     resumed,
 )
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.pairwise]
 
 
 @doors

@@ -11,7 +11,7 @@ from support.ledger import Ledger
 from support.lives import FIVE, PAID, child, doors, killed, modes, resumed
 from toolslot import DiskJournal, SlotState
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.pairwise]
 
 
 def recorded(folder: Path) -> set[int]:
@@ -35,24 +35,25 @@ def await_closed(folder: Path) -> None:
     raise AssertionError("the batch was not closed")
 
 
-def kill_as_the_third_call_returns(folder: Path, trial: int, *args: str) -> None:
+def kill_as_the_third_call_returns(folder: Path, milliseconds: int, *args: str) -> None:
     with child(folder, *args, "--stamp", "--hang-before", "3,4", "--returns", "3") as first:
         first.await_line("RETURNS")
-        until = time.perf_counter() + trial * 0.0005
+        until = time.perf_counter() + milliseconds * 0.001
         while time.perf_counter() < until:
             pass
         first.kill()
 
 
-@pytest.mark.parametrize("trial", range(10))
+@modes
+@pytest.mark.parametrize("milliseconds", range(5))
 @pytest.mark.parametrize(
     "door", ["node", "react1+make_durable", "react2", "agent+make_durable", "agent+middleware"]
 )
 def test_killed_as_a_tool_returns_what_is_recorded_is_neither_lost_nor_repeated(
-    tmp_path: Path, door: str, trial: int
+    tmp_path: Path, door: str, milliseconds: int, mode: str
 ) -> None:
-    args = ("--door", door, "--mode", ["sync", "async"][trial % 2])
-    kill_as_the_third_call_returns(tmp_path, trial, *args)
+    args = ("--door", door, "--mode", mode)
+    kill_as_the_third_call_returns(tmp_path, milliseconds, *args)
     ledger = Ledger(tmp_path / "ledger")
     assert ledger.counts("effect", FIVE) == [1, 1, 1, 0, 0]
     known = recorded(tmp_path)

@@ -12,7 +12,7 @@ import pytest
 from support.forked import TESTS, Child, run
 from support.ledger import Ledger
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.pairwise]
 
 SUPERVISOR = TESTS / "crash" / "langgraph" / "supervisor.py"
 
