@@ -188,13 +188,28 @@ def test_a_planted_import_breaks_its_contract(
 @pytest.mark.parametrize("module", sorted((ROOT / "adapters").rglob("*.py")), ids=lambda path: path.stem)
 def test_an_adapter_uses_public_names_of_the_core_only(module: Path) -> None:
     """Of every module, also of one that the import contract does not list yet. The agents of `toolslot demo` are no part of an adapter."""
-    imported: set[str] = set()
+    private = {name for name in imported_by(module) if name.startswith("toolslot.") and "._" in name}
+    if module.stem == "_demo_agent":
+        private = {name for name in private if not name.startswith("toolslot._demo")}
+    assert private == set()
+
+
+def imported_by(module: Path) -> set[str]:
+    """What a module imports, by dotted name: at its top, in functions and for type checkers alike."""
+    names: set[str] = set()
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            imported |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            imported |= {f"{node.module}.{alias.name}" for alias in node.names}
-    private = {name for name in imported if name.startswith("toolslot.") and "._" in name}
-    if module.stem == "_demo_agent":
-        private = {name for name in private if not name.startswith("toolslot._demo.")}
-    assert private == set()
+            names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+@pytest.mark.parametrize("package", ["toolslot_langgraph", "toolslot_llamaindex"])
+def test_no_modules_of_an_adapter_import_each_other_in_a_circle(package: str) -> None:
+    files = (ROOT / "adapters" / package).glob("_[a-z]*.py")
+    arrows = {f"{package}.{file.stem}": imported_by(file) for file in files}
+    while free := [name for name, targets in arrows.items() if not targets & arrows.keys()]:
+        for name in free:
+            del arrows[name]
+    assert arrows.keys() == set()

@@ -27,6 +27,7 @@ from toolslot_langgraph._execution import entered
 from toolslot_langgraph._first_look import FirstLook
 from toolslot_langgraph._hints import hinted_policies
 from toolslot_langgraph._identity import Place, locate, messages_in, own_task, respond
+from toolslot_langgraph._marks import DurableAround
 from toolslot_langgraph._notices import Notices
 from toolslot_langgraph._outputs import is_error
 from toolslot_langgraph._saver_types import saver_types
@@ -37,7 +38,7 @@ _MESSAGES = "messages"
 _NODE = "tools"
 
 
-class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any]):
+class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any], DurableAround):
     """A middleware by which the parallel tool calls of an agent survive the process.
 
     Within its batch, a call whose result is recorded never runs again; a call that never started simply runs; a call that started and left

@@ -34,6 +34,7 @@ from toolslot_langgraph._compat import (
 from toolslot_langgraph._execution import Execution, apart, entered
 from toolslot_langgraph._identity import Place, locate, read_response
 from toolslot_langgraph._joining import opened
+from toolslot_langgraph._marks import DurableNode
 from toolslot_langgraph._nested import Inside, inside
 from toolslot_langgraph._notices import Notices
 from toolslot_langgraph._outputs import is_error
@@ -49,7 +50,7 @@ InputType: TypeAlias = Literal["list", "dict", "tool_calls"]
 log = logging.getLogger("toolslot")
 
 
-class DurableParallelToolNode(ToolNode):
+class DurableParallelToolNode(ToolNode, DurableNode):
     """A `ToolNode` whose parallel tool calls survive the process.
 
     Within its batch, a call whose result is recorded never runs again; a call that never started simply runs; a call that started and left

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -17,6 +16,7 @@ from langgraph.prebuilt import ToolNode
 from langgraph.pregel import Pregel
 
 from toolslot_langgraph._compat import functions_of, wrappers_of
+from toolslot_langgraph._marks import DurableAround, DurableNode
 from toolslot_langgraph._reading import COLLECTIONS, attribute, is_data, items_of, named_by, own_attributes
 
 log = logging.getLogger("toolslot")
@@ -70,14 +70,10 @@ def nodes_in(things: Iterable[Step]) -> dict[str, ToolNode]:
 
 def is_durable(node: ToolNode) -> bool:
     """Whether the node's calls have slots: its own, or those of a `DurableToolMiddleware` around them."""
-    from toolslot_langgraph._node import DurableParallelToolNode  # which needs this module
-
-    if isinstance(node, DurableParallelToolNode):
+    if isinstance(node, DurableNode):
         return True
-    loaded = sys.modules.get("toolslot_langgraph._middleware")  # without it there is no instance of it either
-    middleware: object = getattr(loaded, "DurableToolMiddleware", ())
     around = walk(wrappers_of(node), through=lambda thing: not isinstance(thing, (Pregel, BaseTool)))
-    return any(issubclass(type(thing), cast("type", middleware)) for _, thing in around)
+    return any(issubclass(type(thing), DurableAround) for _, thing in around)
 
 
 def _key(thing: object) -> object:
