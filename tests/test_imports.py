@@ -173,6 +173,8 @@ def test_the_import_contracts_are_kept(sources: Path) -> None:
         ("adapters/toolslot_langgraph/_code.py", "from toolslot._text import quoted", "adapters use public"),
         ("adapters/toolslot_llamaindex/_turns.py", "import toolslot._views", "adapters use public"),
         ("core/toolslot/_views/_records.py", "import toolslot._views.timeline", "what draws needs the views"),
+        ("core/toolslot/_batch/_request.py", "import toolslot._batch._call", "inside a batch"),
+        ("core/toolslot/_batch/_new.py", "", "inside a batch"),
     ],
 )
 def test_a_planted_import_breaks_its_contract(
@@ -205,11 +207,63 @@ def imported_by(module: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("package", ["toolslot_langgraph", "toolslot_llamaindex"])
-def test_no_modules_of_an_adapter_import_each_other_in_a_circle(package: str) -> None:
-    files = (ROOT / "adapters" / package).glob("_[a-z]*.py")
-    arrows = {f"{package}.{file.stem}": imported_by(file) for file in files}
-    while free := [name for name, targets in arrows.items() if not targets & arrows.keys()]:
-        for name in free:
-            del arrows[name]
-    assert arrows.keys() == set()
+def module_of(file: Path, root: Path) -> str:
+    return ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(root: Path) -> dict[str, set[str]]:
+    """Which file imports which, wherever the statement stands: under TYPE_CHECKING and in functions too."""
+    files = {module_of(file, root): file for file in root.rglob("*.py")}
+    found = dict[str, set[str]]()
+    for module, file in files.items():
+        names = found[module] = set[str]()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+                up = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+                base = ".".join([*up, *filter(None, [node.module])])
+                # `from package import module` is an import of the module, `from package import name` one of the package
+                inner = {f"{base}.{alias.name}" for alias in node.names}
+                names |= inner & files.keys() or {base}
+        found[module] = names & files.keys() - {module}
+    return found
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """The groups of modules each of which reaches each, the smallest first."""
+
+    def reached(module: str) -> set[str]:
+        seen, todo = set[str](), list(graph[module])
+        while todo:
+            if (each := todo.pop()) not in seen:
+                seen.add(each)
+                todo += graph[each]
+        return seen
+
+    reach = {module: reached(module) for module in graph}
+    groups = {frozenset(a for a in reach[m] if m in reach[a]) for m in graph if m in reach[m]}
+    return sorted((sorted(group) for group in groups), key=lambda group: (len(group), group))
+
+
+@pytest.mark.parametrize("root", ["core", "adapters"])
+def test_no_file_imports_one_that_imports_it_in_any_way(root: str) -> None:
+    assert circles(imports(ROOT / root)) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import toolslot._batch._call",
+        "from toolslot._batch import _call",
+        "from . import _call",
+        "if TYPE_CHECKING:\n    from toolslot._batch._call import Entry",
+        "def late() -> None:\n    from toolslot._batch._call import Entry",
+    ],
+)
+def test_an_import_that_closes_a_circle_is_found_wherever_it_stands(sources: Path, statement: str) -> None:
+    with (sources / "core/toolslot/_batch/_attempt.py").open("a", encoding="utf-8") as file:
+        file.write(f"\n{statement}\n")
+    found = circles(imports(sources / "core"))
+    assert ["toolslot._batch._attempt", "toolslot._batch._call", "toolslot._batch._repetition"] in found

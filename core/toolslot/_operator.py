@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 
+from toolslot._batch._unknown import spelled
 from toolslot._codec import JsonCodec, encode
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._identity import Owner
 from toolslot._domain._policy import Done, Failed, NotDone
 from toolslot._domain._slot import BatchKey, BatchRecord, Reason, SlotRecord, SlotState
 from toolslot._errors import BatchBusy, DecisionRefused, Fenced
-from toolslot._resolving import resolve as decide
-from toolslot.journal import Journal, OwnerState, Release, TakeOver
+from toolslot.journal import Decide, Journal, OwnerState, Release, TakeOver
 
 Clock = Callable[[], float]
 
@@ -58,7 +58,7 @@ def resolve(
     slot = record.slots[index]
     _refuse_while_it_may_run(journal, record, slot)
     if slot.state is not SlotState.RUNNING or not _left_by_the_dead(journal, record):
-        return decide(journal, record.key, index, answer, by=by, why=why, version=version, clock=clock)
+        return _decide(journal, record.key, index, answer, by=by, why=why, version=version, at=clock())
     lost = slot.version + 1
     if version != lost:
         raise DecisionRefused(
@@ -66,7 +66,38 @@ def resolve(
             " meanwhile. Look at it again and decide anew."
         )
     with _held(journal, record, by=by, why=f"to decide about call {index}", clock=clock) as taken:
-        return decide(journal, taken.key, index, answer, by=by, why=why, version=version, clock=clock)
+        return _decide(journal, taken.key, index, answer, by=by, why=why, version=version, at=clock())
+
+
+def _decide(
+    journal: Journal,
+    key: BatchKey,
+    index: int,
+    answer: Done | Failed | NotDone,
+    *,
+    by: str,
+    why: str,
+    version: int,
+    at: float,
+) -> SlotRecord:
+    """One write: whoever owns the batch keeps it, and finds the decision when it looks. Dying here, it may be recorded: look again."""
+    verdict, outcome, error = spelled(answer, lambda value: encode(value, JsonCodec()))
+    operation = Decide(
+        key=key,
+        index=index,
+        verdict=verdict,
+        by=by,
+        why=why,
+        decision_id=secrets.token_hex(8),
+        version=version,
+        at=at,
+        outcome=outcome,
+        error=error,
+    )
+    reach(CrashPoint.BEFORE_RESOLVE)
+    slot = journal.submit(operation).result()
+    reach(CrashPoint.AFTER_RESOLVE)
+    return slot
 
 
 def takeover(

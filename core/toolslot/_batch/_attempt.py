@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from toolslot._batch import _context
 from toolslot._batch._active import Active
@@ -18,6 +18,7 @@ from toolslot._batch._engine import log
 from toolslot._batch._messages import no_permit, not_returned, not_started
 from toolslot._batch._outliving import Outliving
 from toolslot._batch._pool import Permit, enter_permit
+from toolslot._batch._request import CallRequest
 from toolslot._batch._steps import Acquire, Invoke, Overstayed, Steps
 from toolslot._codec import ErrorRecord, Payload, as_text, encode_error
 from toolslot._crashpoints import CrashPoint, reach
@@ -25,10 +26,6 @@ from toolslot._domain._events import EventKind
 from toolslot._domain._slot import Finished, Lost, Paused, Reason, Row, Started, Withdrawn
 from toolslot._errors import BatchTimedOut, Draining, Fenced, NotStorable, ToolslotError
 from toolslot._text import quoted, shown
-
-if TYPE_CHECKING:
-    from toolslot._batch._call import Entry
-
 
 _RowT = TypeVar("_RowT")
 
@@ -44,14 +41,14 @@ class Escaped(Exception):
 class Attempt:
     """Runs the code once, under the epoch in which that was decided. Used for one attempt and thrown away."""
 
-    def __init__(self, entry: Entry[Any], active: Active, epoch: int) -> None:
-        self._entry = entry
-        self._live = entry.live
-        self._engine = entry.engine
-        self._index = entry.spec.index
+    def __init__(self, request: CallRequest[Any], active: Active, epoch: int) -> None:
+        self._request = request
+        self._live = request.live
+        self._engine = request.engine
+        self._index = request.spec.index
         self._active = active
-        self._idempotent = entry.spec.idempotent and entry.slot.spec.idempotent
-        self._generation = entry.slot.generation
+        self._idempotent = request.spec.idempotent and request.slot.spec.idempotent
+        self._generation = request.slot.generation
         self._owner, self._own_epoch = self._live.owner, epoch
         active.epoch = epoch
         self._number = 0
@@ -71,7 +68,7 @@ class Attempt:
         try:
             yield from self._start()
             queued = self._started_at - self._queued_at
-            with self._engine.running(self._live.key, self._entry.slot, self._number, queued):
+            with self._engine.running(self._live.key, self._request.slot, self._number, queued):
                 return (yield from self._run(permit))
         finally:
             if not self._active.detached:
@@ -81,20 +78,20 @@ class Attempt:
 
     def _permit(self) -> Steps[Permit]:
         # Dies here: the slot is RESERVED, and is simply run on resume.
-        live, engine, deadline = self._live, self._engine, self._entry.deadline
-        demand = live.demand(self._entry.spec.tool)
+        live, engine, deadline = self._live, self._engine, self._request.deadline
+        demand = live.demand(self._request.spec.tool)
         patience = engine.limits.busy_timeout
         try:
             permit: Permit = yield Acquire(engine.pool, demand, deadline, patience)
         except Overstayed as overstayed:
-            tool, waited = self._entry.spec.tool, patience or 0.0
+            tool, waited = self._request.spec.tool, patience or 0.0
             raise no_permit(live.key, self._index, tool, overstayed.holders, waited) from None
         except TimeoutError:
             raise self._too_late() from None
         if engine.draining.is_set():
             engine.pool.release(permit)
             raise Draining(
-                f"call {self._index} ({shown(self._entry.spec.tool)}) was not started: the executor is draining. It runs on resume."
+                f"call {self._index} ({shown(self._request.spec.tool)}) was not started: the executor is draining. It runs on resume."
             )
         if deadline is not None and engine.monotonic() >= deadline:
             engine.pool.release(permit)
@@ -103,7 +100,7 @@ class Attempt:
 
     def _too_late(self) -> BatchTimedOut:
         timeout = self._engine.limits.batch_timeout
-        return not_started(self._live.key, self._index, self._entry.spec.tool, timeout)
+        return not_started(self._live.key, self._index, self._request.spec.tool, timeout)
 
     def _start(self) -> Steps[None]:
         self._started_at = self._engine.clock()
@@ -128,13 +125,13 @@ class Attempt:
         # Died in there, after the commit: the slot is RUNNING under a dead owner, so UNKNOWN, although the code was not entered.
         # Nobody can tell from outside.
         self._engine.emit(
-            EventKind.STARTED, self._live.key, self._entry.slot, queued=self._started_at - self._queued_at
+            EventKind.STARTED, self._live.key, self._request.slot, queued=self._started_at - self._queued_at
         )
 
     # --- the code -------------------------------------------------------------------------------------------------------
 
     def _run(self, permit: Permit) -> Steps[object]:
-        invoke = Invoke(self._entry.fn, self._timeout(), self._entry.offload)
+        invoke = Invoke(self._request.fn, self._timeout(), self._request.offload)
         token = _context.current.set(self._call_context())
         leave_permit = enter_permit(permit)
         try:
@@ -155,8 +152,8 @@ class Attempt:
                 raise
             if invoke.expired:
                 yield from self._expire(invoke, permit)
-                timeout = self._entry.policy.timeout
-                raise not_returned(self._live.key, self._index, self._entry.spec.tool, timeout) from None
+                timeout = self._request.policy.timeout
+                raise not_returned(self._live.key, self._index, self._request.spec.tool, timeout) from None
             yield from self._record_failure(error, self._given_back(invoke, permit))
             raise Escaped(error) from error
         except BaseException:
@@ -165,7 +162,7 @@ class Attempt:
             raise
         # Dies here: UNKNOWN. The effect has happened and no record says so; this is the window that reconcilers are for.
         reach(CrashPoint.AFTER_RETURN)
-        failed = self._entry.is_error is not None and self._entry.is_error(value)
+        failed = self._request.is_error is not None and self._request.is_error(value)
         row = self._finished(self._encode(value), failed=failed)
         yield from self._record(row, value, self._given_back(invoke, permit))
         return value
@@ -186,14 +183,14 @@ class Attempt:
 
     def _timeout(self) -> float | None:
         """The policy's, cut short by the batch's deadline."""
-        timeout, deadline = self._entry.policy.timeout, self._entry.deadline
+        timeout, deadline = self._request.policy.timeout, self._request.deadline
         if deadline is None:
             return timeout
         left = max(deadline - self._engine.monotonic(), 0.001)
         return left if timeout is None else min(timeout, left)
 
     def _call_context(self) -> _context.CallContext:
-        key, spec = self._live.key, self._entry.spec
+        key, spec = self._live.key, self._request.spec
         return _context.CallContext(
             run_id=key.run_id,
             batch_id=key.batch_id,
@@ -201,7 +198,7 @@ class Attempt:
             tool=spec.tool,
             call_id=spec.call_id,
             attempt=self._number,
-            idempotency_key=self._engine.key_of(key, self._entry.slot),
+            idempotency_key=self._engine.key_of(key, self._request.slot),
         )
 
     # --- after the code -------------------------------------------------------------------------------------------------
@@ -214,7 +211,7 @@ class Attempt:
             self._engine.emit(
                 EventKind.LATE_RESULT,
                 self._live.key,
-                self._entry.slot,
+                self._request.slot,
                 detail="it came after another owner took over",
             )
             raise
@@ -239,7 +236,7 @@ class Attempt:
             self._engine.emit(
                 EventKind.NOT_STORABLE,
                 self._live.key,
-                self._entry.slot,
+                self._request.slot,
                 detail=f"kept only as text: {refused}",
             )
         return row
@@ -265,7 +262,7 @@ class Attempt:
             # The tool's own error is what the caller must see; without a record the slot is UNKNOWN on resume, which is the truth.
             log.warning(
                 "toolslot.failure_not_recorded tool=%s call=%d: %s",
-                quoted(self._entry.spec.tool),
+                quoted(self._request.spec.tool),
                 self._index,
                 unwritten,
             )
@@ -275,21 +272,23 @@ class Attempt:
     def _pause(self) -> Steps[None]:
         # Durable before the question propagates: killed afterwards, the call is known to wait and not to run.
         yield from self._live.writing(self._row(Paused))
-        self._engine.emit(EventKind.WAITING, self._live.key, self._entry.slot)
+        self._engine.emit(EventKind.WAITING, self._live.key, self._request.slot)
 
     def _expire(self, invoke: Invoke, permit: Permit) -> Steps[None]:
         try:
             yield from self._live.writing(self._row(Lost, reason=Reason.TIMED_OUT))
         finally:
             self._outlive(invoke, permit)
-        self._engine.emit(EventKind.TIMED_OUT, self._live.key, self._entry.slot)
+        self._engine.emit(EventKind.TIMED_OUT, self._live.key, self._request.slot)
 
     def _abandon(self, invoke: Invoke, permit: Permit) -> None:
         if invoke.withdraw():
             self._withdraw()
             return
         self._submit(self._row(Lost, reason=Reason.CANCELLED))
-        self._engine.emit(EventKind.UNKNOWN, self._live.key, self._entry.slot, detail=Reason.CANCELLED.value)
+        self._engine.emit(
+            EventKind.UNKNOWN, self._live.key, self._request.slot, detail=Reason.CANCELLED.value
+        )
         self._outlive(invoke, permit)
 
     def _withdraw(self) -> None:
@@ -297,7 +296,7 @@ class Attempt:
         if self._idempotent:
             return
         self._submit(self._row(Withdrawn, why="its code was not entered"))
-        self._engine.emit(EventKind.WITHDRAWN, self._live.key, self._entry.slot)
+        self._engine.emit(EventKind.WITHDRAWN, self._live.key, self._request.slot)
 
     def _outlive(self, invoke: Invoke, permit: Permit) -> None:
         """If the code runs on elsewhere, the permit and the slot stay taken until it ends; then its result is recorded after all."""
@@ -311,7 +310,7 @@ class Attempt:
         error = running.exception()
         if error is None:
             value = running.result()
-            failed = self._entry.is_error is not None and self._entry.is_error(value)
+            failed = self._request.is_error is not None and self._request.is_error(value)
             return self._finished(self._encode(value), failed=failed)
         if isinstance(error, Exception) and not isinstance(
             error, (*self._engine.pauses, *self._engine.cancels)
@@ -322,12 +321,12 @@ class Attempt:
     # --- rows -----------------------------------------------------------------------------------------------------------
 
     def _encode(self, value: object) -> Payload:
-        payload = self._engine.encode(self._entry.spec.tool, value)
+        payload = self._engine.encode(self._request.spec.tool, value)
         if payload.lossy:
             self._engine.emit(
                 EventKind.NOT_STORABLE,
                 self._live.key,
-                self._entry.slot,
+                self._request.slot,
                 detail=f"a {type(value).__name__} is kept only as text",
             )
         return payload
@@ -371,14 +370,17 @@ class Attempt:
             self._live.write(row)
         except ToolslotError as error:
             log.warning(
-                "toolslot.not_recorded tool=%s call=%d: %s", quoted(self._entry.spec.tool), self._index, error
+                "toolslot.not_recorded tool=%s call=%d: %s",
+                quoted(self._request.spec.tool),
+                self._index,
+                error,
             )
 
     def _tell_end(self, kind: EventKind, row: Finished) -> None:
         self._engine.emit(
             kind,
             self._live.key,
-            self._entry.slot,
+            self._request.slot,
             queued=self._started_at - self._queued_at,
             latency=row.at - self._started_at,
             error=row.error,

@@ -16,7 +16,7 @@ from toolslot._batch._call_task import CallTask
 from toolslot._batch._context import current
 from toolslot._batch._engine import Engine
 from toolslot._batch._messages import other_size, still_running
-from toolslot._batch._open_batch import LiveBatch
+from toolslot._batch._ownership import LiveBatch
 from toolslot._batch._registry import registry_of
 from toolslot._batch._reserving import Kept
 from toolslot._batch._steps import Await, Consult, Steps, adrive, drive

@@ -5,72 +5,37 @@ The comments marked "dies here" say what a crash on that line leaves in the jour
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import TypeVar, cast
 
 from typing_extensions import assert_never
 
 from toolslot._batch._active import Active
 from toolslot._batch._attempt import Attempt, Escaped
-from toolslot._batch._engine import Engine, log
 from toolslot._batch._messages import another_call, closed, not_this_call
-from toolslot._batch._open_batch import LiveBatch
 from toolslot._batch._repetition import Repetition
-from toolslot._batch._steps import Consult, Pause, Steps
-from toolslot._batch._unknown import deciding, unknown_outcome
+from toolslot._batch._request import CallRequest
+from toolslot._batch._steps import Pause, Steps
+from toolslot._batch._unknown import reconciling, stopping, tell_rerun
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain import _plan
 from toolslot._domain._events import EventKind
-from toolslot._domain._policy import Answer, CannotTell, Done, Failed, NotDone, StillRunning, ToolPolicy
 from toolslot._domain._retry import delay_after
-from toolslot._domain._slot import Reason, Regenerated, SlotRecord, SlotSpec, SlotState, Withdrawn
+from toolslot._domain._slot import Reason, Regenerated, SlotRecord, SlotState
 from toolslot._errors import (
     BatchMismatch,
-    DecisionRefused,
     Fenced,
     ResultNotStorable,
     ToolFailed,
 )
-from toolslot._text import quoted, shown
+from toolslot._text import shown
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry(Generic[T]):
-    """One entrance of one call: the tool's code, and how its answer is to be read.
+class Entry(CallRequest[T]):
+    """One entrance of one call, on its way from the plan to the answer."""
 
-    `engine` is the entrant's own, which may know other tools than that of whoever opened the batch. `deadline` is the batch's, in monotonic
-    seconds. `is_error`: whether a returned value is a failure that the framework has turned into an answer. `offload`: where to run the
-    code. `goes_on`: the code goes on from where an earlier attempt stood. `unserved`: the host has the tool no more.
-    """
-
-    live: LiveBatch
-    engine: Engine
-    spec: SlotSpec
-    fn: Callable[[], object]
-    deadline: float | None = None
-    is_error: Callable[[T], bool] | None = None
-    offload: Executor | None = None
-    goes_on: bool = False
-    unserved: bool = False
-
-    @property
-    def index(self) -> int:
-        return self.spec.index
-
-    @property
-    def slot(self) -> SlotRecord:
-        return self.live.slots[self.index]
-
-    @property
-    def policy(self) -> ToolPolicy:
-        policy = self.engine.policy(self.spec.tool)
-        if self.unserved:
-            return policy.unserved
-        return policy.going_on if self.goes_on else policy
+    __slots__ = ()
 
     def steps(self) -> Steps[T]:
         """The call's answer, from the journal or from its code."""
@@ -179,9 +144,9 @@ class Entry(Generic[T]):
         """Do what must come first; then the call is planned anew. Raises where it must stop."""
         match action:
             case _plan.Reconcile():
-                yield from self._reconcile(action.doubt)
+                yield from reconciling(self, action.doubt)
             case _plan.Ask() | _plan.Fail():
-                yield from self._stop(action)
+                yield from stopping(self, action)
             case _plan.Wait():
                 yield from self.live.waiting(busy_until, self.engine.limits.busy_timeout)
             case _plan.Claim():
@@ -205,19 +170,8 @@ class Entry(Generic[T]):
         if isinstance(action, _plan.Repeat):
             return cast("T", (yield from Repetition(self, active, epoch).steps(self.slot.attempt)))
         if isinstance(action, _plan.Rerun):
-            self._tell_rerun(action)
+            tell_rerun(self, action)
         return cast("T", (yield from Attempt(self, active, epoch).steps(action.attempt)))
-
-    def _tell_rerun(self, action: _plan.Rerun) -> None:
-        detail = "run again by policy"
-        if action.undeclared:
-            detail = (
-                "it began before and left no record, so its effect may happen twice. No policy is declared for"
-                f" {quoted(self.spec.tool)}: give ToolPolicy(reconcile=...), on_unknown='ask' or 'fail', or idempotent=True if"
-                " running it twice does no harm"
-            )
-        if self.slot.state is not SlotState.FAILED:
-            self.engine.emit(EventKind.RERUN, self.live.key, self.slot, detail=detail)
 
     # --- answers from the record ----------------------------------------------------------------------------------------
 
@@ -245,91 +199,6 @@ class Entry(Generic[T]):
             f"{shown(self.spec.tool)} failed: {message} [{type_name}, recorded; not run again]",
             error_type=type_name,
         )
-
-    # --- what nobody knows ----------------------------------------------------------------------------------------------
-
-    def _reconcile(self, doubt: bool) -> Steps[None]:
-        """Ask until there is an answer. Afterwards the slot is settled, or RESERVED, or this raises or reruns by policy."""
-        if doubt:
-            yield from self.live.losing(self.index, Reason.ESCAPED)
-        reconciler = self.policy.reconcile
-        assert reconciler is not None, "planned only where there is a reconciler"
-        deadline = self.deadline if self.deadline is not None else self.engine.busy_until()
-        while self.slot.state is SlotState.UNKNOWN:
-            version = self.slot.version
-            answer = yield from self._consult()
-            match answer:
-                case Done() | Failed() | NotDone():
-                    yield from self._believe(answer, version)
-                    return
-                case StillRunning():
-                    left = self.engine.left(deadline)
-                    if left <= 0:
-                        ask = self.policy.unknown_rule != "fail"
-                        what = "its reconciler says that it is still running"
-                        raise unknown_outcome(self.live, self.index, what, ask=ask)
-                    yield Pause(min(answer.retry_after, left))
-                    yield from self.live.refreshing()  # somebody may have decided it meanwhile
-                case CannotTell():
-                    yield from self._without_reconciler()
-                    return
-                case _:
-                    assert_never(answer)
-
-    def _believe(self, answer: Done | Failed | NotDone, version: int) -> Steps[None]:
-        """Settle the slot by the reconciler's answer, unless something was recorded while it thought: that it has not seen."""
-        try:
-            yield from deciding(
-                self.live, self.index, answer, by="reconciler", why="asked on recovery", version=version
-            )
-        except DecisionRefused:
-            yield from self.live.refreshing()
-            if self.slot.version == version:
-                raise
-
-    def _consult(self) -> Steps[Answer]:
-        reconciler = self.policy.reconcile
-        assert reconciler is not None, "planned only where there is a reconciler"
-        try:
-            reach(CrashPoint.BEFORE_RECONCILE)
-            answer: object = yield Consult(reconciler, self.engine.view(self.live.key, self.slot))
-            reach(CrashPoint.AFTER_RECONCILE)
-        except Exception as error:
-            # It could not tell; that says nothing about the call.
-            log.warning(
-                "toolslot.reconciler_raised tool=%s call=%d run=%s: %s",
-                quoted(self.spec.tool),
-                self.index,
-                quoted(self.live.key.run_id),
-                type(error).__name__,
-            )
-            return CannotTell(type(error).__name__)
-        if isinstance(answer, (Done, Failed, NotDone, StillRunning, CannotTell)):
-            return answer
-        log.warning(
-            "toolslot.reconciler_answer tool=%s: expected Done, Failed, NotDone, StillRunning or CannotTell, got %s",
-            quoted(self.spec.tool),
-            type(answer).__name__,
-        )
-        return CannotTell(f"not an answer: {type(answer).__name__}")
-
-    def _without_reconciler(self) -> Steps[None]:
-        action = _plan.settle_unknown(self.slot, self.policy)
-        if isinstance(action, _plan.Rerun):
-            self._tell_rerun(action)
-            yield from self._withdraw("run again by policy: the reconciler could not tell")
-            return
-        yield from self._stop(action)
-
-    def _withdraw(self, why: str) -> Steps[None]:
-        yield from self.live.writing(self.live.row(Withdrawn, self.index, why=why))
-        self.engine.emit(EventKind.RECONCILED, self.live.key, self.slot, detail=why)
-
-    def _stop(self, action: _plan.Ask | _plan.Fail) -> Steps[None]:
-        if action.doubt:
-            yield from self.live.losing(self.index, Reason.ESCAPED)
-        what, ask = _WHAT[self.slot.reason is Reason.ESCAPED], isinstance(action, _plan.Ask)
-        raise unknown_outcome(self.live, self.index, what, ask=ask)
 
     # --- going on after something happened ------------------------------------------------------------------------------
 
@@ -386,9 +255,6 @@ class Entry(Generic[T]):
 
 
 _MAX_REPLANS = 5
-
-#: why nobody knows, by whether the call failed in a way that crashed the run
-_WHAT = {False: "it began and left no record", True: "it failed, perhaps after it had its effect"}
 
 #: what is planned for a call that began and has no end
 _UNSETTLED = (_plan.Rerun, _plan.Reconcile, _plan.Ask, _plan.Fail)

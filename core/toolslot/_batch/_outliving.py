@@ -9,7 +9,7 @@ from functools import partial
 
 from toolslot._batch._active import Active
 from toolslot._batch._engine import log
-from toolslot._batch._open_batch import LiveBatch
+from toolslot._batch._ownership import LiveBatch
 from toolslot._batch._pool import Permit
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._events import EventKind

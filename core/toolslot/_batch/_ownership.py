@@ -1,22 +1,250 @@
-"""Letting a batch go: its end is told, and one write gives it up, which nobody waits for."""
+"""Who owns a batch: taking it, waiting for who has it, and letting it go.
+
+All entrants of the process share one `LiveBatch`. When the last one has left it, its end is told and one write gives it up, which nobody
+waits for.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING
 
-from toolslot._batch._engine import log
+from toolslot._batch._active import Active
+from toolslot._batch._engine import Engine, log
+from toolslot._batch._messages import held, still_running
+from toolslot._batch._open_batch import OpenBatch
+from toolslot._batch._reserving import Kept, reserving
+from toolslot._batch._steps import Await, Pause, Steps
 from toolslot._crashpoints import CrashPoint, reach
-from toolslot._domain._events import batch_event
-from toolslot._domain._operations import Release
+from toolslot._domain._events import EventKind, batch_event
+from toolslot._domain._operations import Adopt, Release, Reserve, TakeOver
 from toolslot._domain._plan import Standing
-from toolslot._domain._slot import BatchRecord
-from toolslot._errors import Fenced, ToolslotError
+from toolslot._domain._slot import Batch, BatchRecord, Manifest, SlotSpec
+from toolslot._errors import BatchBusy, Fenced, ToolslotError
 from toolslot._text import quoted
 
-if TYPE_CHECKING:
-    from toolslot._batch._open_batch import LiveBatch
+#: how the waiting for another owner's result begins and grows, in seconds; another process can only be polled
+_FIRST_POLL, _LAST_POLL = 0.005, 0.25
+
+
+class LiveBatch(OpenBatch):
+    """Shared by all `BatchRun`s of one batch in one process."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        batch: Batch,
+        specs: tuple[SlotSpec, ...],
+        max_parallel: int | None,
+        *,
+        partial: bool = False,
+    ) -> None:
+        super().__init__(engine, batch, max_parallel)
+        #: who has it open, and who of them it was made for
+        self.entrants: set[object] = set()
+        self.opener: object = None
+        #: completes once the batch is open: True, or False when its opener was interrupted and others must open it once more
+        self.ready: Future[bool] = Future()
+        self.on_idle: Callable[[LiveBatch], None] = lambda _: None
+        self._batch = batch
+        self._specs = specs
+        self._partial = partial
+        self._claiming: Future[None] | None = None
+        self._released = False
+
+    # --- taking it ------------------------------------------------------------------------------------------------------
+
+    def opening(self, adopt: Adopt, kept: Kept | None = None) -> Steps[None]:
+        """Reserve the slots, or find them. Who owns them is settled when somebody has to run one."""
+        engine, batch = self.engine, self._batch
+        engine.journal.enlist(self.owner)
+        self._trace: str | None = engine.hooks.opening(batch.key, batch.adapter, self.opened_at)
+        try:
+            reach(CrashPoint.BEFORE_RESERVE)
+            operation = Reserve(
+                manifest=Manifest.of(batch, self._specs, self.opened_at),
+                owner=self.owner,
+                at=self.opened_at,
+                adopt=adopt,
+                run_payload=batch.run_payload,
+                follows=batch.follows,
+                former=batch.former,
+                witness=batch.witness,
+                refuse_missing=batch.refuse_missing,
+                by_hand=batch.by_hand,
+                limit=self.limit,
+                trace=self._trace,
+            )
+            reservation = yield from reserving(engine.journal, operation, kept)
+            reach(CrashPoint.AFTER_RESERVE)
+        except BaseException:
+            engine.hooks.opened(batch.key, None, self.opened_at)
+            raise
+        engine.hooks.opened(batch.key, reservation.key, self.opened_at)
+        self.key = reservation.key
+        self.see(reservation.record)
+        engine.hooks.standing(self.key, self.slots)
+        for slot in self.slots if reservation.fresh else ():
+            engine.emit(EventKind.RESERVED, self.key, slot)
+
+    def claiming(self, *, force: bool = False, why: str = "to go on with it") -> Steps[None]:
+        """Take the batch over if it is free or `force` is given, once for all entrants. Then look at its standing again."""
+        mine: Future[None] = Future()
+        try:
+            with self.lock:
+                if self._claiming is None or self._claiming.done():
+                    self._claiming = mine
+                pending = self._claiming
+            if pending is not mine:
+                yield Await(pending)
+                return
+            # Whoever comes here saw it free; since then another entrant may have seen who has it now, and that one lives.
+            fence, standing = self.look()
+            if standing is Standing.FREE or (force and standing is Standing.TAKEN):
+                yield from self._take_over(self.taking(fence.epoch, why, force=force))
+        finally:
+            mine.set_result(None)
+
+    def dropping(self, why: str) -> Steps[None]:
+        """What is under way in this batch of ours counts no more, whatever comes of it: a stuck thread, say."""
+        yield from self._take_over(self.taking(self.epoch, why, force=True))
+
+    def _take_over(self, taking: TakeOver) -> Steps[None]:
+        record = yield Await(self.engine.journal.submit(taking))
+        reach(CrashPoint.AFTER_TAKEOVER)
+        self.see(record)
+        self._drop_fenced()
+        for slot in self.slots:
+            if slot.epoch == self.epoch:
+                self.tell_unknown(slot)
+
+    def taking(self, epoch: int, why: str, *, force: bool = False) -> TakeOver:
+        reach(CrashPoint.BEFORE_TAKEOVER)
+        return TakeOver(
+            key=self.key,
+            owner=self.owner,
+            expected_epoch=epoch,
+            at=self.engine.clock(),
+            why=why,
+            force=force,
+            limit=self.limit,
+            trace=self._trace,
+        )
+
+    # --- waiting for who has it -----------------------------------------------------------------------------------------
+
+    def waiting(self, until: float | None, limit: float | None) -> Steps[None]:
+        """Look again until another owner has settled something or let go.
+
+        Raises:
+            BatchBusy: `until` (monotonic seconds), which is `limit` after the beginning, has passed.
+        """
+        before = [slot.version for slot in self.slots]
+        poll = _FIRST_POLL
+        while True:
+            left = self.engine.left(until)
+            if left <= 0:
+                raise held(self.key, self.fence, limit)
+            yield Pause(min(poll, left))
+            poll = min(poll * 2, _LAST_POLL)
+            yield from self.refreshing()
+            if self.standing() is not Standing.TAKEN or before != [slot.version for slot in self.slots]:
+                return
+
+    def busy(self) -> BatchBusy:
+        return held(self.key, self.fence)
+
+    def joining(self, active: Active, until: float | None, limit: float | None) -> Steps[None]:
+        """Wait for the attempt that is under way; its error is ours too, its question is not: we may have been entered with the answer.
+
+        It ends when the batch is taken over by force: what comes of the attempt then counts no more.
+
+        Raises:
+            BatchBusy: `until` (monotonic seconds), which is `limit` after the beginning, has passed.
+        """
+        while True:
+            left = self.engine.left(until)
+            if left <= 0:
+                raise still_running(self.key, active.index, self.slots[active.index].spec.tool, limit)
+            try:
+                error = yield Await(active.done(), min(left, _LAST_POLL))
+            except TimeoutError:
+                yield from self.refreshing()
+                self._drop_fenced()
+                continue
+            if error is not None and not isinstance(error, self.engine.pauses):
+                raise error
+            return
+
+    def _drop_fenced(self) -> None:
+        """Stop waiting for attempts of an earlier epoch: what comes of them does not count."""
+        for active in self.running():
+            if active.epoch is not None and active.epoch < self.epoch:
+                self.leave(active, None)
+
+    # --- letting it go --------------------------------------------------------------------------------------------------
+
+    def attach(self, entrant: object) -> bool:
+        """One more has it open, unless the batch was let go already: then a new `LiveBatch` must be made."""
+        with self.lock:
+            if not self._released:
+                self.entrants.add(entrant)
+            return not self._released
+
+    def detach(self, entrant: object) -> None:
+        """Once or more often, and whether or not it was attached."""
+        with self.lock:
+            self.entrants.discard(entrant)
+        self.maybe_release()
+
+    def leave(self, active: Active, error: BaseException | None) -> None:
+        """The entrant is through, or the thread it left behind has ended."""
+        with self.lock:
+            if self.active.get(active.index) is active:
+                del self.active[active.index]
+        active.end(error)
+        self.maybe_release()
+
+    def discard(self) -> None:
+        """It could not be opened, or be let go in order: nobody here may get it. In the journal it may have our owner; now it is free."""
+        self.engine.journal.retire(self.owner)
+        with self.lock:
+            self._released = True
+        self.on_idle(self)
+
+    def maybe_release(self) -> None:
+        """Let the batch go once nobody works on it here: nobody has it open, nothing waits to be recorded, and no thread runs on.
+
+        A thread that runs on does not hold up the end of a batch whose answers were all handed over: what it returns changes nothing.
+        """
+        release = False
+        try:
+            with self.lock:
+                answered = self._all_answered()
+                busy = bool(self.entrants or self.unrecorded or (self.active and not answered))
+                release = not (busy or self._released or self.fence is None)
+                self._released = self._released or release
+                idle = self._released and not self.active
+            if idle:
+                self.on_idle(self)
+            if release:
+                let_go(self, closed=self.closed or answered)
+        except BaseException:
+            if release:
+                self.discard()  # an interrupt: an owner that looks dead is as good as none
+            raise
+
+    def _all_answered(self) -> bool:
+        """Whether every answer was handed over.
+
+        Where each entrant enters only some of the calls, those that others entered before, here or elsewhere, count by their record.
+        """
+        if not self._partial:
+            return len(self.answered) == len(self.slots)
+        return all(
+            slot.index in self.answered or slot.final or slot.delivered is not None for slot in self.slots
+        )
 
 
 def let_go(live: LiveBatch, *, closed: bool) -> None:

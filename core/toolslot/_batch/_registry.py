@@ -9,7 +9,7 @@ from concurrent.futures import wait
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
-from toolslot._batch._open_batch import LiveBatch
+from toolslot._batch._ownership import LiveBatch
 from toolslot._domain._port import Journal
 from toolslot._domain._slot import BatchKey
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from typing_extensions import override
 
@@ -12,6 +12,7 @@ from toolslot._batch._active import Active
 from toolslot._batch._attempt import Attempt
 from toolslot._batch._engine import log
 from toolslot._batch._pool import Permit
+from toolslot._batch._request import CallRequest
 from toolslot._batch._steps import Invoke, Steps
 from toolslot._codec import encode_error
 from toolslot._domain._events import EventKind
@@ -19,24 +20,21 @@ from toolslot._domain._slot import Finished, Repeated
 from toolslot._errors import ToolslotError
 from toolslot._text import quoted
 
-if TYPE_CHECKING:
-    from toolslot._batch._call import Entry
-
 
 class Repetition(Attempt):
     """An attempt that leaves the call as it is recorded, but for the answer when it returns one: whoever dies in it, or whatever stops
     it, leaves what was there. So it needs no start mark, and the batch may be another's, or closed.
     """
 
-    def __init__(self, entry: Entry[Any], active: Active, epoch: int) -> None:
-        super().__init__(entry, active, epoch)
+    def __init__(self, request: CallRequest[Any], active: Active, epoch: int) -> None:
+        super().__init__(request, active, epoch)
         # Whoever waits for it gives up only when the batch is taken over meanwhile, whosever it is now.
         active.epoch = self._live.epoch
 
     @override
     def _start(self) -> Steps[None]:
         self._started_at = self._engine.clock()
-        live, slot = self._live, self._entry.slot
+        live, slot = self._live, self._request.slot
         detail = (
             "run again on resume: its answer is recorded, what it left in the memory of its process is gone"
         )
@@ -58,7 +56,10 @@ class Repetition(Attempt):
             ToolslotError
         ) as error:  # it has an answer on record; here it will run once more when it is entered again
             log.warning(
-                "toolslot.not_recorded tool=%s call=%d: %s", quoted(self._entry.spec.tool), self._index, error
+                "toolslot.not_recorded tool=%s call=%d: %s",
+                quoted(self._request.spec.tool),
+                self._index,
+                error,
             )
         self._live.answered.add(self._index)
         self._tell_end(EventKind.FAILED if row.failed else EventKind.FINISHED, row)
@@ -77,7 +78,7 @@ class Repetition(Attempt):
     @override
     def _expire(self, invoke: Invoke, permit: Permit) -> Steps[None]:
         self._outlive(invoke, permit)
-        self._engine.emit(EventKind.TIMED_OUT, self._live.key, self._entry.slot)
+        self._engine.emit(EventKind.TIMED_OUT, self._live.key, self._request.slot)
         yield from ()
 
     @override

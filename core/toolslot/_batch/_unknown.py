@@ -1,23 +1,131 @@
-"""Journaling what was decided about a call of unknown outcome, and what the agent was told of it."""
+"""A call of unknown outcome: asking its reconciler, journaling what was decided about it, and what the agent was told of it."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 from typing_extensions import assert_never
 
-from toolslot._batch._open_batch import LiveBatch
-from toolslot._batch._steps import Await, Steps
+from toolslot._batch._engine import log
+from toolslot._batch._ownership import LiveBatch
+from toolslot._batch._request import CallRequest
+from toolslot._batch._steps import Await, Consult, Pause, Steps
 from toolslot._codec import ErrorRecord, Payload, encode_error
 from toolslot._crashpoints import CrashPoint, reach
+from toolslot._domain import _plan
 from toolslot._domain._events import EventKind
 from toolslot._domain._operations import Decide
 from toolslot._domain._plan import Standing
-from toolslot._domain._policy import Done, Failed, NotDone
-from toolslot._domain._slot import Delivered, SlotRecord, Verdict
-from toolslot._errors import ToolFailed, UnknownOutcome
+from toolslot._domain._policy import Answer, CannotTell, Done, Failed, NotDone, StillRunning
+from toolslot._domain._slot import Delivered, Reason, SlotRecord, SlotState, Verdict, Withdrawn
+from toolslot._errors import DecisionRefused, ToolFailed, UnknownOutcome
 from toolslot._text import quoted
+
+#: why nobody knows, by whether the call failed in a way that crashed the run
+_WHAT = {False: "it began and left no record", True: "it failed, perhaps after it had its effect"}
+
+
+def reconciling(request: CallRequest[Any], doubt: bool) -> Steps[None]:
+    """Ask until there is an answer. Afterwards the slot is settled, or RESERVED, or this raises or reruns by policy."""
+    if doubt:
+        yield from request.live.losing(request.index, Reason.ESCAPED)
+    reconciler = request.policy.reconcile
+    assert reconciler is not None, "planned only where there is a reconciler"
+    deadline = request.deadline if request.deadline is not None else request.engine.busy_until()
+    while request.slot.state is SlotState.UNKNOWN:
+        version = request.slot.version
+        answer = yield from _consult(request)
+        match answer:
+            case Done() | Failed() | NotDone():
+                yield from _believe(request, answer, version)
+                return
+            case StillRunning():
+                left = request.engine.left(deadline)
+                if left <= 0:
+                    ask = request.policy.unknown_rule != "fail"
+                    what = "its reconciler says that it is still running"
+                    raise unknown_outcome(request.live, request.index, what, ask=ask)
+                yield Pause(min(answer.retry_after, left))
+                yield from request.live.refreshing()  # somebody may have decided it meanwhile
+            case CannotTell():
+                yield from _without_reconciler(request)
+                return
+            case _:
+                assert_never(answer)
+
+
+def _believe(request: CallRequest[Any], answer: Done | Failed | NotDone, version: int) -> Steps[None]:
+    """Settle the slot by the reconciler's answer, unless something was recorded while it thought: that it has not seen."""
+    try:
+        yield from deciding(
+            request.live, request.index, answer, by="reconciler", why="asked on recovery", version=version
+        )
+    except DecisionRefused:
+        yield from request.live.refreshing()
+        if request.slot.version == version:
+            raise
+
+
+def _consult(request: CallRequest[Any]) -> Steps[Answer]:
+    reconciler = request.policy.reconcile
+    assert reconciler is not None, "planned only where there is a reconciler"
+    try:
+        reach(CrashPoint.BEFORE_RECONCILE)
+        answer: object = yield Consult(reconciler, request.engine.view(request.live.key, request.slot))
+        reach(CrashPoint.AFTER_RECONCILE)
+    except Exception as error:
+        # It could not tell; that says nothing about the call.
+        log.warning(
+            "toolslot.reconciler_raised tool=%s call=%d run=%s: %s",
+            quoted(request.spec.tool),
+            request.index,
+            quoted(request.live.key.run_id),
+            type(error).__name__,
+        )
+        return CannotTell(type(error).__name__)
+    if isinstance(answer, (Done, Failed, NotDone, StillRunning, CannotTell)):
+        return answer
+    log.warning(
+        "toolslot.reconciler_answer tool=%s: expected Done, Failed, NotDone, StillRunning or CannotTell, got %s",
+        quoted(request.spec.tool),
+        type(answer).__name__,
+    )
+    return CannotTell(f"not an answer: {type(answer).__name__}")
+
+
+def _without_reconciler(request: CallRequest[Any]) -> Steps[None]:
+    action = _plan.settle_unknown(request.slot, request.policy)
+    if isinstance(action, _plan.Rerun):
+        tell_rerun(request, action)
+        yield from _withdraw(request, "run again by policy: the reconciler could not tell")
+        return
+    yield from stopping(request, action)
+
+
+def _withdraw(request: CallRequest[Any], why: str) -> Steps[None]:
+    yield from request.live.writing(request.live.row(Withdrawn, request.index, why=why))
+    request.engine.emit(EventKind.RECONCILED, request.live.key, request.slot, detail=why)
+
+
+def stopping(request: CallRequest[Any], action: _plan.Ask | _plan.Fail) -> Steps[None]:
+    if action.doubt:
+        yield from request.live.losing(request.index, Reason.ESCAPED)
+    what, ask = _WHAT[request.slot.reason is Reason.ESCAPED], isinstance(action, _plan.Ask)
+    raise unknown_outcome(request.live, request.index, what, ask=ask)
+
+
+def tell_rerun(request: CallRequest[Any], action: _plan.Rerun) -> None:
+    detail = "run again by policy"
+    if action.undeclared:
+        detail = (
+            "it began before and left no record, so its effect may happen twice. No policy is declared for"
+            f" {quoted(request.spec.tool)}: give ToolPolicy(reconcile=...), on_unknown='ask' or 'fail', or idempotent=True if"
+            " running it twice does no harm"
+        )
+    if request.slot.state is not SlotState.FAILED:
+        request.engine.emit(EventKind.RERUN, request.live.key, request.slot, detail=detail)
 
 
 def deciding(

@@ -13,7 +13,7 @@ from typing import Any
 
 from toolslot import BatchRun, DiskJournal, Fenced
 from toolslot._batch._engine import Engine
-from toolslot._batch._open_batch import LiveBatch
+from toolslot._batch._ownership import LiveBatch
 from toolslot._batch._steps import Pause, Steps
 from toolslot._domain._operations import existing
 from toolslot._domain._plan import Standing

@@ -1,0 +1,50 @@
+"""What is asked when a call is entered: which slot of which batch, the code, and how its answer is to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from toolslot._batch._engine import Engine
+from toolslot._batch._ownership import LiveBatch
+from toolslot._domain._policy import ToolPolicy
+from toolslot._domain._slot import SlotRecord, SlotSpec
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallRequest(Generic[T]):
+    """One entrance of one call: the tool's code, and how its answer is to be read.
+
+    `engine` is the entrant's own, which may know other tools than that of whoever opened the batch. `deadline` is the batch's, in monotonic
+    seconds. `is_error`: whether a returned value is a failure that the framework has turned into an answer. `offload`: where to run the
+    code. `goes_on`: the code goes on from where an earlier attempt stood. `unserved`: the host has the tool no more.
+    """
+
+    live: LiveBatch
+    engine: Engine
+    spec: SlotSpec
+    fn: Callable[[], object]
+    deadline: float | None = None
+    is_error: Callable[[T], bool] | None = None
+    offload: Executor | None = None
+    goes_on: bool = False
+    unserved: bool = False
+
+    @property
+    def index(self) -> int:
+        return self.spec.index
+
+    @property
+    def slot(self) -> SlotRecord:
+        return self.live.slots[self.index]
+
+    @property
+    def policy(self) -> ToolPolicy:
+        policy = self.engine.policy(self.spec.tool)
+        if self.unserved:
+            return policy.unserved
+        return policy.going_on if self.goes_on else policy
