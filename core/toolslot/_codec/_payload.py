@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from toolslot._quick_init import quick_init
-
 #: of lossy payloads: the `repr` of the value; no codec of this name can be given
 REPR = "repr/1"
 
@@ -39,7 +37,6 @@ class Codec(Protocol):
         ...
 
 
-@quick_init
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Payload:
     """An encoded value. `lossy` means that `data` is only a text about a value which no codec could write."""

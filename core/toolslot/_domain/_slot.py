@@ -15,7 +15,6 @@ from typing_extensions import override
 
 from toolslot._codec import ErrorRecord, Payload
 from toolslot._domain._identity import Owner
-from toolslot._quick_init import quick_init
 from toolslot._text import shown
 
 
@@ -116,7 +115,6 @@ class Witness(str, Enum):
     BATCH = "batch"
 
 
-@quick_init
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlotSpec:
     """What a slot was reserved for. `digest` is None when the arguments could not be normalised."""
@@ -224,7 +222,6 @@ class RowBase:
     at: float
 
 
-@quick_init
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Started(RowBase):
     """Durable before the tool's code is entered."""
@@ -251,7 +248,6 @@ class Lost(RowBase):
     reason: Reason
 
 
-@quick_init
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished(RowBase):
     """The attempt's outcome.
@@ -327,7 +323,6 @@ AttemptRow: TypeAlias = Started | Withdrawn | Paused | Lost | Finished | Decided
 Row: TypeAlias = AttemptRow | Evidence | Repeated | Regenerated
 
 
-@quick_init
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlotRecord:
     """A slot as its rows tell it: what `fold_slot` makes of them.
