@@ -105,7 +105,8 @@ class MemoryLog:
 
     def __init__(self, values: ValueCodec) -> None:
         self._values = values
-        self._seen: list[Item] | None = None
+        #: digests, for a message may be changed where it is, and is the same object then
+        self._seen: list[str] | None = None
         self._number = 0
         self._lock = asyncio.Lock()
 
@@ -113,17 +114,20 @@ class MemoryLog:
         """Before a call: the first time, look at what is there."""
         async with self._lock:
             if self._seen is None and memory is not None:
-                self._seen = await self._look(memory)
+                items = await self._look(memory)
+                self._seen = None if items is None else self._digests(items)
 
     async def changed(self, memory: Any) -> MemoryChange | None:
         """After a call: what is different since the last look."""
         async with self._lock:
-            before, now = self._seen, None if memory is None else await self._look(memory)
-            # Messages that are there still are the same objects, or equal to what was read of the store.
-            if before is None or now is None or before == now:
+            before, items = self._seen, None if memory is None else await self._look(memory)
+            if before is None or items is None:
+                return None
+            now = self._digests(items)
+            if before == now:
                 return None
             self._seen = now
-            change = self._difference(before, now)
+            change = self._difference(before, now, items)
             self._number += 1
             return change
 
@@ -136,8 +140,7 @@ class MemoryLog:
         added = cast("list[Item]", [self._values.decode(each) for each in change.added])
         async with self._lock:
             items = await _read(memory)
-            digests = [self._values.digest(each) for each in items]
-            come = [self._values.digest(each) for each in added]
+            digests, come = self._digests(items), self._digests(added)
             if maybe_there and set(come) <= set(digests) and set(change.removed).isdisjoint(digests):
                 return
             last = change.at + len(change.removed)
@@ -151,7 +154,9 @@ class MemoryLog:
                         del items[place], digests[place]
                 items[change.at : change.at] = added
             await _write(memory, items)
-            self._seen, self._number = items, max(self._number, change.number + 1)
+            # Read again: a database does not give everything back as it got it.
+            self._seen = self._digests(await _read(memory))
+            self._number = max(self._number, change.number + 1)
 
     async def _look(self, memory: Any) -> list[Item] | None:
         try:
@@ -164,7 +169,10 @@ class MemoryLog:
             )
             return None
 
-    def _difference(self, before: Sequence[Item], now: Sequence[Item]) -> MemoryChange:
+    def _digests(self, items: Sequence[Item]) -> list[str]:
+        return [self._values.digest(each) for each in items]
+
+    def _difference(self, before: Sequence[str], now: Sequence[str], items: Sequence[Item]) -> MemoryChange:
         first = 0
         while first < min(len(before), len(now)) and before[first] == now[first]:
             first += 1
@@ -174,6 +182,6 @@ class MemoryLog:
         return MemoryChange(
             number=self._number,
             at=first,
-            removed=tuple(self._values.digest(each) for each in before[first : len(before) - last]),
-            added=tuple(self._values.keep(each).data for each in now[first : len(now) - last]),
+            removed=tuple(before[first : len(before) - last]),
+            added=tuple(self._values.keep(each).data for each in items[first : len(now) - last]),
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.base.llms.types import ChatMessage, TextBlock
 from llama_index.core.memory import BaseMemoryBlock, ChatMemoryBuffer, Memory
 from llama_index.core.storage.chat_store.base_db import MessageStatus
 from llama_index.core.workflow import Context
@@ -249,14 +249,22 @@ def writers(held: list[Any]) -> list[Any]:
         await held[-1].aput(ChatMessage(role="user", content="in short"))
         return long("summed up")
 
+    async def mend(text: str) -> str:
+        """Changes a message where it is, without putting it there again; of a database that has no effect."""
+        message = (await held[-1].aget_all())[0]
+        message.blocks.append(TextBlock(text=text))
+        message.additional_kwargs["mended"] = True
+        return long("mended")
+
     note.__annotations__["ctx"] = Context  # the framework wants the class itself
-    return [note, forget, sum_up]
+    return [note, forget, sum_up, mend]
 
 
 CHANGES: dict[str, list[Any]] = {
     "put": [[("note", {"text": "a"})]],
     "put twice at once": [[("note", {"text": "a"}), ("note", {"text": "b"})]],
     "removed": [[("forget", {})], [("pay", {"i": 0})]],
+    "changed in place": [[("mend", {"text": "a"})], [("mend", {"text": "b"}), ("note", {"text": "c"})]],
     "replaced, then put": [[("sum_up", {})], [("note", {"text": "a"})]],
 }
 
