@@ -161,9 +161,10 @@ def test_large_messages_within_the_bounds_come_back(artifact: object) -> None:
 
 LOAD = """
 from toolslot import BatchKey, DiskJournal
+from toolslot.journal import examine
 with DiskJournal.open(sys.argv[1]) as journal:
     refused(journal.load(BatchKey("run", "batch")).result)
-    print(journal.check().sound)
+    print(examine(journal.location).sound)
 """
 
 

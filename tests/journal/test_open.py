@@ -11,7 +11,7 @@ import pytest
 
 from support.harness import batch
 from toolslot import DurableExecutor, InvalidSetting, JournalUnavailable
-from toolslot.journal import journal_location, open_journal
+from toolslot.journal import examine, journal_location, open_journal
 
 ADDRESS = "remembered://me:secret@host/db"
 
@@ -120,6 +120,29 @@ def test_a_location_stays_the_same_when_the_working_directory_changes(
     assert journal_location() == str(tmp_path / ".toolslot")
     assert journal_location("here") == str(tmp_path / "here")
     assert journal_location(ADDRESS) == ADDRESS
+
+
+def test_the_journal_that_is_examined_is_the_one_that_would_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOOLSLOT_HOME", str(tmp_path / "home"))
+    with closing(open_journal()) as journal:
+        assert examine().path == journal.location
+        assert examine().sound
+    with pytest.raises(InvalidSetting, match="remembered://"):
+        examine(ADDRESS)
+    with pytest.raises(JournalUnavailable):
+        examine(tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_an_agent_loads_no_doctor(tmp_path: Path) -> None:
+    code = (
+        "import sys; from toolslot.journal import open_journal; open_journal(sys.argv[1]).close();"
+        " print(*sorted(name for name in sys.modules if name.startswith('toolslot.journal._doctor.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["toolslot.journal._doctor._findings"]
 
 
 def test_only_the_public_face_names_the_disk_journal() -> None:

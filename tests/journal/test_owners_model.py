@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from support.apart import open_apart
 from support.batches import database
+from support.examining import examined
 from support.nightly import search
 from support.reference import IGNORED, Answer, RefBatch, RefSlot
 from toolslot._codec import Payload
@@ -465,7 +466,7 @@ class OwnersOnDisk(Owners):
     def teardown(self) -> None:
         journal = self.journals[0]
         assert isinstance(journal, DiskJournal)
-        assert journal.check().problems == (), "every seal and every tally"
+        assert examined(journal).problems == (), "every seal and every tally"
         super().teardown()
         self.folder.cleanup()
 

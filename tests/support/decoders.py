@@ -25,11 +25,11 @@ from toolslot._domain._slot import Decided, Fence, Finished, Manifest, SlotSpec,
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import dumps, parse
 from toolslot.journal._disk._loading import head_to_json, load
-from toolslot.journal._disk._pages import found_rows
 from toolslot.journal._disk._reads import key_of_index
 from toolslot.journal._disk._seal import seal, unseal
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._disk._unlocking import first_row, look_in
+from toolslot.journal._doctor._pages import found_rows
 from toolslot.journal._format import _row_codec as rows
 from toolslot.journal._format._secrecy import Secrecy
 from toolslot_langgraph._codec import LangGraphCodec

@@ -10,10 +10,10 @@ import click
 from toolslot.cli._ending import Exit
 from toolslot.cli._findings_view import show_repair, show_report, show_salvage
 from toolslot.cli._options import journal_option
-from toolslot.journal._disk._diagnosis import diagnose
 from toolslot.journal._disk._place import resolve
-from toolslot.journal._disk._repair import repair
-from toolslot.journal._disk._salvage import salvage
+from toolslot.journal._doctor._diagnosis import diagnose
+from toolslot.journal._doctor._repair import repair
+from toolslot.journal._doctor._salvage import salvage
 from toolslot.journal._open import default_encryption, default_path
 
 

@@ -7,9 +7,9 @@ import json
 import click
 
 from toolslot.cli._numbers import count
-from toolslot.journal._disk._findings import FindingKind, JournalReport, Remedy, remedy
-from toolslot.journal._disk._repair import RepairReport
-from toolslot.journal._disk._salvage import SalvageReport
+from toolslot.journal._doctor._findings import FindingKind, JournalReport, Remedy, remedy
+from toolslot.journal._doctor._repair import RepairReport
+from toolslot.journal._doctor._salvage import SalvageReport
 
 _ADVICE = {
     Remedy.REPAIR: "`toolslot doctor --repair` mends: ",

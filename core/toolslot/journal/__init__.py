@@ -15,9 +15,10 @@ from toolslot._domain._operations import (
 )
 from toolslot._domain._port import Journal, OldRuns, OwnerState
 from toolslot._domain._state import BatchState, Change, JournalView, Write
-from toolslot.journal._disk import DiskJournal, Durability, JournalReport
+from toolslot.journal._disk import DiskJournal, Durability
+from toolslot.journal._doctor._findings import JournalReport
 from toolslot.journal._memory import MemoryJournal, MemoryStore
-from toolslot.journal._open import journal_location, open_journal
+from toolslot.journal._open import examine, journal_location, open_journal
 from toolslot.journal._retention import Retention, purge_older, purge_run
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Retention",
     "TakeOver",
     "Write",
+    "examine",
     "journal_location",
     "open_journal",
     "purge_older",

@@ -10,6 +10,8 @@ from toolslot._domain._port import Journal
 from toolslot._errors import InvalidSetting, JournalUnavailable
 from toolslot._text import shown
 from toolslot.journal._disk import open_directory
+from toolslot.journal._disk._place import resolve
+from toolslot.journal._doctor._findings import JournalReport
 from toolslot.journal._format._encryption import VARIABLE, Encryption
 
 #: the group of entry points under which packages offer further back ends: the name is the scheme of their addresses
@@ -49,6 +51,24 @@ def journal_location(path: str | os.PathLike[str] | None = None) -> str:
     """
     chosen = _chosen(path)
     return str(Path(chosen).absolute()) if _scheme(chosen) is None else os.fspath(chosen)
+
+
+def examine(
+    path: str | os.PathLike[str] | None = None, *, encryption: Encryption | None = None
+) -> JournalReport:
+    """Read everything there is in the journal in a directory, and tell what is wrong with it.
+
+    Changes nothing and hinders nobody, also while this or another process has it open. `path` and None are as for `open_journal`. What is
+    encrypted is examined with these keys, or with those in `TOOLSLOT_KEY`; without, it is left out and counted.
+
+    Raises:
+        InvalidSetting: it is an address.
+        JournalError: it cannot be opened, or is none.
+    """
+    from toolslot.journal._doctor import _check  # an agent never examines
+
+    place = resolve(default_path(path))
+    return _check.examine(place, encryption if encryption is not None else default_encryption())
 
 
 def default_path(path: str | os.PathLike[str] | None) -> str | os.PathLike[str]:

@@ -14,6 +14,7 @@ from crash.chaos.body import Orders, effect_of, key_to_index
 from crash.chaos.facts import Fact, Verb, parse
 from crash.chaos.judge import Ending, Violation, judge
 from crash.chaos.plan import ANYWHERE, STOPPED, Door, Kill, Trial, resolvable
+from support.examining import examined
 from support.forked import TESTS, Child
 from support.gate import gate
 from support.ledger import Ledger
@@ -247,7 +248,7 @@ class _Run:
         """The journal must be there, and sound."""
         try:
             with DiskJournal.open(self.folder / "journal", read_only=True) as journal:
-                problems = journal.check().problems
+                problems = examined(journal).problems
         except JournalError as error:
             left = sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
             problems = (f"{error} In the folder: {left}",)

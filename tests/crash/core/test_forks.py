@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.examining import examined
 from support.forked import TESTS
 from support.ledger import Ledger
 from toolslot import BatchKey, DiskJournal, SlotState
@@ -48,7 +49,7 @@ def test_a_child_forked_inside_a_tool_changes_nothing(tmp_path: Path, end: str, 
         assert [(slot.state, slot.attempt) for slot in record.slots] == [(SlotState.SUCCEEDED, 1)] * 3
         assert [slot.decision for slot in record.slots] == [None] * 3
         assert (record.fence.epoch, record.fence.closed) == (1, True)
-        assert journal.check().sound
+        assert examined(journal).sound
     effects = Ledger(tmp_path / "ledger").counts("effect", range(3))
     assert effects == [1, 1, 1], (
         "what a tool does after it has forked is its own affair; this one's child does nothing"

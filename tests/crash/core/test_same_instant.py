@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.examining import examined
 from support.forked import Child
 from support.gate import gate
 from support.ledger import Ledger
@@ -98,4 +99,4 @@ def test_when_one_of_them_dies_somewhere_the_others_come_to_the_end(tmp_path: Pa
     assert told == [told[0]] * len(told)
     assert effects(tmp_path) == [1] * 6
     with DiskJournal.open(tmp_path / "journal") as journal:
-        assert journal.check().sound
+        assert examined(journal).sound

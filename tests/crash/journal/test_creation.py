@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.examining import examined
 from support.forked import Child, run
 from support.gate import gate
 from support.nightly import NIGHTLY
@@ -32,7 +33,7 @@ keyed = pytest.mark.parametrize("key", [PLAIN, ENCRYPTED], ids=["plain", "encryp
 def runs(root: Path, key: tuple[str, ...]) -> set[str]:
     """What is recorded, in a journal that is whole."""
     with DiskJournal.open(root, encryption=Encryption([KEY]) if key else None) as journal:
-        assert journal.check().sound
+        assert examined(journal).sound
         return {found.run_id for found in journal.keys().result(30)}
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from support.acknowledged import Acknowledged, verify
+from support.examining import examined
 from support.powercut import Call, Disk, calls, shim
 from toolslot.journal import DiskJournal
 
@@ -69,7 +70,7 @@ def compare(home: Path, acknowledged: Acknowledged) -> int:
     assert home.exists(), "the journal's directory is gone, and with it what was acknowledged"
     with DiskJournal.open(home, durability="process") as journal:
         compared = verify(journal, acknowledged)
-        assert journal.check().problems == ()
+        assert examined(journal).problems == ()
     return compared
 
 

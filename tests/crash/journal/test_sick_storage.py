@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from support.batches import database
+from support.examining import examined
 from support.powercut import shim
 from toolslot import BatchKey
 from toolslot._domain._slot import SlotState
 from toolslot.journal import DiskJournal
-from toolslot.journal._disk._diagnosis import diagnose
-from toolslot.journal._disk._findings import FindingKind
 from toolslot.journal._disk._place import resolve
+from toolslot.journal._doctor._diagnosis import diagnose
+from toolslot.journal._doctor._findings import FindingKind
 
 pytestmark = pytest.mark.crash
 
@@ -108,7 +109,7 @@ def states(root: Path, batch: str = "b") -> list[SlotState]:
     with DiskJournal.open(root) as journal:
         record = journal.load(BatchKey("run", batch)).result(30)
         assert record is not None
-        assert journal.check().sound
+        assert examined(journal).sound
         return [slot.state for slot in record.slots]
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from support.acknowledged import Acknowledged, verify
 from support.batches import reserve
+from support.examining import examined
 from toolslot.journal import DiskJournal
 
 pytestmark = pytest.mark.crash
@@ -68,7 +69,7 @@ def test_case_31_nothing_acknowledged_is_lost_however_processes_are_killed(tmp_p
         assert compared >= 20
         assert len(list((root / "owners").iterdir())) == 1, "the dead were swept away"
     with DiskJournal.open(root) as journal:
-        report = journal.check()
+        report = examined(journal)
         assert report.problems == ()
         assert not [note for note in report.notes if "is purged" in note], "interrupted purges were finished"
 
@@ -85,7 +86,7 @@ def test_a_process_killed_while_it_makes_a_journal_leaves_none_or_a_whole_one(tm
         with DiskJournal.open(root) as journal:
             verify(journal, acknowledged)
             reserve(journal, run="after")
-            assert journal.check().sound
+            assert examined(journal).sound
 
 
 def test_many_processes_that_open_a_new_journal_at_once_share_it(tmp_path: Path) -> None:
@@ -98,4 +99,4 @@ def test_many_processes_that_open_a_new_journal_at_once_share_it(tmp_path: Path)
         acknowledged.take(victim.kill())
     with DiskJournal.open(root) as journal:
         verify(journal, acknowledged)
-        assert journal.check().sound
+        assert examined(journal).sound

@@ -6,6 +6,7 @@ import multiprocessing
 import sys
 
 from support.batches import reserve
+from support.examining import examined
 from toolslot import BatchKey
 from toolslot._domain._slot import SlotState
 from toolslot.journal import Append, DiskJournal
@@ -33,7 +34,7 @@ def main(root: str, method: str) -> None:
             record = journal.load(BatchKey("run", f"batch {number}")).result(60)
             assert record is not None
             assert {slot.state for slot in record.slots} == {SlotState.RUNNING}
-        assert journal.check().sound
+        assert examined(journal).sound
 
 
 if __name__ == "__main__":

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from support.batches import reserve
+from support.examining import examined
 from toolslot.journal import DiskJournal
-from toolslot.journal._disk import _check
-from toolslot.journal._disk._check import engine_loses_commits
+from toolslot.journal._doctor import _check
+from toolslot.journal._doctor._check import engine_loses_commits
 
 
 def test_a_sound_journal_is_told_to_be_sound_while_it_is_written(journal: DiskJournal, root: Path) -> None:
     for number in range(3):
         reserve(journal, 2, batch=f"batch {number}").run(0, "x" * 300_000)
-    report = journal.check()
+    report = examined(journal)
     assert report.sound
     assert (report.path, report.batches, report.rows) == (str(root), 3, 6)
     assert report.journal_id == (root / "commit.lock").read_text().strip()
@@ -26,7 +27,7 @@ def test_aliases_and_chunks_are_no_problem(journal: DiskJournal) -> None:
     worker = reserve(journal, 2, lineage="response")
     reserve(journal, 2, batch="fork", lineage="response")
     worker.run(0, "x" * 600_000)
-    assert journal.check().problems == ()
+    assert examined(journal).problems == ()
 
 
 def test_a_sqlite_with_a_known_defect_is_noted_and_no_warning_is_given(
@@ -34,9 +35,9 @@ def test_a_sqlite_with_a_known_defect_is_noted_and_no_warning_is_given(
 ) -> None:
     reserve(journal)
     monkeypatch.setattr(_check, "engine_loses_commits", lambda _: True)
-    assert any(sqlite3.sqlite_version in note for note in journal.check().notes)
+    assert any(sqlite3.sqlite_version in note for note in examined(journal).notes)
     monkeypatch.setattr(_check, "engine_loses_commits", lambda _: False)
-    assert journal.check().notes == ()
+    assert examined(journal).notes == ()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.batches import database, manifest, reserve, reserving, with_args, working
+from support.examining import examined
 from toolslot import BatchKey
 from toolslot._domain._slot import SlotState
 from toolslot._errors import JournalCorrupt, JournalError, JournalReplaced, JournalTooNew, JournalUnavailable
@@ -78,7 +79,7 @@ def test_a_damaged_or_missing_row_is_corruption_of_its_batch_and_of_no_other(
             SlotState.SUCCEEDED,
             SlotState.RESERVED,
         ]
-        assert len(journal.check().problems) >= 1
+        assert len(examined(journal).problems) >= 1
 
 
 def test_a_damaged_batch_does_not_fail_the_group_it_is_in(filled: Path) -> None:
@@ -104,7 +105,7 @@ def test_a_whole_batch_that_vanished_is_told_by_check(filled: Path) -> None:
     tamper(filled, "DELETE FROM Cache WHERE key LIKE 'b/run/hurt/%'")
     with DiskJournal.open(filled) as journal:
         assert journal.load(HURT).result(10) is None, "nothing is left that could tell"
-        assert journal.check().problems == ("batch run/hurt is listed, but its rows are gone.",)
+        assert examined(journal).problems == ("batch run/hurt is listed, but its rows are gone.",)
 
 
 def test_a_damaged_row_of_the_list_hides_no_batch(filled: Path) -> None:
@@ -112,13 +113,13 @@ def test_a_damaged_row_of_the_list_hides_no_batch(filled: Path) -> None:
     with DiskJournal.open(filled) as journal:
         assert journal.keys().result(10) == (HURT, SOUND)
         assert journal.load(HURT).result(10)
-        assert len(journal.check().problems) == 1
+        assert len(examined(journal).problems) == 1
 
 
 def test_a_batch_that_is_not_listed_is_told_by_check(filled: Path) -> None:
     tamper(filled, "DELETE FROM Cache WHERE key LIKE 'i/run/hurt'")
     with DiskJournal.open(filled) as journal:
-        assert journal.check().problems == ("the rows 'b/run/hurt' belong to a batch that is not listed.",)
+        assert examined(journal).problems == ("the rows 'b/run/hurt' belong to a batch that is not listed.",)
 
 
 @pytest.mark.parametrize("part", ["arguments", "result"])
@@ -149,7 +150,7 @@ def test_a_torn_large_value_is_never_handed_out(root: Path, damage: str) -> None
     with DiskJournal.open(root) as journal:
         with pytest.raises(JournalCorrupt, match="run/batch"):
             worker.through(journal).record()
-        assert len(journal.check().problems) == 1
+        assert len(examined(journal).problems) == 1
 
 
 CRAFTED = {
@@ -170,7 +171,7 @@ def test_a_crafted_row_is_corruption_of_its_batch_and_of_no_other(filled: Path, 
         with pytest.raises(JournalCorrupt, match="run/hurt"):
             loads[0].result(30)
         assert loads[1].result(30) is not None
-        assert len(journal.check().problems) == 1
+        assert len(examined(journal).problems) == 1
 
 
 def overwrite(path: Path, where: int, what: bytes) -> None:

@@ -12,10 +12,10 @@ import pytest
 from support.batches import database, reserve
 from toolslot._errors import JournalUnavailable, NotAJournal
 from toolslot.journal import DiskJournal
-from toolslot.journal._disk import _surroundings
-from toolslot.journal._disk._diagnosis import diagnose
-from toolslot.journal._disk._findings import FindingKind, Remedy, remedy
 from toolslot.journal._disk._place import resolve
+from toolslot.journal._doctor import _surroundings
+from toolslot.journal._doctor._diagnosis import diagnose
+from toolslot.journal._doctor._findings import FindingKind, Remedy, remedy
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 
 from support.apart import open_apart
 from support.batches import database, reserve
+from support.examining import examined
 from support.harness import batch
 from support.leaks import leaks
 from toolslot import (
@@ -34,10 +35,10 @@ from toolslot import (
 from toolslot._codec import HIDDEN, encode_error
 from toolslot._domain._slot import Verdict
 from toolslot.journal import Adopt, Decide, DiskJournal, Journal, Purge, TakeOver, open_journal
-from toolslot.journal._disk._diagnosis import diagnose
 from toolslot.journal._disk._place import resolve
-from toolslot.journal._disk._salvage import salvage
 from toolslot.journal._disk._seal import seal, unseal
+from toolslot.journal._doctor._diagnosis import diagnose
+from toolslot.journal._doctor._salvage import salvage
 from toolslot.journal._format._encryption import key_id
 from toolslot.testing._decisions import DecisionContract
 from toolslot.testing._history import HistoryContract
@@ -166,7 +167,7 @@ def test_without_the_key_states_are_seen_and_payloads_are_not(root: Path) -> Non
         assert (slot.spec.tool, slot.state) == ("pay", SlotState.SUCCEEDED)
         assert slot.outcome is not None
         assert (slot.outcome.codec, slot.outcome.data, slot.spec.args.codec) == (HIDDEN, b"", HIDDEN)
-        report = journal.check()
+        report = examined(journal)
         assert report.sound
         assert any("was not given" in note for note in report.notes)
         from toolslot._codec import decode
@@ -205,7 +206,7 @@ def test_a_plain_journal_goes_on_encrypted_and_resumes_what_was_recorded_before(
         with ex.open(forked, adopt=Adopt.UNFINISHED) as run:
             assert run.call(0, lambda: ran.append(0) or "again") == "first"
             assert run.call(1, lambda: f"{CANARY}-2") == f"{CANARY}-2"
-        report = journal.check()
+        report = examined(journal)
         assert report.sound
         assert any("not encrypted" in note for note in report.notes)
         with pytest.raises(BatchMismatch):
@@ -223,13 +224,13 @@ def test_a_new_key_encrypts_from_now_on_and_the_old_one_reads_what_it_wrote(root
         with DiskJournal.open(root, encryption=encrypted(*keys)) as journal:
             for run in ("run-1", "run-2"):
                 assert executor(journal).run_all(batch("pay", run=run), {"pay": ran.append}) == [CANARY]
-            assert any(f"older key '{key_id(OLD)[:16]}'" in note for note in journal.check().notes)
+            assert any(f"older key '{key_id(OLD)[:16]}'" in note for note in examined(journal).notes)
     with DiskJournal.open(root, encryption=encrypted(NEW)) as journal:
         assert executor(journal).run_all(batch("pay", run="run-2"), {"pay": ran.append}) == [CANARY]
         with pytest.raises(JournalLocked, match=key_id(OLD)[:16]):
             executor(journal).run_all(batch("pay", run="run-1"), {"pay": ran.append})
         do(journal, Purge(run_id="run-1", at=1.0, why="over"))
-        assert not any("older key" in note for note in journal.check().notes)
+        assert not any("older key" in note for note in examined(journal).notes)
     assert ran == []
     with pytest.raises(JournalLocked):
         DiskJournal.open(root, encryption=encrypted(OLD))
@@ -266,7 +267,7 @@ def test_a_value_that_was_moved_to_another_place_is_refused(root: Path) -> None:
     with DiskJournal.open(root, encryption=encrypted()) as journal:
         with pytest.raises(JournalCorrupt, match="moved from another place"):
             executor(journal).run_all(batch("pay", "pay"), {"pay": ran.append})
-        assert not journal.check().sound
+        assert not examined(journal).sound
         assert executor(journal).run_all(batch("pay", "pay", run="run-2"), {"pay": ran.append})
     assert ran == []
 
@@ -326,7 +327,7 @@ def test_keys_may_come_from_a_function_and_a_list_in_the_environment(
 ) -> None:
     paid(root, OLD)
     with DiskJournal.open(root, encryption=Encryption(lambda: [OLD])) as journal:
-        assert journal.check().sound
+        assert examined(journal).sound
     import base64
 
     monkeypatch.setenv("MY_KEYS", ", ".join(base64.urlsafe_b64encode(key).decode() for key in (NEW, OLD)))
@@ -426,7 +427,7 @@ def test_a_salvage_needs_no_key_and_what_it_brings_over_is_read_with_the_key(
     with DiskJournal.open(target, encryption=encrypted()) as journal:
         assert executor(journal).run_all(batch("pay"), {"pay": ran.append}) == [CANARY]
         assert executor(journal).run_all(batch("pay", run="run-2"), {"pay": ran.append}) == [CANARY * 100_000]
-        assert journal.check().sound
+        assert examined(journal).sound
     assert ran == []
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from support.apart import open_apart
 from support.batches import database, manifest, reserving
+from support.examining import examined
 from support.harness import batch
 from support.leaks import leaks
 from support.sickness import die_after, tamper
@@ -31,10 +32,10 @@ from toolslot import (
     SlotState,
 )
 from toolslot.journal import DiskJournal, purge_older
-from toolslot.journal._disk._diagnosis import diagnose
 from toolslot.journal._disk._items import ReadItem
 from toolslot.journal._disk._place import resolve
-from toolslot.journal._disk._salvage import salvage
+from toolslot.journal._doctor._diagnosis import diagnose
+from toolslot.journal._doctor._salvage import salvage
 from toolslot.journal._format._encryption import key_id
 from toolslot.testing._worker import do
 
@@ -174,7 +175,7 @@ def test_a_repair_needs_no_key_and_shows_nothing_that_needs_one(root: Path, tmp_
         assert not directory.stat().st_mode & 0o77
     with DiskJournal.open(root, encryption=encrypted()) as journal:
         assert pay(journal, "run-1", lambda i: "again") == [CANARY]
-        assert journal.check().sound
+        assert examined(journal).sound
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")

@@ -17,6 +17,7 @@ import pytest
 
 from support.apart import open_apart
 from support.batches import reserve
+from support.examining import examined
 from toolslot._domain._slot import SlotState
 from toolslot.journal import DiskJournal, OwnerState
 from toolslot.testing._worker import Worker
@@ -73,7 +74,7 @@ def test_a_child_uses_the_journal_it_was_born_with(journal: DiskJournal) -> None
     assert ended_well(in_child(work))
     worker.run(2, "parent again")
     assert worker.record().settled
-    assert journal.check().sound
+    assert examined(journal).sound
 
 
 def test_a_child_has_an_identity_of_its_own_and_sees_its_parent_alive(journal: DiskJournal) -> None:
@@ -124,7 +125,7 @@ def test_a_child_that_never_uses_the_journal_does_it_no_harm(journal: DiskJourna
     assert journal.owner_state(worker.owner) is OwnerState.DEAD, (
         "never enlisted, but still this process's to tell"
     )
-    assert journal.check().sound
+    assert examined(journal).sound
 
 
 def test_a_child_that_ends_like_any_python_program_does_the_parent_no_harm(root: Path) -> None:
@@ -136,7 +137,7 @@ pid = os.fork()
 if pid:
     assert os.waitpid(pid, 0)[1] == 0
     worker.run(0)
-    assert journal.check().sound
+    assert examined(journal).sound
 """,
         str(root),
     )
@@ -188,7 +189,7 @@ def test_children_forked_while_threads_write_all_get_through(journal: DiskJourna
         for thread in threads:
             thread.join()
     assert failures == []
-    assert journal.check().sound
+    assert examined(journal).sound
 
 
 def test_a_fork_inside_a_futures_callback_does_not_hang(journal: DiskJournal) -> None:
@@ -249,6 +250,7 @@ import os, sys
 sys.path[:0] = {sys.path!r}
 from toolslot.journal import DiskJournal
 from support.batches import reserve
+from support.examining import examined
 journal = DiskJournal.open(sys.argv[1])
 """
     command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", prelude + body, *args]

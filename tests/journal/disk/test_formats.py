@@ -15,17 +15,18 @@ import pytest
 
 from support.apart import open_apart
 from support.batches import database, manifest, reserve, reserving
+from support.examining import examined
 from support.sickness import tamper
 from toolslot import BatchKey, BatchMismatch, RunPurged
 from toolslot._domain._slot import SlotState
 from toolslot._errors import JournalBusy, JournalCorrupt, JournalTooNew, JournalTooOld, JournalUnsafe
 from toolslot.journal import DiskJournal, Release
 from toolslot.journal._disk import _migrations, _opening
-from toolslot.journal._disk._diagnosis import diagnose
-from toolslot.journal._disk._findings import FindingKind
 from toolslot.journal._disk._migrations import Migration
 from toolslot.journal._disk._place import resolve
 from toolslot.journal._disk._seal import seal
+from toolslot.journal._doctor._diagnosis import diagnose
+from toolslot.journal._doctor._findings import FindingKind
 from toolslot.testing._worker import do
 
 FORMATS = sorted((Path(__file__).parent / "formats").glob("format-*"))
@@ -90,7 +91,7 @@ def test_work_goes_on_in_a_journal_of_every_format(root: Path, written: Path) ->
         assert record is not None
         worker = reserve(journal, 1, run="new").succeed(journal, record.fence.owner)
         worker.run(0)
-        assert journal.check().sound
+        assert examined(journal).sound
 
 
 def add_greeting(connection: sqlite3.Connection) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.batches import database, manifest, reserve, reserving
+from support.examining import examined
 from toolslot._domain._slot import SlotState
 from toolslot._errors import JournalFull, JournalIOError
 from toolslot.journal import Append, DiskJournal
@@ -76,7 +77,7 @@ def test_a_result_is_kept_until_there_is_room(
         assert not future.done()
         make_room(journal)
         assert future.result(PATIENCE).state is SlotState.SUCCEEDED
-    assert journal.check().sound
+    assert examined(journal).sound
 
 
 def test_what_comes_after_a_result_that_waits_for_room_stays_behind_it(
@@ -104,7 +105,7 @@ def test_a_result_that_finds_no_room_for_long_fails_and_can_be_handed_in_again(
         worker.refused(JournalFull, row)
         assert worker.slot(1).state is SlotState.RUNNING
     assert worker.write(row).state is SlotState.SUCCEEDED
-    assert journal.check().sound
+    assert examined(journal).sound
 
 
 def test_small_records_of_a_group_are_written_although_a_big_one_finds_no_room(
@@ -143,4 +144,4 @@ def test_a_failing_write_is_told_and_the_journal_goes_on_when_it_works_again(
         with pytest.raises(JournalIOError, match="durable is unknown"):
             future.result(PATIENCE)
     assert worker.write(row).state is SlotState.SUCCEEDED
-    assert journal.check().sound
+    assert examined(journal).sound

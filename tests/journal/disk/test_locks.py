@@ -16,6 +16,7 @@ import pytest
 
 from support.apart import open_apart
 from support.batches import reserve
+from support.examining import examined
 from toolslot._domain._slot import SlotState
 from toolslot._errors import JournalBusy, JournalError
 from toolslot.journal import DiskJournal
@@ -264,7 +265,7 @@ def test_two_journals_of_one_process_take_turns(root: Path) -> None:
         for worker in workers:
             assert worker.record().settled
             assert worker.through(one).record() == worker.through(two).record()
-        assert one.check().sound
+        assert examined(one).sound
     finally:
         one.close()
         two.close()

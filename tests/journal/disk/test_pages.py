@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolslot.journal._disk._pages import Found, found_rows
+from toolslot.journal._doctor._pages import Found, found_rows
 
 PAGE = 512
 #: of a row that goes on elsewhere, so many bytes stand on its own page; so many stand on each further one

@@ -15,6 +15,7 @@ import pytest
 
 from support.apart import open_apart
 from support.batches import CLOCK, database, manifest, reserve, reserving
+from support.examining import examined
 from toolslot import Encryption
 from toolslot._domain._slot import BatchKey, BatchRecord
 from toolslot._errors import JournalBusy, JournalCorrupt, RunPurged
@@ -54,7 +55,7 @@ def test_nothing_but_the_tombstone_is_left_when_the_future_is_done(journal: Disk
     assert all(key.startswith("t/run/") for key in left)
     assert len(left) == 1 + 31 + 30, "of the purge, of batches and of lineages"
     assert not any("batch" in key or "lineage" in key for key in left)
-    assert journal.check().sound
+    assert examined(journal).sound
 
 
 def test_no_byte_of_a_purged_value_is_left_in_the_files(root: Path) -> None:
@@ -105,7 +106,7 @@ def test_while_rows_are_being_deleted_the_run_is_purged_to_everybody(
     assert journal.keys("run").result(PATIENCE) == (later,)
     assert journal.load(manifest(batch="batch 1").key).result(PATIENCE) is None
     assert journal.run_payload("run").result(PATIENCE) is None
-    assert journal.check().sound
+    assert examined(journal).sound
     monkeypatch.undo()
     purge.result(PATIENCE)
 
@@ -186,7 +187,7 @@ def test_what_a_run_does_while_its_purged_rows_are_deleted_stays(
         worker.run(0, "kept")
         assert not purge.done(), "its rows go in many pieces"
         purge.result(PATIENCE)
-        assert journal.check().sound
+        assert examined(journal).sound
     with DiskJournal.open(root) as journal:
         record = journal.load(worker.key).result(PATIENCE)
         assert record is not None

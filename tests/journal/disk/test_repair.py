@@ -29,13 +29,14 @@ from support.sickness import (
 )
 from toolslot._errors import JournalBusy, JournalFull
 from toolslot.journal import DiskJournal, Purge
-from toolslot.journal._disk import _alone, _deletions, _surroundings
+from toolslot.journal._disk import _alone, _deletions
 from toolslot.journal._disk._chunks import dumps
-from toolslot.journal._disk._diagnosis import diagnose
-from toolslot.journal._disk._findings import FindingKind, JournalReport
 from toolslot.journal._disk._place import resolve
-from toolslot.journal._disk._repair import repair
 from toolslot.journal._disk._seal import seal
+from toolslot.journal._doctor import _surroundings
+from toolslot.journal._doctor._diagnosis import diagnose
+from toolslot.journal._doctor._findings import FindingKind, JournalReport
+from toolslot.journal._doctor._repair import repair
 from toolslot.testing._worker import do
 
 RUNS = [f"run-{number}" for number in range(40)]
@@ -267,7 +268,7 @@ def test_nobody_can_open_it_while_it_is_repaired(home: Path, monkeypatch: pytest
         refused.append(True)
         return back_up(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("toolslot.journal._disk._repair.back_up", trying)
+    monkeypatch.setattr("toolslot.journal._doctor._repair.back_up", trying)
     assert repair(resolve(home)).after.sound
     assert refused
 

@@ -28,11 +28,11 @@ from support.sickness import (
 from toolslot import BatchKey, RunPurged
 from toolslot._errors import JournalBusy, JournalCorrupt, JournalUnavailable, NotAJournal
 from toolslot.journal import DiskJournal, Purge
-from toolslot.journal._disk._diagnosis import diagnose
-from toolslot.journal._disk._findings import FindingKind
 from toolslot.journal._disk._place import resolve
-from toolslot.journal._disk._salvage import SalvageReport, salvage
 from toolslot.journal._disk._seal import seal
+from toolslot.journal._doctor._diagnosis import diagnose
+from toolslot.journal._doctor._findings import FindingKind
+from toolslot.journal._doctor._salvage import SalvageReport, salvage
 from toolslot.testing._worker import do
 
 RUNS = [f"run-{number}" for number in range(30)]

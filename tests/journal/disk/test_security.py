@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.batches import database, reserve
+from support.examining import examined
 from toolslot._errors import JournalCorrupt, JournalUnsafe, JournalUnsupported, NotAJournal
 from toolslot.journal import DiskJournal
 
@@ -97,7 +98,7 @@ def test_a_planted_pickled_key_is_not_decoded(filled: Path) -> None:
     load(filled)
     with DiskJournal.open(filled) as journal:
         assert journal.keys().result(10)
-        assert any("never writes" in problem for problem in journal.check().problems)
+        assert any("never writes" in problem for problem in examined(journal).problems)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def test_errors_and_reprs_hold_no_values(filled: Path) -> None:
         texts = [repr(journal), str(worker.record())]
     tamper(filled, "UPDATE Cache SET value = value || x'00' WHERE key LIKE 'b/run/other/0%'")
     with DiskJournal.open(filled) as journal:
-        texts += journal.check().problems
+        texts += examined(journal).problems
         with pytest.raises(JournalCorrupt) as caught:
             journal.load(worker.key).result(10)
     texts.append(str(caught.value))
@@ -235,5 +236,5 @@ def test_any_other_path_will_do(tmp_path: Path, name: str) -> None:
         worker = reserve(journal)
     with DiskJournal.open(tmp_path / name) as journal:
         assert worker.through(journal).record()
-        assert journal.check().sound
+        assert examined(journal).sound
     assert (tmp_path / name / "db" / "cache.db").exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.batches import database, reserve
+from support.examining import examined
 from toolslot import InvalidSetting
 from toolslot._errors import JournalUnsupported
 from toolslot.journal import DiskJournal
@@ -143,6 +144,6 @@ def test_diskcache_and_diskcache_community_open_each_others_journals(
             assert pragmas_in_use(journal) == NEEDED
             worker = worker.through(journal)
             worker.run(1 if package == second else 2)
-            assert journal.check().sound
+            assert examined(journal).sound
     with DiskJournal.open(root) as journal:
         assert worker.through(journal).record().settled

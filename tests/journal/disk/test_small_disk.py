@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.batches import manifest, reserve, reserving
+from support.examining import examined
 from support.harness import batch
 from support.sickness import Resumed, cut_short, resume
 from support.small_disk import SmallDisk, small_disk
@@ -17,11 +18,11 @@ from toolslot._domain._slot import SlotState
 from toolslot._errors import JournalFull, JournalReadOnly
 from toolslot.journal import Append, DiskJournal, Purge
 from toolslot.journal._disk import _committer
-from toolslot.journal._disk._diagnosis import diagnose
-from toolslot.journal._disk._findings import FindingKind
 from toolslot.journal._disk._place import resolve
-from toolslot.journal._disk._repair import repair
-from toolslot.journal._disk._salvage import salvage
+from toolslot.journal._doctor._diagnosis import diagnose
+from toolslot.journal._doctor._findings import FindingKind
+from toolslot.journal._doctor._repair import repair
+from toolslot.journal._doctor._salvage import salvage
 from toolslot.testing._worker import PATIENCE, do
 
 BIG = "x" * 200_000
@@ -60,7 +61,7 @@ def test_full_at_reserve_no_tool_runs_and_later_all_do(disk: SmallDisk, home: Pa
             assert ran == [], "nothing ran that was not reserved"
             assert len(journal.keys().result(PATIENCE)) == 1, "what was recorded can be read"
         assert executor.run_all(batch("t", "t", run="big"), {"t": tool}) == [0, 1]
-        assert journal.check().sound
+        assert examined(journal).sound
 
 
 def test_full_at_the_start_mark_the_tools_code_is_not_entered(disk: SmallDisk, home: Path) -> None:
@@ -129,7 +130,7 @@ def test_full_at_record_for_long_the_result_is_refused_and_the_slot_stays_in_dou
         with disk.full():
             worker.refused(JournalFull, worker.finished(0, BIG))
         assert worker.slot(0).state is SlotState.RUNNING
-        assert journal.check().sound
+        assert examined(journal).sound
     with opened(home) as journal:
         assert worker.through(journal).slot(0).state is SlotState.RUNNING
 
@@ -159,7 +160,7 @@ def test_full_at_closing_nothing_is_lost(disk: SmallDisk, home: Path) -> None:
         journal.close()
     with opened(home) as again:
         assert worker.through(again).slot(0).state is SlotState.SUCCEEDED
-        assert again.check().sound
+        assert examined(again).sound
 
 
 def test_full_at_purge_the_run_is_purged_or_whole_and_can_be_purged_when_there_is_room(
@@ -173,7 +174,7 @@ def test_full_at_purge_the_run_is_purged_or_whole_and_can_be_purged_when_there_i
         disk.fill()
         error = journal.submit(purge).exception(PATIENCE)
         assert error is None or isinstance(error, JournalFull)
-        assert journal.check().sound
+        assert examined(journal).sound
         disk.make_room()
         do(journal, purge)
         with pytest.raises(RunPurged):
@@ -202,7 +203,7 @@ def test_full_at_the_making_of_a_journal_leaves_nothing_in_the_way(disk: SmallDi
         opened(home)
     with opened(home) as journal:
         reserve(journal).run(0)
-        assert journal.check().sound
+        assert examined(journal).sound
 
 
 def test_full_at_a_salvage_leaves_no_half_made_journal(disk: SmallDisk, home: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from support.apart import open_apart
 from support.batches import manifest, reserve, reserving
+from support.examining import examined
 from toolslot._batch._bridge import wait_for
 from toolslot._domain._slot import SlotRecord, SlotState
 from toolslot._errors import Fenced, JournalBusy, JournalClosed
@@ -231,7 +232,7 @@ def test_threads_that_record_at_once_all_get_their_answer(journal: DiskJournal) 
         sys.setswitchinterval(interval)
     assert [slot.index for slot in slots] == list(range(160))
     assert worker.record().settled
-    assert journal.check().sound
+    assert examined(journal).sound
 
 
 def test_the_same_result_from_many_threads_is_recorded_once(journal: DiskJournal) -> None:
@@ -272,7 +273,7 @@ def test_several_event_loops_wait_at_once_and_one_may_close_early(journal: DiskJ
     states = [slot.state for slot in worker.record().slots]
     assert set(states[:200]) == {SlotState.SUCCEEDED}
     assert set(states[200:]) <= {SlotState.RUNNING, SlotState.RESERVED, SlotState.SUCCEEDED}
-    assert journal.check().sound
+    assert examined(journal).sound
 
 
 def test_what_another_process_wrote_is_seen_at_once(root: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.batches import manifest, reserve, reserving, with_args, working
+from support.examining import examined
 from toolslot import BatchKey
 from toolslot._codec import Payload
 from toolslot._domain._slot import SlotState
@@ -91,7 +92,7 @@ def test_any_text_will_do_as_an_id_and_is_never_taken_for_another(root: Path) ->
             assert outcome.data == f"result {number}".encode()
         for run in STRANGE:
             assert list(journal.keys(run).result(PATIENCE)) == [key for key in places if key.run_id == run]
-        assert journal.check().sound
+        assert examined(journal).sound
 
 
 def test_a_row_under_the_hash_of_another_id_is_noticed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +122,7 @@ def test_values_of_any_size_come_back_as_they_were(root: Path, size: int, kind: 
         outcome = worker.through(journal).slot(0).outcome
         assert outcome is not None
         assert outcome.data == data
-        assert journal.check().sound
+        assert examined(journal).sound
 
 
 def test_large_arguments_and_payloads_come_back_as_they_were(root: Path) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from toolslot.journal._disk._findings import JournalReport
 from toolslot.journal._disk._journal import DiskJournal, open_directory
 from toolslot.journal._disk._options import Durability
 
-__all__ = ["DiskJournal", "Durability", "JournalReport", "open_directory"]
+__all__ = ["DiskJournal", "Durability", "open_directory"]

@@ -18,7 +18,6 @@ from toolslot._domain._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot._errors import InvalidSetting, JournalBusy
 from toolslot.journal._disk import _owner_lock, _reads
 from toolslot.journal._disk._filesystem import locks_are_shared
-from toolslot.journal._disk._findings import JournalReport
 from toolslot.journal._disk._items import ReadItem, WriteItem
 from toolslot.journal._disk._options import Durability, Options
 from toolslot.journal._disk._owner_lock import is_dead
@@ -244,12 +243,6 @@ class DiskJournal(Journal, Holdable):
                     del _open[place]
                 members.discard(self._session)
             self._ended.set()
-
-    def check(self) -> JournalReport:
-        """Read everything there is and tell what is wrong with it. Changes nothing, and hinders nobody."""
-        from toolslot.journal._disk._check import examine  # an agent never examines
-
-        return examine(self._session.place, self._session.terms.options.encryption)
 
     def __enter__(self) -> Self:
         return self

@@ -13,12 +13,12 @@ from toolslot._errors import JournalCorrupt
 from toolslot._text import quoted
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import parse, resolve
-from toolslot.journal._disk._findings import Finding, FindingKind
 from toolslot.journal._disk._loading import LostBatch, key_of_prefix, load
 from toolslot.journal._disk._reads import check_run_payload, key_of_index, runs_being_deleted
 from toolslot.journal._disk._states import Entry
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._disk._view import is_forgotten
+from toolslot.journal._doctor._findings import Finding, FindingKind
 from toolslot.journal._format._secrecy import Secrecy
 
 

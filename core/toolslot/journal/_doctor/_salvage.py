@@ -21,8 +21,8 @@ from toolslot.journal._disk._commit_lock import CommitLock
 from toolslot.journal._disk._faults import translate
 from toolslot.journal._disk._opening import create_database, note_id
 from toolslot.journal._disk._place import DATABASE, Place, check_safe, prepare, sync_directory
-from toolslot.journal._disk._rebuilding import Rebuilt, rebuild_from
-from toolslot.journal._disk._remains import Remains, read_remains
+from toolslot.journal._doctor._rebuilding import Rebuilt, rebuild_from
+from toolslot.journal._doctor._remains import Remains, read_remains
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

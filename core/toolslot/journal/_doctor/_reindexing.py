@@ -7,9 +7,9 @@ import sqlite3
 from contextlib import closing
 
 from toolslot._errors import JournalCorrupt
-from toolslot.journal._disk._check import rows_are_whole
 from toolslot.journal._disk._opening import create_database
 from toolslot.journal._disk._place import DATABASE, Place
+from toolslot.journal._doctor._check import rows_are_whole
 
 _ALL = (
     "SELECT rowid, key, raw, store_time, expire_time, access_time, access_count, tag, size, mode, filename, value"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from toolslot._errors import JournalCorrupt
 from toolslot.journal._disk._log_frames import unread_commits
-from toolslot.journal._disk._pages import found_rows
 from toolslot.journal._disk._place import DATABASE, Place
 from toolslot.journal._disk._seal import unseal
+from toolslot.journal._doctor._pages import found_rows
 
 _BLOCK = 4096
 _MAGIC = b"SQLite format 3\0"

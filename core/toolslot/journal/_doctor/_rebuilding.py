@@ -12,10 +12,10 @@ from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import dumps, parse, resolve
 from toolslot.journal._disk._loading import LostBatch, key_of_prefix, load, lost_to_json
 from toolslot.journal._disk._reads import check_run_payload
-from toolslot.journal._disk._remains import Remains
 from toolslot.journal._disk._seal import seal
 from toolslot.journal._disk._states import Entry
 from toolslot.journal._disk._table import Reader
+from toolslot.journal._doctor._remains import Remains
 from toolslot.journal._format._row_codec import key_to_json
 from toolslot.journal._format._secrecy import Secrecy
 

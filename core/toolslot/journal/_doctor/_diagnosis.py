@@ -16,12 +16,12 @@ from toolslot._errors import (
     JournalUnsafe,
     NotAJournal,
 )
-from toolslot.journal._disk._check import examine
 from toolslot.journal._disk._commit_lock import noted_id
 from toolslot.journal._disk._faults import translate
-from toolslot.journal._disk._findings import Finding, FindingKind, JournalReport
 from toolslot.journal._disk._place import Place
-from toolslot.journal._disk._surroundings import surroundings
+from toolslot.journal._doctor._check import examine
+from toolslot.journal._doctor._findings import Finding, FindingKind, JournalReport
+from toolslot.journal._doctor._surroundings import surroundings
 from toolslot.journal._format._encryption import Encryption
 
 _KINDS: tuple[tuple[type[JournalError], FindingKind], ...] = (

@@ -13,16 +13,16 @@ from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._alone import alone, back_up
 from toolslot.journal._disk._cache import Cache, open_cache
 from toolslot.journal._disk._chunks import dumps
-from toolslot.journal._disk._diagnosis import diagnose
 from toolslot.journal._disk._faults import translate
-from toolslot.journal._disk._findings import Finding, FindingKind, JournalReport
 from toolslot.journal._disk._loading import key_of_prefix
 from toolslot.journal._disk._opening import uri
 from toolslot.journal._disk._owner_lock import sweep
 from toolslot.journal._disk._place import Place
-from toolslot.journal._disk._reindexing import rebuild
-from toolslot.journal._disk._survey import Survey, survey
 from toolslot.journal._disk._table import Table
+from toolslot.journal._doctor._diagnosis import diagnose
+from toolslot.journal._doctor._findings import Finding, FindingKind, JournalReport
+from toolslot.journal._doctor._reindexing import rebuild
+from toolslot.journal._doctor._survey import Survey, survey
 from toolslot.journal._format._row_codec import key_to_json
 from toolslot.journal._format._secrecy import Secrecy
 

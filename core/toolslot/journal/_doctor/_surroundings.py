@@ -10,10 +10,10 @@ from pathlib import Path
 
 from toolslot._errors import JournalUnsafe
 from toolslot.journal._disk._filesystem import Trust, is_volatile, trust_in, type_of
-from toolslot.journal._disk._findings import Finding, FindingKind
 from toolslot.journal._disk._log_frames import unread_commits
 from toolslot.journal._disk._owner_lock import Owners, look
 from toolslot.journal._disk._place import Place, check_safe
+from toolslot.journal._doctor._findings import Finding, FindingKind
 
 #: less free room than this, or than the database itself takes, is told
 _ROOM = 64 * 2**20

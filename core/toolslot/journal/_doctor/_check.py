@@ -11,13 +11,13 @@ from toolslot._errors import JournalCorrupt
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._cache import settings
 from toolslot.journal._disk._faults import translate
-from toolslot.journal._disk._findings import Finding, FindingKind, JournalReport
 from toolslot.journal._disk._place import Place, check_safe
 from toolslot.journal._disk._read_store import open_for_reading
 from toolslot.journal._disk._seal import unseal
-from toolslot.journal._disk._survey import Survey, survey
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._disk._unlocking import look_in, notes_on_keys, without_lock
+from toolslot.journal._doctor._findings import Finding, FindingKind, JournalReport
+from toolslot.journal._doctor._survey import Survey, survey
 from toolslot.journal._format._encryption import Encryption
 
 
