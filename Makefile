@@ -26,6 +26,8 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 .DELETE_ON_ERROR:
 # A worker for each core; who is done early takes tests from the other.
 PARALLEL := -n auto --dist worksteal
+# What runs beside something else is printed when it has ended, where make can do that (4.0 and later).
+WHOLE := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 # The lowest releases get the tests of both adapters, and of those that kill processes the rows that show resuming at all.
 LOWEST_CRASHES := tests/crash/langgraph/test_kill_matrix.py -k by_default_only
 
@@ -40,8 +42,15 @@ setup: $(READY) ## Create .venv with toolslot (editable), every extra and every 
 demo: $(DEMO) ## Kill a real agent in the middle of its tool calls and watch it resume
 	@$(BIN)/toolslot demo
 
-test: check test-lowest test-clients ## Set everything up, then every check and every test
+test: $(READY) $(READY_LOWEST) $(READY_CLIENTS) ## Set everything up, then every check and every test
+	@$(MAKE) --no-print-directory -j2 $(WHOLE) check test-others
 	@$(BIN)/python -m pytest $(PARALLEL) --nbmake --nbmake-timeout=110 tests notebooks
+
+# Beside the checks, which use one core for most of their time; one after the other, for they have bounds of time.
+.PHONY: test-others
+test-others:
+	@$(MAKE) --no-print-directory test-lowest
+	@$(MAKE) --no-print-directory test-clients
 
 test-fast: $(READY) ## The tests without those that kill processes or take seconds
 	@$(BIN)/python -m pytest -m "not crash and not slow"

@@ -15,10 +15,11 @@ from toolslot import BatchRun, DiskJournal, Fenced
 from toolslot._batch._engine import Engine
 from toolslot._batch._ownership import LiveBatch
 from toolslot._batch._steps import Pause, Steps
+from toolslot._domain import _append, _operations
 from toolslot._domain._operations import existing
 from toolslot._domain._plan import Standing
 from toolslot._domain._slot import Finished
-from toolslot.journal import Append, Change, _append, _operations
+from toolslot.journal import Append, Change
 from toolslot.journal._disk._committer import Committer, _run
 
 
