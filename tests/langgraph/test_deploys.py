@@ -213,6 +213,7 @@ def test_a_call_in_flight_is_asked_about_and_has_no_second_effect(
     assert len(records(talk)) == 1
 
 
+@pytest.mark.any_release  # which policy holds; that the batch is found is tested above
 @doors
 @kinds
 def test_a_call_in_flight_that_must_fail_fails(talk: Any, shop: Shop, door: str, deploy: str) -> None:
@@ -224,6 +225,7 @@ def test_a_call_in_flight_that_must_fail_fails(talk: Any, shop: Shop, door: str,
     assert shop.paid == 1
 
 
+@pytest.mark.any_release  # which policy holds; that the batch is found is tested above
 @doors
 @kinds
 @pytest.mark.parametrize("done", [True, False])
@@ -248,6 +250,7 @@ def test_the_reconciler_of_a_call_in_flight_is_asked_by_the_tools_name(
     assert shop.paid == (1 if done or deploy in GONE else 2)
 
 
+@pytest.mark.any_release  # which policy holds; that the batch is found is tested above
 @doors
 @kinds
 @pytest.mark.parametrize("declared", [False, True], ids=["undeclared", "declared"])

@@ -11,6 +11,8 @@ from langchain_core.messages import ToolMessage
 from support.leaks import leaks
 from toolslot import DiskJournal, Encryption
 
+pytestmark = pytest.mark.any_release  # of the journal's files
+
 KEY = b"k" * 32
 CANARY = "CANARY-52c1d"
 

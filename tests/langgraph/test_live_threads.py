@@ -37,9 +37,15 @@ CAUSES = {
 #: seconds, in which the tool is entered
 SOON = 0.4
 
-#: every way in meets every cause and every policy, and every cause every policy
+#: every way in meets every cause and every policy, and every cause every policy; with the lowest releases every way in every cause
 CASES = [
-    (asynchronous, form, cause, POLICIES[(i + j + k) % len(POLICIES)])
+    pytest.param(
+        asynchronous,
+        form,
+        cause,
+        POLICIES[(i + j + k) % len(POLICIES)],
+        marks=[pytest.mark.any_release] * (k > 0),
+    )
     for asynchronous, causes in CAUSES.items()
     for i, form in enumerate(sorted(FORMS))
     for j, cause in enumerate(causes)

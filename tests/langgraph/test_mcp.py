@@ -27,6 +27,8 @@ from support.harness import World
 from toolslot import ToolPolicy
 from toolslot_langgraph import DurableParallelToolNode, durable_nodes, make_durable
 
+pytestmark = pytest.mark.any_release  # the packages of MCP have no lowest release here
+
 SERVER = Path(mcp_server.__file__)
 #: what a life does to a call's answer, after the server has done its work
 After = Callable[[str], Awaitable[None]]

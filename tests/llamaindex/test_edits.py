@@ -15,6 +15,8 @@ from toolslot_llamaindex._edits import MISSING, Edit, difference, look, pack, un
 from toolslot_llamaindex._redoing import changed
 from toolslot_llamaindex._values import ValueCodec
 
+pytestmark = pytest.mark.any_release  # plain values
+
 CODEC = ValueCodec.of().lenient
 
 plain = st.recursive(

@@ -11,6 +11,8 @@ from llama_index.core.llms import ChatMessage
 from support.leaks import leaks
 from toolslot import DiskJournal, Encryption, JournalLocked
 
+pytestmark = pytest.mark.any_release  # of the journal's files
+
 KEY = b"k" * 32
 CANARY = "CANARY-91b0e"
 

@@ -18,6 +18,8 @@ from support import mcp_server
 from toolslot import ToolPolicy, ToolslotError
 from toolslot_llamaindex import ToolOutcomeAnswer, ToolOutcomeQuestion, mcp_policies
 
+pytestmark = pytest.mark.any_release  # the packages of MCP have no lowest release here
+
 # Not among what the lowest supported releases are tested with: it would choose newer ones.
 mcp = pytest.importorskip("llama_index.tools.mcp")
 
