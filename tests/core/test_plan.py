@@ -13,6 +13,9 @@ from toolslot._domain._plan import (
     Claim,
     Closed,
     Fail,
+    FailedHere,
+    Look,
+    Lose,
     Mismatch,
     Reconcile,
     Repeat,
@@ -21,6 +24,7 @@ from toolslot._domain._plan import (
     Run,
     Standing,
     Wait,
+    answered,
     plan,
     settle_unknown,
 )
@@ -176,3 +180,47 @@ def test_when_no_reconciler_can_tell_the_rule_for_unknown_calls_applies() -> Non
     assert settle_unknown(UNKNOWN, ToolPolicy(reconcile=reconcile, on_unknown="rerun")) == Rerun(
         2, undeclared=False
     )
+
+
+@pytest.mark.parametrize("standing", list(Standing))
+def test_a_call_of_unknown_outcome_is_looked_up_once_more_before_anything_is_done_about_it(
+    standing: Standing,
+) -> None:
+    assert plan(UNKNOWN, SPEC, ToolPolicy(), standing, looked=False) == Look()
+    assert plan(RESERVED, SPEC, ToolPolicy(), standing, looked=False) != Look()
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        ToolPolicy(),
+        ToolPolicy(on_unknown="ask"),
+        ToolPolicy(on_unknown="fail"),
+        ToolPolicy(reconcile=reconcile),
+    ],
+)
+def test_a_call_that_began_here_and_runs_no_more_is_marked_before_its_policy_is_applied(
+    policy: ToolPolicy,
+) -> None:
+    assert plan(RUNNING, SPEC, policy, MINE) == Lose()
+    assert plan(UNKNOWN, SPEC, policy, MINE) != Lose()
+
+
+def test_a_failure_that_may_run_again_does_so_only_while_nothing_else_was_written() -> None:
+    policy, failed = ToolPolicy(on_failed="replay"), FailedHere(3, ESCAPED.version)
+    assert plan(ESCAPED, SPEC, policy, MINE, epoch=3, failed=failed) == Rerun(2, undeclared=False)
+    assert plan(ESCAPED, SPEC, policy, MINE, epoch=4, failed=failed) == Replay()
+    assert plan(ESCAPED, SPEC, policy, MINE, epoch=3, failed=FailedHere(3, ESCAPED.version - 1)) == Replay()
+
+
+def test_a_failure_of_a_repetition_is_repeated_and_not_run_as_a_new_attempt() -> None:
+    policy, failed = ToolPolicy(on_resume="rerun"), FailedHere(3, SUCCEEDED.version)
+    assert plan(SUCCEEDED, SPEC, policy, MINE, ran_here=False, epoch=3, failed=failed) == Repeat()
+
+
+def test_what_the_agent_was_told_is_handed_out_at_once_unless_an_attempt_runs_that_may_say_more() -> None:
+    policy, told = ToolPolicy(on_unknown="fail"), replace(UNKNOWN, delivered=TOLD)
+    assert answered(told, SPEC, policy, closed=False, ran_here=True, at_work=False)
+    assert not answered(told, SPEC, policy, closed=False, ran_here=True, at_work=True)
+    assert answered(SUCCEEDED, SPEC, policy, closed=False, ran_here=True, at_work=True)
+    assert not answered(RESERVED, SPEC, policy, closed=True, ran_here=True, at_work=False)

@@ -9,29 +9,21 @@ from concurrent.futures import Future
 class Active:
     """One entrant at work on a slot. Others wait for `done()`; its value is the error they share, or None to look at the slot again."""
 
-    __slots__ = ("_detached", "_done", "_error", "_lock", "_over", "_settled", "epoch", "index")
+    __slots__ = ("_done", "_error", "_lock", "_settled", "detached", "epoch", "index", "over")
 
     def __init__(self, index: int, lock: threading.Lock) -> None:
         self.index: int = index
         #: under which its code was entered; None before
         self.epoch: int | None = None
-        self._detached = False
+        #: whether its code runs on in a thread of its own after its entrant has gone
+        self.detached: bool = False
         self._lock = lock
-        self._over = False
+        #: whether it has ended, or was dropped
+        self.over: bool = False
         self._error: BaseException | None = None
         # Made when somebody waits: hardly anybody does.
         self._done: Future[BaseException | None] | None = None
         self._settled: Future[None] | None = None
-
-    @property
-    def detached(self) -> bool:
-        """Whether the attempt's code runs on in a thread of its own after its entrant has gone."""
-        return self._detached
-
-    @property
-    def over(self) -> bool:
-        """Whether it has ended, or was dropped."""
-        return self._over
 
     def after_fork(self, lock: threading.Lock) -> None:
         """In a forked child, where nobody gives the old lock back."""
@@ -41,20 +33,20 @@ class Active:
         """The entrant goes, the code runs on."""
         with self._lock:
             settled = self._unsettled()
-            self._detached = True
+            self.detached = True
         if settled is not None:
             settled.set_result(None)
 
     def _unsettled(self) -> Future[None] | None:
         """What the first of detaching and ending has to complete."""
-        return None if self._over or self._detached else self._settled
+        return None if self.over or self.detached else self._settled
 
     def settled(self) -> Future[None]:
         """Completes when the attempt is over, or runs on without its entrant."""
         with self._lock:
             if self._settled is None:
                 self._settled = Future()
-                if self._over or self._detached:
+                if self.over or self.detached:
                     self._settled.set_result(None)
             return self._settled
 
@@ -63,17 +55,17 @@ class Active:
         with self._lock:
             if self._done is None:
                 self._done = Future()
-                if self._over:
+                if self.over:
                     self._done.set_result(self._error)
             return self._done
 
     def end(self, error: BaseException | None) -> None:
         """It is over, or what comes of it counts no more; the first time counts."""
         with self._lock:
-            if self._over:
+            if self.over:
                 return
             settled = self._unsettled()
-            self._over, self._error = True, error
+            self.over, self._error = True, error
             done = self._done
         if done is not None:
             done.set_result(error)

@@ -205,7 +205,11 @@ class Attempt:
 
     def _record(self, row: Finished, value: object, under_way: Callable[[], None]) -> Steps[None]:
         try:
-            row = yield from self._written(row, value, under_way)
+            try:
+                yield from self._live.writing(row, under_way)
+            except NotStorable as refused:
+                row = self._as_text(row, value, refused)
+                yield from self._live.writing(row)
         except Fenced:
             self._live.unrecorded.pop(self._index, None)
             self._engine.emit(
@@ -226,20 +230,11 @@ class Attempt:
         self._tell_end(kind, row)
         reach(CrashPoint.BEFORE_DELIVERY)
 
-    def _written(self, row: Finished, value: object, under_way: Callable[[], None]) -> Steps[Finished]:
-        try:
-            yield from self._live.writing(row, under_way)
-        except NotStorable as refused:
-            # It is larger than this journal takes. The call is done all the same, and must not run again for that.
-            row = replace(row, outcome=as_text(value))
-            yield from self._live.writing(row)
-            self._engine.emit(
-                EventKind.NOT_STORABLE,
-                self._live.key,
-                self._request.slot,
-                detail=f"kept only as text: {refused}",
-            )
-        return row
+    def _as_text(self, row: Finished, value: object, refused: NotStorable) -> Finished:
+        """It is larger than this journal takes. The call is done all the same, and must not run again for that."""
+        detail = f"kept only as text: {refused}"
+        self._engine.emit(EventKind.NOT_STORABLE, self._live.key, self._request.slot, detail=detail)
+        return replace(row, outcome=as_text(value))
 
     def record_again(self) -> Steps[object]:
         """Record what the journal could not take before; the call does not run again."""

@@ -19,8 +19,10 @@ from toolslot._batch._unknown import reconciling, stopping, tell_rerun
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain import _plan
 from toolslot._domain._events import EventKind
+from toolslot._domain._plan import Standing
+from toolslot._domain._policy import ToolPolicy
 from toolslot._domain._retry import delay_after
-from toolslot._domain._slot import Reason, Regenerated, SlotRecord, SlotState
+from toolslot._domain._slot import Reason, Regenerated, SlotRecord
 from toolslot._errors import (
     BatchMismatch,
     Fenced,
@@ -39,95 +41,96 @@ class Entry(CallRequest[T]):
 
     def steps(self) -> Steps[T]:
         """The call's answer, from the journal or from its code."""
+        live, index = self.live, self.spec.index
         while True:
-            if self._replayable():
+            if self._answered():
                 return self._replay()
-            mine = Active(self.index, self.live.lock)
+            mine = Active(index, live.lock)
+            error: BaseException | None = None
             try:  # twice, for an interrupt may come at any line, in a `finally` too
-                answer = yield from self._entered(mine)
+                try:
+                    active = live.enter(mine)
+                    if active is mine:
+                        return (yield from self._settle(mine))
+                    yield from live.joining(active, self.engine.busy_until(), self.engine.limits.busy_timeout)
+                except Exception as raised:
+                    error = raised
+                    raise
+                finally:
+                    self._leave(mine, error)
             finally:
                 self._leave(mine, None)
-            if answer is not None:
-                return answer[0]
-
-    def _entered(self, mine: Active) -> Steps[tuple[T] | None]:
-        """The answer; None when somebody else was at work and is through."""
-        error: BaseException | None = None
-        try:
-            active = self.live.enter(mine)
-            if active is mine:
-                return ((yield from self._settle(active)),)
-            yield from self.live.joining(active, self.engine.busy_until(), self.engine.limits.busy_timeout)
-        except Exception as raised:
-            error = raised
-            raise
-        finally:
-            self._leave(mine, error)
-        return None
 
     def _leave(self, mine: Active, error: BaseException | None) -> None:
         """Unless it was done before, or is left to the thread that runs on."""
         if self.live.active.get(mine.index) is mine and not mine.detached:
             self.live.leave(mine, error)
 
-    def _replayable(self) -> bool:
-        slot = self.slot
-        if slot.state is not SlotState.FAILED and not slot.final and slot.delivered is None:
-            return False  # the usual case, decided cheaply
-        if not slot.final and self.index in self.live.active:
-            return False  # it may say more than what was told of it
-        action = self._next(_plan.Standing.TAKEN)
-        return isinstance(action, _plan.Replay) and self.index not in self.live.unrecorded
+    def _answered(self) -> bool:
+        live, slot, policy, index = self.live, self.slot, self.policy, self.spec.index
+        return index not in live.unrecorded and _plan.answered(
+            slot,
+            self.spec,
+            policy,
+            closed=live.closed,
+            ran_here=self._ran_here(slot, policy),
+            at_work=index in live.active,
+        )
 
-    def _next(self, standing: _plan.Standing) -> _plan.Action:
-        slot, policy = self.slot, self.policy
-        here = policy.on_resume != "rerun" or self.live.ran_here(slot)
-        return _plan.plan(slot, self.spec, policy, standing, closed=self.live.closed, ran_here=here)
+    def _ran_here(self, slot: SlotRecord, policy: ToolPolicy) -> bool:
+        return policy.on_resume != "rerun" or self.live.ran_here(slot)
 
     # --- the loop -------------------------------------------------------------------------------------------------------
 
     def _settle(self, active: Active) -> Steps[T]:
-        began = self.engine.monotonic()
-        busy_until = self.engine.busy_until()
-        tries = 0
-        again: _plan.Rerun | None = None
-        again_at = (0, 0)
-        if self.index in self.live.unrecorded:
-            epoch = self.live.unrecorded[self.index][0].epoch
+        live, began, busy_until = self.live, self.engine.monotonic(), self.engine.busy_until()
+        tries, looked = 0, False
+        failed: _plan.FailedHere | None = None
+        if self.spec.index in live.unrecorded:
+            epoch = live.unrecorded[self.spec.index][0].epoch
             try:
                 return cast("T", (yield from Attempt(self, active, epoch).record_again()))
             except Fenced:
                 yield from self._after_fenced(epoch, tries)
-        if self.slot.state is SlotState.UNKNOWN:
-            yield from self.live.refreshing()  # somebody may have decided it from outside
         while True:
             if active.over:  # taken over by force meanwhile, from inside this process
                 yield from self._after_fenced(0, tries)
-            fence, standing = self.live.look()
-            epoch = fence.epoch if standing is _plan.Standing.MINE else 0
-            action = self._next(standing)
-            if self.slot.state is SlotState.RUNNING and isinstance(action, _UNSETTLED):
-                yield from self._end_of_nobody(epoch, tries)
-                continue
-            if again is not None and again_at == (epoch, self.slot.version):
-                action = action if isinstance(action, _plan.Repeat) else again
-            again = None
-            match action:
-                case _plan.Replay():
-                    return self._replay()
-                case _plan.Run() | _plan.Rerun() | _plan.Repeat():
-                    tries += 1
-                    try:
-                        return (yield from self._run(active, action, epoch))
-                    except Escaped as escaped:
-                        if active.detached:
-                            raise escaped.error from None  # a thread of it runs on
-                        again_at = epoch, self.slot.version
-                        again = yield from self._before_retry(escaped.error, tries, began)
-                    except Fenced:
-                        yield from self._after_fenced(epoch, tries)
-                case _:
-                    yield from self._towards(action, standing, busy_until)
+            fence, standing = live.look()
+            epoch, slot, policy = fence.epoch if standing is Standing.MINE else 0, self.slot, self.policy
+            action = _plan.plan(
+                slot,
+                self.spec,
+                policy,
+                standing,
+                closed=live.closed,
+                ran_here=self._ran_here(slot, policy),
+                looked=looked,
+                epoch=epoch,
+                failed=failed,
+            )
+            looked, failed = True, None
+            try:
+                match action:
+                    case _plan.Replay():
+                        return self._replay()
+                    case _plan.Run() | _plan.Rerun() | _plan.Repeat():
+                        tries += 1
+                        return cast("T", (yield from self._attempt(active, action, epoch)))
+                    case _plan.Lose():
+                        yield from live.losing(self.spec.index, Reason.OWNER_DIED)
+                    case _:
+                        yield from self._towards(action, standing, busy_until)
+            except Escaped as escaped:
+                if active.detached:
+                    raise escaped.error from None  # a thread of it runs on
+                # What is on record then: somebody may write to it while this waits to try again.
+                recorded = _plan.FailedHere(epoch, self.slot.version)
+                if (yield from self._before_retry(escaped.error, tries, began)):
+                    failed = recorded
+            except Fenced:
+                if not isinstance(action, _FENCED):
+                    raise
+                yield from self._after_fenced(epoch, tries)
 
     def _towards(
         self,
@@ -137,11 +140,12 @@ class Entry(CallRequest[T]):
         | _plan.Wait
         | _plan.Claim
         | _plan.Mismatch
-        | _plan.Closed,
-        standing: _plan.Standing,
+        | _plan.Closed
+        | _plan.Look,
+        standing: Standing,
         busy_until: float | None,
     ) -> Steps[None]:
-        """Do what must come first; then the call is planned anew. Raises where it must stop."""
+        """Do what must come first; then the call is planned again. Raises where it must stop."""
         match action:
             case _plan.Reconcile():
                 yield from reconciling(self, action.doubt)
@@ -155,23 +159,19 @@ class Entry(CallRequest[T]):
                 yield from self._mismatch(action, standing, busy_until)
             case _plan.Closed():
                 raise closed(self.live.key, self.index, self.spec.tool)
+            case _plan.Look():
+                yield from self.live.refreshing()
             case _:
                 assert_never(action)
 
-    def _end_of_nobody(self, epoch: int, tries: int) -> Steps[None]:
-        """The call began under our epoch and nobody runs it any more: its end was not recorded, or is on its way. Make that clear first."""
-        try:
-            yield from self.live.losing(self.index, Reason.OWNER_DIED)
-        except Fenced:
-            yield from self._after_fenced(epoch, tries)
-
-    def _run(self, active: Active, action: _plan.Entering, epoch: int) -> Steps[T]:
-        self.live.answered.discard(self.index)
+    def _attempt(self, active: Active, action: _plan.Entering, epoch: int) -> Steps[object]:
+        """What enters the code, as planned."""
+        self.live.answered.discard(self.spec.index)
         if isinstance(action, _plan.Repeat):
-            return cast("T", (yield from Repetition(self, active, epoch).steps(self.slot.attempt)))
+            return Repetition(self, active, epoch).steps(self.slot.attempt)
         if isinstance(action, _plan.Rerun):
             tell_rerun(self, action)
-        return cast("T", (yield from Attempt(self, active, epoch).steps(action.attempt)))
+        return Attempt(self, active, epoch).steps(action.attempt)
 
     # --- answers from the record ----------------------------------------------------------------------------------------
 
@@ -202,8 +202,8 @@ class Entry(CallRequest[T]):
 
     # --- going on after something happened ------------------------------------------------------------------------------
 
-    def _before_retry(self, error: Exception, tries: int, began: float) -> Steps[_plan.Rerun | None]:
-        """Return to try again, at once or as planned (the reconciler is asked first), or raise the call's error."""
+    def _before_retry(self, error: Exception, tries: int, began: float) -> Steps[bool]:
+        """Return to try again, whether without asking the reconciler first; or raise the call's error."""
         policy = self.policy
         if not _plan.may_try_again(policy, type(error)):
             raise error
@@ -214,8 +214,7 @@ class Entry(CallRequest[T]):
             raise error
         if delay > 0:
             yield Pause(delay)
-        harmless = _plan.retries_failure(policy, type(error))
-        return _plan.Rerun(self.slot.attempt + 1, undeclared=False) if harmless else None
+        return _plan.retries_failure(policy, type(error))
 
     def _after_fenced(self, epoch: int, tries: int) -> Steps[None]:
         """Somebody wrote to our batch. If it still is ours under the epoch we wrote with (an operator decided, a withdrawal was late), plan
@@ -229,17 +228,15 @@ class Entry(CallRequest[T]):
                 " of the process that works on it. Nothing was changed here; stop working on it."
             )
 
-    def _mismatch(
-        self, action: _plan.Mismatch, standing: _plan.Standing, busy_until: float | None
-    ) -> Steps[None]:
+    def _mismatch(self, action: _plan.Mismatch, standing: Standing, busy_until: float | None) -> Steps[None]:
         names = self.engine.differing(self.slot.spec, self.spec)
         detail = another_call(self.live.key, self.slot.spec, self.spec, action.differs, names)
         if self.engine.strict:
             raise BatchMismatch(f"{detail}. {not_this_call(self.live.adapter)}")
-        if standing is _plan.Standing.TAKEN:
+        if standing is Standing.TAKEN:
             yield from self.live.waiting(busy_until, self.engine.limits.busy_timeout)
             return
-        if standing is _plan.Standing.FREE:
+        if standing is Standing.FREE:
             yield from self.live.claiming()
             return
         self.engine.emit(EventKind.MISMATCH, self.live.key, self.slot, detail=detail)
@@ -256,8 +253,8 @@ class Entry(CallRequest[T]):
 
 _MAX_REPLANS = 5
 
-#: what is planned for a call that began and has no end
-_UNSETTLED = (_plan.Rerun, _plan.Reconcile, _plan.Ask, _plan.Fail)
+#: what may find that somebody wrote to our batch, and is then planned again
+_FENCED = (_plan.Run, _plan.Rerun, _plan.Repeat, _plan.Lose)
 
 
 def _latency(slot: SlotRecord) -> float | None:

@@ -38,6 +38,8 @@ class Hooks:
 
     def wants(self, kind: EventKind | None) -> bool:
         """Whether any hook wants call events of this kind; None stands for batch events."""
+        if not self._wants:
+            return False
         try:
             return any(wants(kind) for wants in self._wants)
         except Exception:

@@ -93,16 +93,15 @@ class OpenBatch:
                 self.fence, self.manifest, self.tenures = record.fence, record.manifest, record.tenures
             self.slots = self.slots or list(record.slots)
             for slot in record.slots:
-                self._keep_newer(slot)
+                if slot.version >= self.slots[slot.index].version:
+                    self.slots[slot.index] = slot
 
     def saw(self, slot: SlotRecord) -> None:
         """Take over one slot as the journal has it, unless something newer was seen."""
+        index = slot.spec.index
         with self.lock:
-            self._keep_newer(slot)
-
-    def _keep_newer(self, slot: SlotRecord) -> None:
-        if slot.version >= self.slots[slot.index].version:
-            self.slots[slot.index] = slot
+            if slot.version >= self.slots[index].version:
+                self.slots[index] = slot
 
     @property
     def epoch(self) -> int:

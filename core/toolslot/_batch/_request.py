@@ -40,7 +40,7 @@ class CallRequest(Generic[T]):
 
     @property
     def slot(self) -> SlotRecord:
-        return self.live.slots[self.index]
+        return self.live.slots[self.spec.index]
 
     @property
     def policy(self) -> ToolPolicy:

@@ -95,7 +95,28 @@ class Closed:
     """Nothing of this batch runs any more, and this call has no recorded answer."""
 
 
-Action: TypeAlias = Replay | Repeat | Run | Rerun | Reconcile | Ask | Fail | Wait | Claim | Mismatch | Closed
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Load the slot once more, then plan again: somebody may have decided it from outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lose:
+    """Mark the call UNKNOWN, then plan again: it began under our epoch, no code of it runs here, and its end is not on record."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedHere:
+    """This entrance has run the call, which failed in a way that may simply run again; where that was recorded."""
+
+    epoch: int
+    version: int
+
+
+#: what has to be done before the call can be planned to its end, or why it cannot be
+Obstacle: TypeAlias = Reconcile | Ask | Fail | Wait | Claim | Mismatch | Closed | Look | Lose
+
+Action: TypeAlias = Replay | Repeat | Run | Rerun | Obstacle
 
 #: what enters the tool's code
 Entering: TypeAlias = Run | Rerun | Repeat
@@ -109,11 +130,50 @@ def plan(
     *,
     closed: bool = False,
     ran_here: bool = True,
+    looked: bool = True,
+    epoch: int = 0,
+    failed: FailedHere | None = None,
 ) -> Action:
     """The one next step for a slot. `presented` is the call as it stands in front of us now, `slot` what the journal holds.
 
-    `ran_here`: this process is one that ran the call to its recorded end.
+    `ran_here`: this process is one that ran the call to its recorded end. `looked`: the slot was loaded for this entrance. `failed` says
+    nothing any more under another `epoch`, or when the slot has changed since.
     """
+    if slot.state is SlotState.UNKNOWN and not looked:
+        return Look()
+    action = _plan(slot, presented, policy, standing, closed=closed, ran_here=ran_here)
+    if failed == FailedHere(epoch, slot.version) and not isinstance(action, Repeat):
+        return Rerun(slot.attempt + 1, undeclared=False)
+    if slot.state is SlotState.RUNNING and isinstance(action, (Rerun, Reconcile, Ask, Fail)):
+        return Lose()
+    return action
+
+
+def answered(
+    slot: SlotRecord,
+    presented: SlotSpec,
+    policy: ToolPolicy,
+    *,
+    closed: bool,
+    ran_here: bool,
+    at_work: bool,
+) -> bool:
+    """Whether the answer on record can be handed out at once, whoever owns the batch. `at_work`: an attempt on the call runs here."""
+    if not slot.final and (at_work or (slot.state is not SlotState.FAILED and slot.delivered is None)):
+        return False  # an attempt that runs may say more than what was told of it
+    action = _plan(slot, presented, policy, Standing.TAKEN, closed=closed, ran_here=ran_here)
+    return isinstance(action, Replay)
+
+
+def _plan(
+    slot: SlotRecord,
+    presented: SlotSpec,
+    policy: ToolPolicy,
+    standing: Standing,
+    *,
+    closed: bool,
+    ran_here: bool,
+) -> Action:
     differs = mismatch(slot.spec, presented)
     if differs:
         return Mismatch(differs)
@@ -213,7 +273,7 @@ def _by_state(slot: SlotRecord, policy: ToolPolicy) -> Replay | Run | Rerun | Re
         case SlotState.FAILED:
             return _failed(slot, policy)
         case SlotState.RUNNING | SlotState.UNKNOWN:
-            # RUNNING under our own epoch without anybody running it: its entrant died here (an interpreter shutdown, say).
+            # RUNNING under our own epoch, and no code of it runs: its entrant died here (an interpreter shutdown, say).
             return _unknown(slot, policy)
         case _:
             assert_never(slot.state)

@@ -80,13 +80,13 @@ class Place:
             JournalReplaced: one of them is gone.
         """
         try:
-            found = [os.stat(path) for path in (self.commit_lock, self.database, self.wal)]
+            lock, base, log = os.stat(self.commit_lock), os.stat(self.database), os.stat(self.wal)
         except FileNotFoundError as error:
             raise JournalReplaced(
                 f"{error.filename} was deleted while the journal {self.root} was open. What this process recorded since then"
                 " is lost with it, and nothing more is taken. Restore the directory, or begin a new journal, and restart."
             ) from error
-        return tuple((status.st_dev, status.st_ino) for status in found)
+        return (lock.st_dev, lock.st_ino), (base.st_dev, base.st_ino), (log.st_dev, log.st_ino)
 
 
 def resolve(path: str | os.PathLike[str]) -> Place:

@@ -1,0 +1,86 @@
+"""How many functions of ours run for one call that is started and recorded on the disk journal."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from support.harness import batch
+from toolslot import DurableExecutor
+from toolslot.journal import open_journal
+
+#: at most so many on the thread of the caller and, for its two commits, on that of the writer
+CALLER, WRITER = {"sync": 170, "async": 181}, 264
+
+
+class Counted:
+    """The functions of toolslot that were entered or resumed, by thread; what records generate for themselves included."""
+
+    def __init__(self) -> None:
+        self.caller, self.writer = Counter[str](), Counter[str]()
+        self.on = False
+        self._here = threading.get_ident()
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> None:
+        module = frame.f_globals.get("__name__", "")
+        if self.on and event == "call" and module.partition(".")[0] == "toolslot":
+            name = frame.f_code.co_name
+            here = threading.get_ident() == self._here
+            (self.caller if here else self.writer)[f"{module}.{name}"] += 1
+
+    @contextmanager
+    def counting(self) -> Generator[None]:
+        sys.setprofile(self)
+        self.on = True
+        try:
+            yield
+        finally:
+            self.on = False
+            sys.setprofile(None)
+
+
+def count(tmp_path: Path, door: str) -> Counted:
+    counted = Counted()
+    threading.setprofile(counted)  # the writer's thread begins with the journal
+    try:
+        with open_journal(tmp_path / "journal") as journal:
+            executor = DurableExecutor(journal, hooks=[])
+            for name in ("first", "second"):  # the first call loads and remembers what later ones find
+                counted.caller.clear()
+                counted.writer.clear()
+                if door == "sync":
+                    with executor.open(batch("pay", key=name)) as run, counted.counting():
+                        assert run.call(0, lambda: "paid") == "paid"
+                else:
+                    asyncio.run(acall(executor, name, counted))
+    finally:
+        threading.setprofile(None)
+    return counted
+
+
+async def acall(executor: DurableExecutor, name: str, counted: Counted) -> None:
+    async def pay() -> str:
+        return "paid"
+
+    async with executor.open(batch("pay", key=name)) as run:
+        with counted.counting():
+            assert await run.acall(0, pay) == "paid"
+
+
+@pytest.mark.parametrize("door", ["sync", "async"])
+def test_a_call_takes_a_short_way(tmp_path: Path, door: str) -> None:
+    counted = count(tmp_path, door)
+    caller, writer = counted.caller.total(), counted.writer.total()
+    found = f"{door}: {caller} on the caller (aim: 90), {writer} on the writer (aim: 130). Most often:"
+    told = [found, *(f"{n} {name}" for name, n in (counted.caller + counted.writer).most_common(20))]
+    assert min(caller, writer) > 20, "nothing was counted"
+    assert caller <= CALLER[door], "\n  ".join(told)
+    assert writer <= WRITER, "\n  ".join(told)
