@@ -28,7 +28,7 @@ from toolslot_langgraph._first_look import FirstLook
 from toolslot_langgraph._hints import hinted_policies
 from toolslot_langgraph._identity import Place, locate, messages_in, own_task, respond
 from toolslot_langgraph._marks import DurableAround
-from toolslot_langgraph._notices import Notices
+from toolslot_langgraph._notices import NodeNotices
 from toolslot_langgraph._outputs import is_error
 from toolslot_langgraph._saver_types import saver_types
 from toolslot_langgraph._settings import DurableOptions, Settings
@@ -70,7 +70,7 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any], DurableAround
         #: the tools of the last calls, for looking at all of them takes time
         self._seen: deque[tuple[Sequence[BaseTool], DurableExecutor]] = deque(maxlen=8)
         self._lock = threading.Lock()
-        self._notices = Notices()
+        self._notices = NodeNotices()
         #: tools that only a middleware behind this one serves, once it did
         self._seen_served: set[str] = set()
 

@@ -36,7 +36,7 @@ from toolslot_langgraph._identity import Place, locate, read_response
 from toolslot_langgraph._joining import opened
 from toolslot_langgraph._marks import DurableNode
 from toolslot_langgraph._nested import Inside, inside
-from toolslot_langgraph._notices import Notices
+from toolslot_langgraph._notices import NodeNotices
 from toolslot_langgraph._outputs import is_error
 from toolslot_langgraph._passing import let_pass
 from toolslot_langgraph._saver_types import saver_types
@@ -96,7 +96,7 @@ class DurableParallelToolNode(ToolNode, DurableNode):
         Policies for tools that the node does not have count as well: a call of such a tool may have begun before it was taken away.
         """
         self._settings = settings
-        self._notices = Notices()
+        self._notices = NodeNotices()
         node: Any = self
         self._wrapped = node._wrap_tool_call is not None or node._awrap_tool_call is not None
         #: tools that the wrapper was seen to serve

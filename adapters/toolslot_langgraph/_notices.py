@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-
 from langchain_core.runnables import RunnableConfig
 
+from toolslot.hosting import Notices
 from toolslot_langgraph._compat import durability
 from toolslot_langgraph._identity import Place
 
-log = logging.getLogger("toolslot")
 
-
-class Notices:
+class NodeNotices(Notices):
     """Warnings of one node or middleware, each given once."""
-
-    def __init__(self) -> None:
-        self._given: set[str] = set()
 
     def about(self, place: Place, config: RunnableConfig, node: str | None) -> None:
         """Warn if nothing can be replayed here, or not after a crash."""
@@ -33,9 +27,3 @@ class Notices:
                 " model is asked again and no call is recognised. Use durability='sync' or 'async'.",
                 node,
             )
-
-    def once(self, text: str, node: str | None) -> None:
-        """Warn of it, unless that was done before; `text` has one place, for the node's name."""
-        if text not in self._given:
-            self._given.add(text)
-            log.warning(text, node)

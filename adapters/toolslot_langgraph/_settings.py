@@ -11,11 +11,11 @@ from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
 
 from toolslot import Adopt, Codec, DurableExecutor, Hook, InvalidSetting, Journal, Limits, ToolPolicy
-from toolslot.instrumentation import LoggingHook
+from toolslot.hosting import executor_for
 from toolslot_langgraph._codec import AllowedType, LangGraphCodec
 from toolslot_langgraph._compat import CANCELS
 from toolslot_langgraph._hints import hinted_policies
-from toolslot_langgraph._streaming import StreamHook
+from toolslot_langgraph._streaming import stream
 
 OnFork: TypeAlias = Literal["adopt_unfinished", "rerun", "replay"]
 OnMissing: TypeAlias = Literal["run", "fail"]
@@ -91,17 +91,14 @@ class Settings:
 
     def executor(self, tools: Iterable[BaseTool]) -> DurableExecutor:
         """An executor for these tools; what they say about themselves counts where no policy is given."""
-        hooks = tuple(self.hooks) if self.hooks is not None else (LoggingHook(),)
-        if self.stream_events:
-            hooks = (*hooks, StreamHook())
-        return DurableExecutor(
+        return executor_for(
             self.journal,
             policies={**hinted_policies(tools), **(self.policies or {})},
             default_policy=self.default_policy,
             limits=self.limits,
-            hooks=hooks,
+            hooks=self.hooks,
             codec=self.codec if self.codec is not None else LangGraphCodec(self.allowed_types),
             pauses=(GraphBubbleUp,),
             cancels=CANCELS,
-            lossy_replay=True,
+            stream=stream if self.stream_events else None,
         )

@@ -9,14 +9,15 @@ from typing import Any, Literal, TypeVar, cast
 
 from llama_index.core.agent.workflow import AgentWorkflow, BaseWorkflowAgent
 
-from toolslot import DurableExecutor, Hook, InvalidSetting, Journal, Limits, LoggingHook, ToolPolicy
+from toolslot import Hook, InvalidSetting, Journal, Limits, ToolPolicy
+from toolslot.hosting import executor_for
 from toolslot_llamaindex._codec import LlamaIndexCodec
 from toolslot_llamaindex._compat import PAUSES, copy_as, num_workers
 from toolslot_llamaindex._known import AllowedType, Models
 from toolslot_llamaindex._mixin import DurableSteps
 from toolslot_llamaindex._shared import Durable
 from toolslot_llamaindex._steps import durable_steps, events_of
-from toolslot_llamaindex._streaming import StreamHook
+from toolslot_llamaindex._streaming import stream
 
 AgentT = TypeVar("AgentT", BaseWorkflowAgent, AgentWorkflow)
 
@@ -78,18 +79,15 @@ def durable(
     values = codec if codec is not None else LlamaIndexCodec([*events_of(cls), *allowed_types])
     values = values.serving(models)
     given: dict[str, ToolPolicy] = {"handoff": ToolPolicy(idempotent=True), **(policies or {})}
-    executor = DurableExecutor(
+    executor = executor_for(
         journal,
         policies={name: _with_codec(policy, values) for name, policy in given.items()},
         default_policy=_with_codec(default_policy, values) if default_policy is not None else None,
         limits=limits,
-        hooks=[
-            *(hooks if hooks is not None else [LoggingHook()]),
-            *([StreamHook()] if stream_events else []),
-        ],
+        hooks=hooks,
         codec=values,
         pauses=PAUSES,
-        lossy_replay=True,
+        stream=stream if stream_events else None,
     )
     parallel = max_parallel if max_parallel is not None else num_workers(cls)
     fallback = default_policy if default_policy is not None else ToolPolicy()

@@ -106,7 +106,7 @@ class DurableSteps:
         if run_id is not None or not _goes_on(args, kwargs):
             known.runs.begin(workflow_run, run_id)
             if run_id is None:
-                known.warn_once(
+                known.notices.once(
                     "toolslot.not_durable agent=%r: run() without run_id=, so nothing says which run its calls belong to: nothing is"
                     " recorded and nothing can be recovered. Give an id of your own: agent.run(..., run_id='order-17').",
                     getattr(self, "name", type(self).__name__),
@@ -169,7 +169,7 @@ class DurableSteps:
                     ctx.write_event_to_stream(each)
                 return output
         if record.asked and record.asked != asked:
-            self._toolslot.warn_once(
+            self._toolslot.notices.once(
                 "toolslot.input_differs run=%s turn=%d: the model's recorded answer is replayed, although it would be asked something else"
                 " now. Prompts, tools or the state may have changed since.",
                 quoted(run.run_id),

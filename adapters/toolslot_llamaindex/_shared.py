@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
 
 from toolslot import DurableExecutor
+from toolslot.hosting import Notices
 from toolslot_llamaindex._blocks import Once
 from toolslot_llamaindex._codec import LlamaIndexCodec
 from toolslot_llamaindex._compat import workflow_run_id
 from toolslot_llamaindex._known import Models
 from toolslot_llamaindex._turns import Run, Runs
-
-log = logging.getLogger("toolslot")
 
 
 class Durable:
@@ -35,7 +33,8 @@ class Durable:
         self.models = models
         #: whether a run that another agent has begun is refused
         self.refuses_others = refuses_others
-        self.warned: set[str] = set()
+        #: what the users of the agent are told once
+        self.notices = Notices()
         self._steps: tuple[object, object, Mapping[str, Any]] | None = None
         self.runs = Runs(
             lambda run_id, durable: Run(
@@ -68,8 +67,3 @@ class Durable:
         if kept is None or kept[0] is not agent or kept[1] != version:
             kept = self._steps = agent, version, find()
         return dict(kept[2])
-
-    def warn_once(self, text: str, *args: object) -> None:
-        if text not in self.warned:
-            self.warned.add(text)
-            log.warning(text, *args)

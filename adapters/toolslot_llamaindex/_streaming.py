@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager
 from typing import Any
 
 from llama_index.core.workflow import Context, Event
 
-from toolslot import BatchEvent, CallEvent, EventKind
-from toolslot.instrumentation import as_data
+from toolslot.hosting import EventStream
 
 
 class ToolslotEvent(Event):
@@ -25,28 +22,15 @@ class ToolslotEvent(Event):
     batch_id: str
 
 
-@contextmanager
-def streaming(ctx: Context[Any]) -> Generator[None]:
-    """Until it ends, `StreamHook` writes to the stream of this run. To be entered in every step, so that no run writes to another's."""
-    token = _current.set(ctx)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+#: writes to the stream of the run whose step is running
+stream = EventStream("llamaindex")
 
 
-class StreamHook:
-    """Writes events to the stream of the run whose step is running. Events that come when it has gone are not written."""
+def streaming(ctx: Context[Any]) -> AbstractContextManager[None]:
+    """Until it ends, events are written to the stream of this run. To be entered in every step, so that no run writes to another's."""
 
-    def wants(self, kind: EventKind | None) -> bool:
-        """Whether there is a stream to write to."""
-        return _current.get() is not None
+    def write(data: dict[str, Any]) -> None:
+        fields = {name: value for name, value in data.items() if name != "type"}
+        ctx.write_event_to_stream(ToolslotEvent(**fields))
 
-    def __call__(self, event: CallEvent | BatchEvent) -> None:
-        ctx = _current.get()
-        if ctx is not None:
-            data: dict[str, Any] = {name: value for name, value in as_data(event).items() if name != "type"}
-            ctx.write_event_to_stream(ToolslotEvent(**data))
-
-
-_current: ContextVar[Context[Any] | None] = ContextVar("toolslot_llamaindex_stream", default=None)
+    return stream.to(write)

@@ -17,7 +17,7 @@ from toolslot import (
     ToolslotError,
     UnreadablePayload,
 )
-from toolslot.hosting import quoted
+from toolslot.hosting import ajournal, quoted
 from toolslot_llamaindex._growing import Growing
 from toolslot_llamaindex._records import TurnRecord, writes_of
 from toolslot_llamaindex._restoring import foretell, restored_turn
@@ -61,8 +61,8 @@ class Run:
 
     async def prepare(self) -> None:
         """Open the journal; that takes locks and reads files, which must not hold up the event loop."""
-        if self.durable and not self._executor.opened:
-            await asyncio.to_thread(getattr, self._executor, "journal")
+        if self.durable:
+            await ajournal(self._executor)
 
     async def began(self) -> bytes | None:
         """How the run began, if it is recorded."""

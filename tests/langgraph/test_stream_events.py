@@ -26,7 +26,7 @@ from support.streams import (
     sync_and_async,
 )
 from toolslot import BatchEvent, CallTimedOut, EventKind, ToolPolicy
-from toolslot_langgraph._streaming import StreamHook, streaming
+from toolslot_langgraph._streaming import stream, streaming
 
 
 def own(found: list[Any]) -> list[Any]:
@@ -170,8 +170,8 @@ def test_events_find_the_runs_namespace_where_no_config_was_handed_down() -> Non
     event = BatchEvent(run_id="r", batch_id="b", epoch=1, opened_at=0, ended_at=1, closed=True, calls=())
     runtime = Runtime(stream_writer=lambda _: spaces.append(get_config()["configurable"]["checkpoint_ns"]))
     with streaming(runtime, {"configurable": {"checkpoint_ns": "tools:1"}}):
-        StreamHook()(event)
-    StreamHook()(event)
+        stream(event)
+    stream(event)
     assert spaces == ["tools:1"]
 
 

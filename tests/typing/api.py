@@ -23,6 +23,7 @@ from toolslot import (
     Call,
     CallEvent,
     CannotTell,
+    Codec,
     DiskJournal,
     Done,
     DurableExecutor,
@@ -43,7 +44,17 @@ from toolslot import (
     resolve,
     takeover,
 )
-from toolslot.hosting import CallTask, decision_of, in_thread, quoted, what_is_wrong
+from toolslot.hosting import (
+    CallTask,
+    EventStream,
+    Notices,
+    ajournal,
+    decision_of,
+    executor_for,
+    in_thread,
+    quoted,
+    what_is_wrong,
+)
 from toolslot_langgraph import DurableParallelToolNode
 
 assert_type(toolslot.__version__, str)
@@ -200,3 +211,20 @@ def answered(answer: object) -> Done | Failed | NotDone | str:
     assert_type(quoted("name"), str)
     decision = decision_of(answer)
     return what_is_wrong(answer) if decision is None else decision
+
+
+async def host(stream: EventStream, codec: Codec, stops: type[BaseException]) -> None:
+    durable = executor_for(
+        "./journal",
+        policies=policies(),
+        default_policy=None,
+        limits=Limits(),
+        hooks=[watch],
+        codec=codec,
+        pauses=(stops,),
+        stream=stream,
+    )
+    assert_type(durable, DurableExecutor)
+    assert_type(await ajournal(durable), Journal)
+    with stream.to(lambda data: assert_type(data, dict[str, Any]).clear()):
+        Notices().once("a warning about %r", "a")

@@ -11,6 +11,9 @@ from toolslot._codec._text import one_line, qualified_name
 from toolslot._domain._answer import Decision, decision_of, what_is_wrong
 from toolslot._domain._identity import args_digest
 from toolslot._text import quoted, shown
+from toolslot.hosting._executors import ajournal, executor_for
+from toolslot.hosting._notices import Notices
+from toolslot.hosting._streaming import EventStream
 from toolslot.hosting._values import CONTAINER_WEIGHT, PLAIN_TYPES
 
 __all__ = [
@@ -20,8 +23,12 @@ __all__ = [
     "PLAIN_TYPES",
     "CallTask",
     "Decision",
+    "EventStream",
+    "Notices",
+    "ajournal",
     "args_digest",
     "decision_of",
+    "executor_for",
     "in_thread",
     "one_line",
     "qualified_name",
