@@ -16,6 +16,9 @@ from toolslot_llamaindex._known import AllowedType, KnownClasses
 #: what begins a value that is not made of built-in values alone
 _EXACT = b"k"
 _PLAIN = JsonCodec()
+#: so many values, of so many bytes each, are not looked through again when they come again as they were
+_MOST_REMEMBERED = 1024
+_LONGEST_REMEMBERED = 16 * 2**10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +36,8 @@ class ValueCodec:
 
     def __init__(self, known: KnownClasses, old: JsonCodec, *, strict: bool = True) -> None:
         self._known, self._old, self._strict = known, old, strict
+        #: by the digest of a tree and the classes in it
+        self._remembered: dict[tuple[bytes, tuple[type[Any], ...]], bytes] = {}
 
     @classmethod
     def of(cls, allowed: Iterable[AllowedType] = ()) -> ValueCodec:
@@ -51,7 +56,9 @@ class ValueCodec:
     @property
     def lenient(self) -> ValueCodec:
         """The same, but what cannot be made again as things are is kept as far as it goes, and refused only when it is read."""
-        return ValueCodec(self._known, self._old, strict=False)
+        new = ValueCodec(self._known, self._old, strict=False)
+        new._remembered = self._remembered
+        return new
 
     def encode(self, value: object) -> bytes:
         """The bytes.
@@ -78,13 +85,29 @@ class ValueCodec:
             writing = Writing(self._known.own, sound=sound)
             try:
                 tree = writing.tree(value)
-                if self._is_sound(writing, tree):
-                    return Kept(data=_EXACT + _PLAIN.encode(tree), problem=self._problem(writing))
+                data = self._sound_bytes(writing, tree)
+                if data is not None:
+                    return Kept(data=data, problem=self._problem(writing))
             except NotStorable:
                 break
             except Exception:  # noqa: S112 - other people's objects may raise anything when they are looked at
                 continue
         return self._nothing_of(value)
+
+    def _sound_bytes(self, writing: Writing, tree: Any) -> bytes | None:
+        """The bytes of a tree, if it is sound. Each turn of an agent writes all messages of those before it once more: their trees tell
+        whether they are what they were.
+        """
+        text = repr(tree).encode("utf-8", "surrogatepass")
+        asked = hashlib.sha256(text).digest(), tuple(writing.met.values())
+        data = self._remembered.get(asked)
+        if data is None and self._is_sound(writing, tree):
+            data = _EXACT + _PLAIN.encode(tree)
+            if len(data) <= _LONGEST_REMEMBERED:
+                if len(self._remembered) >= _MOST_REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[asked] = data
+        return data
 
     def _is_sound(self, writing: Writing, tree: Any) -> bool:
         """Whether what is made of the tree is written as the same tree again."""

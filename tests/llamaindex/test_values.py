@@ -317,6 +317,46 @@ def test_a_value_that_would_come_back_another_is_not_kept_as_if_it_were_the_same
         ValueCodec.of([own]).decode(kept.data)
 
 
+class Counted:
+    def __init__(self, n: object) -> None:
+        self.n = n
+
+
+def counting(loads: list[object]) -> ValueCodec:
+    def load(n: object) -> Counted:
+        loads.append(n)
+        return Counted(n)
+
+    return ValueCodec.of([TypeCodec(name="counted", cls=Counted, dump=lambda it: it.n, load=load)])
+
+
+def test_a_value_that_comes_again_as_it_was_is_not_looked_through_again() -> None:
+    loads: list[object] = []
+    codec, value = counting(loads), [Counted(1)]
+    first = codec.encode(value)
+    assert codec.lenient.encode([Counted(1)]) == first
+    assert loads == [1], "once, to see whether it comes back the same"
+
+
+def test_a_value_that_was_changed_in_place_is_stored_as_it_is_now() -> None:
+    codec, part = ValueCodec.of([Part]), Part(id="a")
+    for told in (1, True, 1.0, "1", 1):
+        part.id = told  # type: ignore[assignment]
+        back = codec.decode(codec.encode(part)).id
+        assert (type(back), back) == (type(told), told)
+
+
+def test_what_is_remembered_of_values_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolslot_llamaindex._values._MOST_REMEMBERED", 3)
+    codec = ValueCodec.of([Part])
+    for n in range(10):
+        codec.encode(Part(id=str(n)))
+        assert 0 < len(codec._remembered) <= 3
+    codec = ValueCodec.of([Part])
+    codec.encode(Part(id="x" * 2**15))
+    assert not codec._remembered
+
+
 @dataclass
 class Reply(dict[str, Any]):
     """A dataclass that is a dict too, as the Hugging Face SDK has them."""
