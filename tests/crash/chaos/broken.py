@@ -20,7 +20,7 @@ from toolslot._domain._operations import existing
 from toolslot._domain._plan import Standing
 from toolslot._domain._slot import Finished
 from toolslot.journal import Append, Change
-from toolslot.journal._disk._committer import Committer, _run
+from toolslot.journal._queue._committer import Committer, _run
 
 
 def acks_before_commit() -> None:
@@ -29,7 +29,7 @@ def acks_before_commit() -> None:
     def group(self: Any, items: list[Any], outcomes: list[Any]) -> list[Any]:
         with self._store.transaction() as view:
             for number, item in enumerate(items):
-                outcome = _run(view, item)
+                outcome = _run(view, item, self._store.faults)
                 if outcome is None:
                     return items[number:]
                 outcome.tell(self.dropped)

@@ -32,11 +32,11 @@ from toolslot import (
     SlotState,
 )
 from toolslot.journal import DiskJournal, purge_older
-from toolslot.journal._disk._items import ReadItem
 from toolslot.journal._disk._place import resolve
 from toolslot.journal._doctor._diagnosis import diagnose
 from toolslot.journal._doctor._salvage import salvage
 from toolslot.journal._format._encryption import key_id
+from toolslot.journal._queue._items import ReadItem
 from toolslot.testing._worker import do
 
 OLD, NEW = b"o" * 32, b"n" * 32

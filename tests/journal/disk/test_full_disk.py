@@ -15,7 +15,7 @@ from support.examining import examined
 from toolslot._domain._slot import SlotState
 from toolslot._errors import JournalFull, JournalIOError
 from toolslot.journal import Append, DiskJournal
-from toolslot.journal._disk import _committer
+from toolslot.journal._queue import _committer
 from toolslot.testing._worker import PATIENCE, Worker
 
 

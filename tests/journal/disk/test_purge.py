@@ -158,7 +158,7 @@ def test_an_interrupted_purge_is_finished_by_a_later_one(root: Path, monkeypatch
 
 def test_closing_does_not_wait_for_ever_for_a_purge(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from toolslot._errors import JournalClosed
-    from toolslot.journal._disk import _writer
+    from toolslot.journal._queue import _writer
 
     monkeypatch.setattr(_writer, "_DELETING_AT_CLOSE", 0.0)
     journal = DiskJournal.open(root)

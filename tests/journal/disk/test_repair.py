@@ -29,7 +29,7 @@ from support.sickness import (
 )
 from toolslot._errors import JournalBusy, JournalFull
 from toolslot.journal import DiskJournal, Purge
-from toolslot.journal._disk import _alone, _deletions
+from toolslot.journal._disk import _alone
 from toolslot.journal._disk._chunks import dumps
 from toolslot.journal._disk._place import resolve
 from toolslot.journal._disk._seal import seal
@@ -37,6 +37,7 @@ from toolslot.journal._doctor import _surroundings
 from toolslot.journal._doctor._diagnosis import diagnose
 from toolslot.journal._doctor._findings import FindingKind, JournalReport
 from toolslot.journal._doctor._repair import repair
+from toolslot.journal._queue import _deletions
 from toolslot.testing._worker import do
 
 RUNS = [f"run-{number}" for number in range(40)]

@@ -17,12 +17,12 @@ from toolslot import DurableExecutor, RunPurged
 from toolslot._domain._slot import SlotState
 from toolslot._errors import JournalFull, JournalReadOnly
 from toolslot.journal import Append, DiskJournal, Purge
-from toolslot.journal._disk import _committer
 from toolslot.journal._disk._place import resolve
 from toolslot.journal._doctor._diagnosis import diagnose
 from toolslot.journal._doctor._findings import FindingKind
 from toolslot.journal._doctor._repair import repair
 from toolslot.journal._doctor._salvage import salvage
+from toolslot.journal._queue import _committer
 from toolslot.testing._worker import PATIENCE, do
 
 BIG = "x" * 200_000

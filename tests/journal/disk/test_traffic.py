@@ -20,7 +20,8 @@ from toolslot._batch._bridge import wait_for
 from toolslot._domain._slot import SlotRecord, SlotState
 from toolslot._errors import Fenced, JournalBusy, JournalClosed
 from toolslot.journal import Append, Change, DiskJournal, JournalView
-from toolslot.journal._disk import _journal, _writer
+from toolslot.journal._disk import _journal
+from toolslot.journal._queue import _writer
 from toolslot.testing._worker import PATIENCE, Broken, do
 
 

@@ -18,14 +18,14 @@ from toolslot._domain._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot._errors import InvalidSetting, JournalBusy
 from toolslot.journal._disk import _owner_lock, _reads
 from toolslot.journal._disk._filesystem import locks_are_shared
-from toolslot.journal._disk._items import ReadItem, WriteItem
 from toolslot.journal._disk._options import Durability, Options
 from toolslot.journal._disk._owner_lock import is_dead
 from toolslot.journal._disk._place import Place, resolve
-from toolslot.journal._disk._processes import members
 from toolslot.journal._disk._session import Session, Terms
 from toolslot.journal._disk._view import Snapshot
 from toolslot.journal._format._encryption import Encryption, key_ids
+from toolslot.journal._queue._items import ReadItem, WriteItem
+from toolslot.journal._queue._processes import members
 
 T = TypeVar("T")
 

@@ -18,7 +18,6 @@ from toolslot.journal._disk._cache import open_cache
 from toolslot.journal._disk._commit_lock import CommitLock
 from toolslot.journal._disk._faults import is_timeout, translate
 from toolslot.journal._disk._intact import Intact
-from toolslot.journal._disk._items import log
 from toolslot.journal._disk._log_frames import unread_commits
 from toolslot.journal._disk._migrations import migrate
 from toolslot.journal._disk._options import Options
@@ -27,6 +26,7 @@ from toolslot.journal._disk._place import Place, check_safe, why_not_writable
 from toolslot.journal._disk._read_store import ReadStore
 from toolslot.journal._disk._table import Table
 from toolslot.journal._disk._unlocking import unlock
+from toolslot.journal._queue._items import log
 
 _SQLITE_TIMEOUT = 10.0
 

@@ -24,12 +24,24 @@ _SQLITE_TIMEOUT = 5.0
 class ReadStore:
     """Reads from snapshots and refuses everything else. Made and used by one thread only, the writer's."""
 
+    group_bytes = 4 * 2**20
+    #: mapped by `_translated`, and nowhere else
+    faults = (sqlite3.Error, OSError)
+
     def __init__(self, place: Place, encryption: Encryption | None = None) -> None:
         self.place = place
         self._encryption = encryption
         self.states = States()
         with self._translated():
             self._open()
+
+    @property
+    def name(self) -> str:
+        return str(self.place.root)
+
+    @property
+    def digest_key(self) -> bytes | None:
+        return self.reader.secrecy.digest_key
 
     def _open(self) -> None:
         check_safe(self.place, read_only=True)
@@ -74,7 +86,7 @@ class ReadStore:
     def _translated(self) -> Generator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except self.faults as error:
             raise self._told(error) from error
 
     def _told(self, error: sqlite3.Error | OSError) -> JournalError:

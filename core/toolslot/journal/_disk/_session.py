@@ -11,17 +11,21 @@ from dataclasses import dataclass, replace
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._identity import Owner, ProcessIdentity
 from toolslot._errors import JournalClosed
-from toolslot.journal._disk import _owner_lock
+from toolslot.journal._disk import _commit_lock, _owner_lock
 from toolslot.journal._disk._cache import diskcache
 from toolslot.journal._disk._faults import translate
 from toolslot.journal._disk._filesystem import check
-from toolslot.journal._disk._items import ReadItem, Stop, log
 from toolslot.journal._disk._options import Options
 from toolslot.journal._disk._place import Place, prepare
-from toolslot.journal._disk._processes import members
 from toolslot.journal._disk._read_store import ReadStore
 from toolslot.journal._disk._store import Store
-from toolslot.journal._disk._writer import Writer
+from toolslot.journal._disk._view import Snapshot
+from toolslot.journal._queue._items import ReadItem, Stop, log
+from toolslot.journal._queue._processes import members
+from toolslot.journal._queue._writer import Writer
+
+members.in_child(_commit_lock.forget_after_fork)
+members.in_child(_owner_lock.forget_after_fork)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +45,7 @@ class Core:
 
     pid: int
     process: ProcessIdentity
-    writer: Writer
+    writer: Writer[Snapshot]
 
 
 class Session:
@@ -105,7 +109,7 @@ class Session:
         core = self._core
         if core is None or core.pid != os.getpid() or core.writer.is_current_thread():
             return
-        written = ReadItem(lambda _: None)
+        written = ReadItem[Snapshot](lambda _: None)
         with suppress(Exception):  # whoever waits for a write is told of its fault
             core.writer.put(written)
             written.future.result()
@@ -134,7 +138,7 @@ class Session:
 
     # --- Member -------------------------------------------------------------------------------------------------
 
-    def running(self) -> Writer | None:
+    def running(self) -> Writer[Snapshot] | None:
         return None if self._core is None else self._core.writer
 
     def enlisted(self, owner: Owner) -> bool | None:

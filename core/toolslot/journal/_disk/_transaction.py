@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 
 from typing_extensions import assert_never
 
@@ -17,26 +18,13 @@ from toolslot.journal._disk._table import Table
 from toolslot.journal._disk._view import Snapshot
 from toolslot.journal._format._row_codec import bytes_to_json, key_to_json, row_to_json, tenure_to_json
 from toolslot.journal._format._secrecy import RUN_PAYLOAD, TOMBSTONE, Memo
-
-#: bytes that one commit may write before the next operation waits for the next commit
-FULL_GROUP = 4 * 2**20
+from toolslot.journal._queue._store import Chunks
 
 #: of the rows of a range
 _ALL = 2**31
 
 #: a reservation of some thousand calls still is one commit
 _HEAD_IN_PLACE = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """The writes of one operation, encoded. `chunks` must be in the database before them."""
-
-    writes: tuple[tuple[Write, tuple[Encoded, ...]], ...]
-
-    @property
-    def chunks(self) -> tuple[tuple[str, bytes], ...]:
-        return tuple(chunk for _, parts in self.writes for part in parts for chunk in part.chunks)
 
 
 class Transaction(Snapshot):
@@ -58,13 +46,17 @@ class Transaction(Snapshot):
 
     # --- encode ---------------------------------------------------------------------------------------------------------
 
-    def prepare(self, writes: tuple[Write, ...], hidden: Memo) -> Prepared:
+    def prepare(self, writes: tuple[Write, ...], hidden: Memo) -> tuple[Chunks, Callable[[], None]]:
         """Encode; changes nothing yet. `hidden` is what the operation had encrypted when it was tried before.
+
+        Returns the chunks that must be in the database before the writes, and what applies them.
 
         Raises:
             NotStorable: a value is larger than the journal takes.
         """
-        return Prepared(tuple((write, self._encode(write, hidden)) for write in writes))
+        encoded = tuple((write, self._encode(write, hidden)) for write in writes)
+        chunks = tuple(chunk for _, parts in encoded for part in parts for chunk in part.chunks)
+        return chunks, partial(self._apply, encoded)
 
     def _encode(self, write: Write, hidden: Memo) -> tuple[Encoded, ...]:
         match write:
@@ -104,9 +96,9 @@ class Transaction(Snapshot):
 
     # --- apply to memory ------------------------------------------------------------------------------------------------
 
-    def apply(self, prepared: Prepared) -> None:
+    def _apply(self, encoded: tuple[tuple[Write, tuple[Encoded, ...]], ...]) -> None:
         """Let the operations after this one see the writes."""
-        for write, parts in prepared.writes:
+        for write, parts in encoded:
             match write:
                 case AppendRow():
                     self._append(write, parts[0])

@@ -6,15 +6,15 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from toolslot._domain._append import Append
 from toolslot._domain._operations import Operation, Reserve, TakeOver
 from toolslot._domain._slot import Started
-from toolslot.journal._disk._view import Snapshot
 from toolslot.journal._format._secrecy import Memo
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 log = logging.getLogger("toolslot")
 
@@ -47,18 +47,18 @@ class WriteItem:
         return not isinstance(operation, (Reserve, TakeOver))
 
 
-class ReadItem:
+class ReadItem(Generic[V]):
     """A question about one snapshot, and who waits for the answer."""
 
     __slots__ = ("future", "read")
 
-    def __init__(self, read: Callable[[Snapshot], object]) -> None:
+    def __init__(self, read: Callable[[V], object]) -> None:
         self.read = read
         self.future: Future[object] = Future()
 
 
 class Park:
-    """Asks the writer to commit everything before it, then to keep out of SQLite until `resume` is set."""
+    """Asks the writer to commit everything before it, then to keep out of the store until `resume` is set."""
 
     __slots__ = ("parked", "resume")
 
@@ -73,7 +73,7 @@ class Stop:
     __slots__ = ()
 
 
-Item: TypeAlias = WriteItem | ReadItem | Park | Stop
+Item: TypeAlias = WriteItem | ReadItem[V] | Park | Stop
 
 
 def answer(future: Future[T], result: T) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from concurrent.futures import Future
 from contextlib import suppress
@@ -10,9 +9,8 @@ from contextlib import suppress
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._operations import Purge
 from toolslot._errors import JournalCorrupt, JournalError, JournalFull, JournalIOError
-from toolslot.journal._disk._items import WriteItem, answer, refuse
-from toolslot.journal._disk._read_store import ReadStore
-from toolslot.journal._disk._transaction import FULL_GROUP, Transaction
+from toolslot.journal._queue._items import WriteItem, answer, refuse
+from toolslot.journal._queue._store import Group, Store
 
 #: how long a record waits for room on a full disk, before each further try
 _ROOM_DELAYS = (0.05, 0.2, 0.5, 1.0)
@@ -23,7 +21,7 @@ _CHUNKS_PER_COMMIT = 4
 class Committer:
     """Commits operations in the order given, and completes their futures."""
 
-    def __init__(self, store: ReadStore) -> None:
+    def __init__(self, store: Store[object]) -> None:
         self._store = store
         #: nothing is to be committed before this moment (monotonic): the disk was full
         self.not_before = 0.0
@@ -38,7 +36,7 @@ class Committer:
         except JournalError as error:
             return self._after_failure(items, error, last_try=last_try)
         except BaseException as error:
-            # A defect, here or in SQLite's binding. Nobody may be left waiting for it, nor pay for somebody else's.
+            # A defect, here or in the store. Nobody may be left waiting for it, nor pay for somebody else's.
             if len(items) > 1:
                 return self._one_by_one(items)
             refuse(items[0].future, error)
@@ -50,11 +48,12 @@ class Committer:
         return rest
 
     def _group(self, items: list[WriteItem], outcomes: list[_Outcome]) -> list[WriteItem]:
+        faults, most = self._store.faults, self._store.group_bytes
         with self._store.transaction() as view:
             for number, item in enumerate(items):
-                if view.size > FULL_GROUP:
+                if view.size > most:
                     return items[number:]
-                outcome = _run(view, item)
+                outcome = _run(view, item, faults)
                 if outcome is None:
                     return items[number:]
                 outcomes.append(outcome)
@@ -138,20 +137,19 @@ class _Outcome:
             answer(self._future, self._result)
 
 
-def _run(view: Transaction, item: WriteItem) -> _Outcome | None:
+def _run(view: Group, item: WriteItem, faults: tuple[type[BaseException], ...]) -> _Outcome | None:
     """Decide and apply one operation. None: its chunks must be written first, and nothing was applied."""
     try:
         change = item.operation.change(view)
-        prepared = view.prepare(change.writes, item.hidden)
-    except (sqlite3.Error, OSError):
+        chunks, apply = view.prepare(change.writes, item.hidden)
+    except faults:
         raise  # the journal could not be read, which is no answer to the operation
     except BaseException as error:
         return _Outcome(item.future, None, error, None)
-    chunks = prepared.chunks
     if chunks and not item.chunks.issuperset(key for key, _ in chunks):
         item.missing = chunks
         return None
-    view.apply(prepared)
+    apply()
     # Also when it was purged before: an earlier purge may have died before all its rows were gone.
     dropped = item.operation.run_id if isinstance(item.operation, Purge) else None
     return _Outcome(item.future, change.result, change.refusal, dropped)

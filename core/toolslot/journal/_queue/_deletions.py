@@ -10,8 +10,8 @@ from itertools import islice
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._errors import JournalClosed, JournalCorrupt, JournalError, JournalIOError
 from toolslot._text import quoted
-from toolslot.journal._disk._items import answer, log, refuse
-from toolslot.journal._disk._read_store import ReadStore
+from toolslot.journal._queue._items import answer, log, refuse
+from toolslot.journal._queue._store import Store
 
 #: runs whose rows are deleted, and whose space is then given back, together: that costs syncs of its own
 _RUNS_TOGETHER = 64
@@ -20,7 +20,7 @@ _RUNS_TOGETHER = 64
 class Deletions:
     """The runs that have their tombstone and still have rows, with the futures that wait for those to be gone."""
 
-    def __init__(self, store: ReadStore) -> None:
+    def __init__(self, store: Store[object]) -> None:
         self._store = store
         self._waiting: dict[str, list[tuple[Future[object], object]]] = {}
         #: the runs among them whose rows are gone, and the space of those not yet
@@ -32,7 +32,7 @@ class Deletions:
             # Left over by processes that died.
             self._waiting.update({run_id: [] for run_id in store.deletions()})
         except JournalError as error:
-            log.warning("rows of purged runs are left in %s: %s", store.place.root, error)
+            log.warning("rows of purged runs are left in %s: %s", store.name, error)
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -86,7 +86,7 @@ class Deletions:
             try:
                 self.piece()
             except JournalError as error:
-                log.warning("rows of purged runs are left in %s: %s", self._store.place.root, error)
+                log.warning("rows of purged runs are left in %s: %s", self._store.name, error)
 
     def refuse_all(self) -> None:
         """The journal is closed: whoever waits learns what is left to be done."""
@@ -95,7 +95,7 @@ class Deletions:
                 refuse(
                     future,
                     JournalClosed(
-                        f"the journal {self._store.place.root} was closed. Run {quoted(run_id)} is purged; its rows are deleted"
+                        f"the journal {self._store.name} was closed. Run {quoted(run_id)} is purged; its rows are deleted"
                         " when the journal is opened again."
                     ),
                 )

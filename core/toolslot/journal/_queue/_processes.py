@@ -1,4 +1,4 @@
-"""All disk journals open in this process: one for each directory, carried safely through fork and to the process's end."""
+"""All journals open in this process: carried safely through fork and to the process's end."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import os
 import sys
 import threading
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from toolslot._domain._identity import Owner
-from toolslot.journal._disk import _commit_lock, _owner_lock
-from toolslot.journal._disk._items import Park, log
-from toolslot.journal._disk._writer import Writer
+from toolslot.journal._queue._items import Park, log
+from toolslot.journal._queue._writer import Writer
 
 #: seconds that a fork waits for the writers to come to rest
 _FORK_PATIENCE = 5.0
@@ -23,7 +23,7 @@ _EXIT_PATIENCE = 10.0
 class Member(Protocol):
     """An open journal, as the process sees it."""
 
-    def running(self) -> Writer | None:
+    def running(self) -> Writer[Any] | None:
         """Its writer, if it has one in this process."""
         ...
 
@@ -47,6 +47,7 @@ class Members:
         self.lock = threading.Lock()
         self._members: list[Member] = []
         self._parked: list[Park] = []
+        self._in_child: list[Callable[[], None]] = []
         self._finalized_by = 0
         self._registered = False
 
@@ -56,6 +57,10 @@ class Members:
     def discard(self, member: Member) -> None:
         if member in self._members:
             self._members.remove(member)
+
+    def in_child(self, forget: Callable[[], None]) -> None:
+        """Call this in every forked child, before the members are told."""
+        self._in_child.append(forget)
 
     def begun(self) -> None:
         """A journal is being opened in this process, and diskcache is imported.
@@ -91,7 +96,7 @@ class Members:
         return any(known) if known else None
 
     def before_fork(self) -> None:
-        """Bring every writer to rest outside SQLite, whose own locks a child would inherit in whatever state they are."""
+        """Bring every writer to rest outside its store, whose own locks a child would inherit in whatever state they are."""
         self.lock.acquire()
         deadline = time.monotonic() + _FORK_PATIENCE
         for member in self._members:
@@ -115,8 +120,8 @@ class Members:
     def after_fork_in_child(self) -> None:
         self.lock = threading.Lock()
         self._parked = []
-        _commit_lock.forget_after_fork()
-        _owner_lock.forget_after_fork()
+        for forget in self._in_child:
+            forget()
         for member in self._members:
             member.forget()
 

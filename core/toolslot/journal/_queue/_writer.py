@@ -1,20 +1,22 @@
-"""The thread that owns the database: it alone talks to SQLite, in the order in which things were asked."""
+"""The thread that owns the store: it alone talks to it, in the order in which things were asked."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
 
 from toolslot._errors import JournalClosed, JournalError
-from toolslot.journal._disk._committer import Committer
-from toolslot.journal._disk._deletions import Deletions
-from toolslot.journal._disk._items import Item, Park, ReadItem, Stop, WriteItem, answer, log, refuse
-from toolslot.journal._disk._leak import keep_for_ever
-from toolslot.journal._disk._read_store import ReadStore
+from toolslot.journal._queue._committer import Committer
+from toolslot.journal._queue._deletions import Deletions
+from toolslot.journal._queue._items import Item, Park, ReadItem, Stop, WriteItem, answer, log, refuse
+from toolslot.journal._queue._leak import keep_for_ever
+from toolslot.journal._queue._store import Store
+
+V = TypeVar("V")
 
 #: operations in one commit at most
 _GROUP = 256
@@ -24,24 +26,24 @@ _IDLE = 0.5
 _DELETING_AT_CLOSE = 5.0
 
 
-class Writer:
+class Writer(Generic[V]):
     """The queue and its thread. The thread is a daemon: an agent that forgets to close the journal must still be able to end;
     `atexit` (see `_processes`) lets it finish what was queued.
     """
 
-    def __init__(self, name: str, open_store: Callable[[], ReadStore]) -> None:
+    def __init__(self, name: str, open_store: Callable[[], Store[V]]) -> None:
         self._name = name
         self._open_store = open_store
-        self._queue: SimpleQueue[Item] = SimpleQueue()
+        self._queue: SimpleQueue[Item[V]] = SimpleQueue()
         self._opened: Future[None] = Future()
         self._ended = False
         self._commits = 0
         self._thread = threading.Thread(target=self._run, name="toolslot-journal", daemon=True)
         self._backlog: list[WriteItem] = []
-        self._reads: list[ReadItem] = []
+        self._reads: list[ReadItem[V]] = []
         self._control: Park | Stop | None = None
         self._digest_key: bytes | None = None
-        self._store: ReadStore
+        self._store: Store[V]
         self._committer: Committer
         self._deletions: Deletions
 
@@ -58,7 +60,7 @@ class Writer:
             self.put(Stop())  # an interrupt while waiting must not leave it running
             raise
 
-    def put(self, item: Item) -> None:
+    def put(self, item: Item[V]) -> None:
         """Queue something. When the writer has ended, its future is refused with `JournalClosed`."""
         self._queue.put(item)
         if self._ended:
@@ -92,7 +94,7 @@ class Writer:
         return not self._thread.is_alive()
 
     def abandon(self) -> None:
-        """In a forked child: never let SQLite close what the parent has open. Not even at the end of the interpreter, where every
+        """In a forked child: never let the store close what the parent has open. Not even at the end of the interpreter, where every
         object goes that is not counted once more than it is known.
         """
         keep_for_ever(self)
@@ -107,7 +109,7 @@ class Writer:
             self._refuse_queued()
             self._opened.set_exception(error)
             return
-        self._digest_key = self._store.reader.secrecy.digest_key
+        self._digest_key = self._store.digest_key
         self._committer = Committer(self._store)
         self._deletions = Deletions(self._store)
         self._opened.set_result(None)
@@ -169,13 +171,14 @@ class Writer:
 
     def _read(self) -> None:
         reads, self._reads = self._reads, []
-        answers: list[tuple[ReadItem, object, BaseException | None]] = []
+        answers: list[tuple[ReadItem[V], object, BaseException | None]] = []
+        faults = self._store.faults
         try:
             with self._store.snapshot() as view:
                 for item in reads:
                     try:
                         answers.append((item, item.read(view), None))
-                    except (sqlite3.Error, OSError):
+                    except faults:
                         raise  # the journal could not be read, whoever asks
                     except BaseException as error:
                         answers.append((item, None, error))
@@ -204,7 +207,7 @@ class Writer:
     # --- control --------------------------------------------------------------------------------------------------------
 
     def _park(self, park: Park) -> None:
-        """Keep out of SQLite while the process forks."""
+        """Keep out of the store while the process forks."""
         self._control = None
         park.parked.set()
         park.resume.wait()
