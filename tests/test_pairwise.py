@@ -63,9 +63,9 @@ def test_one_parameter_or_two_keep_every_row(values: dict[str, list[str]]) -> No
 
 def collected(*args: str, nightly: str = "0") -> set[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *args],
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "pytest_timeout", *args],
         cwd=ROOT,
-        env={**os.environ, "TOOLSLOT_NIGHTLY": nightly},
+        env={**os.environ, "TOOLSLOT_NIGHTLY": nightly, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         check=True,
