@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from hypothesis import HealthCheck, settings
+if TYPE_CHECKING:
+    from hypothesis import settings
 
 NIGHTLY = os.environ.get("TOOLSLOT_NIGHTLY") == "1"
 
 
 def search(examples: int, *, steps: int = 50, nightly: int = 20) -> settings:
     """So many examples, `nightly` times as many by night."""
+    from hypothesis import HealthCheck, settings  # the environments of other groups have none
+
     return settings(
         max_examples=examples * (nightly if NIGHTLY else 1),
         stateful_step_count=steps,
