@@ -1,4 +1,4 @@
-"""The state store, as a running call sees it: what the call does there goes into the ledger of its turn."""
+"""The state store, as a running call sees it: what the call does there, or in the memory, is put down to it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from toolslot_llamaindex._ledger import Ledger
+from toolslot_llamaindex._memory_log import MemoryLog
+from toolslot_llamaindex._memory_view import itself
 from toolslot_llamaindex._state import MEMORY, items_of, top_of
 
 
 class CallStore:
     """The state store, as one call sees it."""
 
-    def __init__(self, store: Any, ledger: Ledger, call: int) -> None:
-        self._store, self._ledger, self._call = store, ledger, call
+    def __init__(self, store: Any, ledger: Ledger, memory: MemoryLog, call: int) -> None:
+        self._store, self._ledger, self._memory, self._call = store, ledger, memory, call
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -33,7 +35,7 @@ class CallStore:
             self._ledger.got(self._call, items, self._keys(path))
         else:
             self._ledger.got_all(self._call, items)
-        return found
+        return self._memory.view(self._call, found) if path == MEMORY else found
 
     async def get_state(self) -> Any:
         state = await self._store.get_state()
@@ -42,7 +44,7 @@ class CallStore:
 
     async def set(self, path: str, value: Any) -> None:
         self._ledger.looked(self._call, await self._items(), self._keys(path))
-        await self._store.set(path, value)
+        await self._store.set(path, itself(value) if path == MEMORY else value)
         if self._keys(path):
             self._ledger.put(self._call, path, await self._items())
 

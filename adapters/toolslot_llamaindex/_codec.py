@@ -50,7 +50,7 @@ class Answer:
     return_direct: bool = False
     edits: tuple[Edit, ...] = ()
     event: Event | None = None
-    memory: MemoryChange | None = None
+    memory: tuple[MemoryChange, ...] = ()
     asked: Mapping[str, Any] = field(default_factory=lambda: {})
 
 
@@ -116,7 +116,7 @@ class LlamaIndexCodec:
                     "direct": value.return_direct,
                     "edits": [_b64(pack(edit)) for edit in value.edits],
                     **({"event": _b64(self.values.encode(value.event))} if value.event is not None else {}),
-                    **({"memory": value.memory.packed()} if value.memory is not None else {}),
+                    **({"memory": [each.packed() for each in value.memory]} if value.memory else {}),
                 }
             )
         except Exception as error:
@@ -153,7 +153,7 @@ class LlamaIndexCodec:
                 return_direct=stored["direct"],
                 edits=_edits_of(stored),
                 event=self._event(stored.get("event")),
-                memory=MemoryChange.unpacked(stored.get("memory")),
+                memory=_memory_of(stored.get("memory")),
             )
         except UnreadablePayload:
             raise
@@ -267,6 +267,12 @@ def _edits_of(stored: dict[str, Any]) -> tuple[Edit, ...]:
         )
         made.append(Edit(number=len(made), key=None if write.path is None else key, change=change))
     return tuple(made)
+
+
+def _memory_of(stored: Any) -> tuple[MemoryChange, ...]:
+    if stored and isinstance(stored[0], int):
+        stored = [stored]  # of an earlier version, where a call has one change
+    return tuple(MemoryChange.unpacked(each) for each in stored or ())
 
 
 def _unpacked(path: str | None, found: str | None, lost: bool, kept: int = 0, items: Any = None) -> Write:

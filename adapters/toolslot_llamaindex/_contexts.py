@@ -14,6 +14,7 @@ from toolslot.hosting import quoted
 from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._compat import collected
 from toolslot_llamaindex._edits import Edit
+from toolslot_llamaindex._memory import MemoryChange
 from toolslot_llamaindex._places import Place, put
 from toolslot_llamaindex._turn import Turn, kwargs_of
 
@@ -90,7 +91,9 @@ def answered(ev: ToolCall, result: object, edits: tuple[Edit, ...]) -> Answer:
     return Answer(output=output, edits=edits, event=result)
 
 
-def told(ev: ToolCall, error: Exception, edits: tuple[Edit, ...] = ()) -> Answer:
+def told(
+    ev: ToolCall, error: Exception, edits: tuple[Edit, ...] = (), memory: tuple[MemoryChange, ...] = ()
+) -> Answer:
     """The answer that tells the model of an error, as the agent does with every exception of a tool."""
     return Answer(
         output=ToolOutput(
@@ -102,6 +105,7 @@ def told(ev: ToolCall, error: Exception, edits: tuple[Edit, ...] = ()) -> Answer
             exception=error,
         ),
         edits=edits,
+        memory=memory,
         asked=kwargs_of(ev),
     )
 

@@ -269,7 +269,7 @@ class DurableSteps:
             ):
                 raise error  # the last failure is an answer, those before are not
             answer = answered(ev, result, turn.ledger.edits(index))
-            answer = replace(answer, memory=await turn.memory.changed(memory))
+            answer = replace(answer, memory=await turn.memory.ended(index, memory))
             turn.made[index] = Made(answer=answer, result=result, streamed=streamed)
             return answer
 
@@ -285,7 +285,7 @@ class DurableSteps:
                 value = told(ev, unknown)
                 await turn.run.adeliver(index, value)
             except (CallTimedOut, ToolFailed) as error:
-                value = told(ev, error, turn.ledger.edits(index))
+                value = told(ev, error, turn.ledger.edits(index), turn.memory.changes(index))
                 await turn.run.adeliver(index, value)
             except asyncio.CancelledError:
                 if not task.gave_up:
@@ -299,7 +299,7 @@ class DurableSteps:
         self, ctx: Context[Any], ev: ToolCall, own: OwnStep, run: Run, turn: Turn, index: int
     ) -> tuple[object, tuple[Event, ...]]:
         """What the agent's own step comes to, and what it writes to the stream. What it changes in the state is in the turn's ledger."""
-        store = CallStore(ctx.store, turn.ledger, index) if run.durable else ctx.store
+        store = CallStore(ctx.store, turn.ledger, turn.memory, index) if run.durable else ctx.store
         recording = RecordingContext.over(ctx, store, own=own_result(ev))
         try:
             result: object = await own(recording, ev) or recording.sent

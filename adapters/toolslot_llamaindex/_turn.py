@@ -15,7 +15,7 @@ from toolslot import BatchMismatch, BatchRun, Call
 from toolslot.hosting import quoted
 from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._ledger import Ledger
-from toolslot_llamaindex._memory import MemoryLog
+from toolslot_llamaindex._memory_log import MemoryLog
 from toolslot_llamaindex._places import place_of
 from toolslot_llamaindex._records import TurnRecord
 from toolslot_llamaindex._values import ValueCodec
@@ -91,7 +91,7 @@ class Turn:
     ) -> None:
         edits = {index: answer.edits for index, answer in answers.items()}
         await self.ledger.make_again(edits, ctx, maybe_there=maybe_there)
-        changes = [answer.memory for answer in answers.values() if answer.memory is not None]
+        changes = [change for answer in answers.values() for change in answer.memory]
         for change in sorted(changes, key=lambda change: change.number):
             await self.memory.again(memory, change, maybe_there=maybe_there)
 

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage, TextBlock
-from llama_index.core.memory import BaseMemoryBlock, ChatMemoryBuffer, Memory
+from llama_index.core.memory import BaseMemory, BaseMemoryBlock, ChatMemoryBuffer, Memory
 from llama_index.core.storage.chat_store.base_db import MessageStatus
 from llama_index.core.workflow import Context
 from pydantic import PrivateAttr
 
-from toolslot import ToolslotError
+from toolslot import EventKind, ToolslotError
 from toolslot_llamaindex._demo_agent import ScriptedLLM
-from toolslot_llamaindex._memory import MemoryChange, MemoryLog
+from toolslot_llamaindex._memory import MemoryChange
+from toolslot_llamaindex._memory_log import MemoryLog
 from toolslot_llamaindex._values import ValueCodec
 
 
@@ -331,14 +332,105 @@ def test_what_a_call_that_was_in_flight_changed_in_the_memory_is_there_once_when
     assert [each for each in messages["archived"] + messages["active"] if each in ("a", "b")] == ["a", "b"]
 
 
+PUTS: dict[str, Any] = {
+    "aput": lambda memory, message: memory.aput(message),
+    "aput_messages": lambda memory, message: memory.aput_messages([message]),
+    "put": lambda memory, message: asyncio.sleep(0, memory.put(message)),
+    "put in a thread": lambda memory, message: asyncio.to_thread(memory.put, message),
+    "aset": lambda memory, message: added_by_aset(memory, message),
+}
+
+
+async def added_by_aset(memory: Any, message: ChatMessage) -> None:
+    await memory.aset([*await memory.aget_all(), message])
+
+
+class OwnMemory(ChatMemoryBuffer):
+    """Its async methods run the sync ones in a thread, as the base class's do."""
+
+    aput = BaseMemory.aput
+    aput_messages = BaseMemory.aput_messages
+    aset = BaseMemory.aset
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [("buffer", how) for how in PUTS]
+    + [("own", how) for how in PUTS]
+    + [("database", "aput"), ("database", "aput_messages")],
+)
+def test_what_a_call_put_into_the_memory_before_it_died_is_not_its_siblings(
+    talk: Any, tmp_path: Path, kind: str, how: str
+) -> None:
+    def memory() -> Any:
+        cls = OwnMemory if kind == "own" else ChatMemoryBuffer
+        return chat.memory() if kind == "database" else cls.from_defaults(chat_history=told()[:2])
+
+    async def note(ctx: Context, text: str) -> str:
+        """Puts a message. The first time a dies when b, which puts its own after it, has ended."""
+        held = await ctx.store.get("memory")
+        assert isinstance(held, BaseMemory)
+        if text == "b":
+            await put.wait()
+        await PUTS[how](held, ChatMessage(role="user", content=text))
+        if text == "a":
+            put.set()
+            while not talk.world.events.calls(EventKind.FINISHED):  # noqa: ASYNC110 - it is told by a list
+                await asyncio.sleep(0)
+            if left:
+                left.clear()
+                talk.crash()
+        return "noted"
+
+    note.__annotations__["ctx"] = Context  # the framework wants the class itself
+    chat, left, put = asyncio.run(begun(tmp_path / "chat", blocks=False)), [1], asyncio.Event()
+    life = Life(talk, chat)
+    talk.llm._script = [[("note", {"text": "a"}), ("note", {"text": "b"})], "done"]
+    with pytest.raises(ToolslotError):
+        life.start(memory=memory(), tools=[note])
+    for _ in range(2):
+        put, last = asyncio.Event(), memory()
+        life.start(memory=last, tools=[note])
+        if kind == "database":
+            found = asyncio.run(chat.holds())
+            messages = found["archived"] + found["active"]
+        else:
+            messages = [message.content for message in last.get_all()]
+        assert sorted(each for each in messages if each in ("a", "b")) == ["a", "b"]
+
+
+def test_a_view_of_the_memory_is_the_memory_in_everything_and_is_not_kept(talk: Any) -> None:
+    seen: list[Any] = []
+
+    async def look(ctx: Context) -> str:
+        """Looks at the memory, and puts it back where it was."""
+        view = await ctx.store.get("memory")
+        view.token_limit = 77
+        await ctx.store.set("memory", view)
+        copy = view.model_copy(deep=True)
+        await copy.aput(ChatMessage(role="user", content="of the copy alone"))
+        state = await ctx.store.get_state()
+        seen.extend([view, state.get("memory"), len(copy.get_all()) - len(view.get_all())])
+        return "looked"
+
+    look.__annotations__["ctx"] = Context  # the framework wants the class itself
+    memory = ChatMemoryBuffer.from_defaults()
+    talk.script([("look", {})], "done")
+    talk.run(talk.agent([look]), memory=memory)
+    view, kept, more = seen
+    assert isinstance(view, ChatMemoryBuffer)
+    assert (type(view).__name__, view.chat_store is memory.chat_store) == ("ChatMemoryBuffer", True)
+    assert kept is memory
+    assert (memory.token_limit, more) == (77, 1)
+
+
 def test_a_change_that_a_stored_context_holds_already_is_not_made_again() -> None:
     async def main() -> list[str]:
         values, memory = ValueCodec.of(), ChatMemoryBuffer.from_defaults(chat_history=told()[:2])
         log = MemoryLog(values)
         await log.watch(memory)
         await memory.aset([told()[0], ChatMessage(role="user", content="a")])
-        change = await log.changed(memory)
-        assert change is not None
+        (change,) = await log.ended(0, memory)
         assert MemoryChange.unpacked(change.packed()) == change
         for maybe_there in (True, False):
             await MemoryLog(values).again(memory, change, maybe_there=maybe_there)
