@@ -47,23 +47,28 @@ class Counted:
             sys.setprofile(None)
 
 
-def count(tmp_path: Path, door: str) -> Counted:
-    counted = Counted()
+def count(tmp_path: Path, door: str) -> tuple[Counter[str], Counter[str]]:
+    """Of several calls the least on each side.
+
+    A callback runs on the side of the caller where the commit is quicker than it. And the first call loads what later ones find.
+    """
+    counted, found = Counted(), list[tuple[Counter[str], Counter[str]]]()
     threading.setprofile(counted)  # the writer's thread begins with the journal
     try:
         with open_journal(tmp_path / "journal") as journal:
             executor = DurableExecutor(journal, hooks=[])
-            for name in ("first", "second"):  # the first call loads and remembers what later ones find
-                counted.caller.clear()
-                counted.writer.clear()
+            for turn in range(9):
+                counted.caller, counted.writer = Counter(), Counter()
                 if door == "sync":
-                    with executor.open(batch("pay", key=name)) as run, counted.counting():
+                    with executor.open(batch("pay", key=f"{turn}")) as run, counted.counting():
                         assert run.call(0, lambda: "paid") == "paid"
                 else:
-                    asyncio.run(acall(executor, name, counted))
+                    asyncio.run(acall(executor, f"{turn}", counted))
+                found.append((counted.caller, counted.writer))
     finally:
         threading.setprofile(None)
-    return counted
+    callers, writers = zip(*found, strict=True)
+    return min(callers, key=Counter.total), min(writers, key=Counter.total)
 
 
 async def acall(executor: DurableExecutor, name: str, counted: Counted) -> None:
@@ -77,10 +82,10 @@ async def acall(executor: DurableExecutor, name: str, counted: Counted) -> None:
 
 @pytest.mark.parametrize("door", ["sync", "async"])
 def test_a_call_takes_a_short_way(tmp_path: Path, door: str) -> None:
-    counted = count(tmp_path, door)
-    caller, writer = counted.caller.total(), counted.writer.total()
+    callers, writers = count(tmp_path, door)
+    caller, writer = callers.total(), writers.total()
     found = f"{door}: {caller} on the caller (aim: 90), {writer} on the writer (aim: 130). Most often:"
-    told = [found, *(f"{n} {name}" for name, n in (counted.caller + counted.writer).most_common(20))]
+    told = [found, *(f"{n} {name}" for name, n in (callers + writers).most_common(20))]
     assert min(caller, writer) > 20, "nothing was counted"
     assert caller <= CALLER[door], "\n  ".join(told)
     assert writer <= WRITER, "\n  ".join(told)
