@@ -281,7 +281,7 @@ class Pool:
 
         Whoever was held back by another limit set no alarm for its rate, and the end of that limit alone need not let it run.
         """
-        if not self._starts:
+        if not self._starts or not self._queues:
             return []
         now = self._clock()
         waits = [
