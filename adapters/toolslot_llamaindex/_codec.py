@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +20,7 @@ from toolslot.hosting import MAX_WEIGHT, quoted, weight_exceeds
 from toolslot_llamaindex._edits import Edit, at, pack, unpack
 from toolslot_llamaindex._known import AllowedType
 from toolslot_llamaindex._memory import MemoryChange
+from toolslot_llamaindex._packing import bytes_of, json_bytes, text_of
 from toolslot_llamaindex._values import ValueCodec
 from toolslot_llamaindex._writes import Write
 
@@ -101,21 +101,23 @@ class LlamaIndexCodec:
             NotStorable: it cannot be written.
         """
         if not isinstance(value, Answer):
-            return _json({"v": _FORMAT, "plain": _b64(self.values.encode(value))})
+            return json_bytes({"v": _FORMAT, "plain": text_of(self.values.encode(value))})
         output = value.output
         try:
-            return _json(
+            return json_bytes(
                 {
                     "v": _FORMAT,
-                    "blocks": _b64(self.values.encode(list(output.blocks))),
+                    "blocks": text_of(self.values.encode(list(output.blocks))),
                     "tool": output.tool_name,
                     "input": plain_json(_of_the_model(output.raw_input, value.asked)),
                     "error": output.is_error,
                     "exception": _exception(output.exception),
                     "raw": self._packed(output),
                     "direct": value.return_direct,
-                    "edits": [_b64(pack(edit)) for edit in value.edits],
-                    **({"event": _b64(self.values.encode(value.event))} if value.event is not None else {}),
+                    "edits": [text_of(pack(edit)) for edit in value.edits],
+                    **(
+                        {"event": text_of(self.values.encode(value.event))} if value.event is not None else {}
+                    ),
                     **({"memory": [each.packed() for each in value.memory]} if value.memory else {}),
                 }
             )
@@ -138,7 +140,7 @@ class LlamaIndexCodec:
                     f"an answer of format {stored['v']!r} is not known here; install a newer toolslot."
                 )
             if "plain" in stored:
-                return self.values.decode(_bytes(stored["plain"]))
+                return self.values.decode(bytes_of(stored["plain"]))
             blocks = self._blocks(stored)
             output = ToolOutput(
                 blocks=blocks,
@@ -167,10 +169,10 @@ class LlamaIndexCodec:
     def _blocks(self, stored: dict[str, Any]) -> list[Any]:
         if stored["v"] == 1:
             return _BLOCKS.validate_python(stored["blocks"])
-        return cast("list[Any]", self.values.decode(_bytes(stored["blocks"])))
+        return cast("list[Any]", self.values.decode(bytes_of(stored["blocks"])))
 
     def _event(self, stored: str | None) -> Event | None:
-        found = None if stored is None else self.values.decode(_bytes(stored))
+        found = None if stored is None else self.values.decode(bytes_of(stored))
         if found is not None and not isinstance(found, Event):
             raise UnreadablePayload(f"a {type(found).__name__} stands in an answer where an event is.")
         return found
@@ -182,7 +184,7 @@ class LlamaIndexCodec:
             if codec is None:
                 continue
             try:
-                return [how, _b64(codec.encode(raw))]
+                return [how, text_of(codec.encode(raw))]
             except Exception:  # noqa: S112 - codecs are other people's code; the next way is tried
                 continue
         if output.tool_name not in self._warned:
@@ -194,11 +196,11 @@ class LlamaIndexCodec:
                 type(raw).__name__,
                 self.values.remedy_for(raw),
             )
-        return ["text", _b64(_text(raw).encode("utf-8", "replace"))]
+        return ["text", text_of(_text(raw).encode("utf-8", "replace"))]
 
     def _unpacked(self, stored: dict[str, Any], blocks: list[Any]) -> object:
         """The `raw_output`; where a deploy has made that impossible the text: the model never sees more, so nothing has to stop."""
-        how, data = stored["raw"][0], _bytes(stored["raw"][1])
+        how, data = stored["raw"][0], bytes_of(stored["raw"][1])
         if how == "text":
             return data.decode()
         codec = self._raw if how == "own" else self.values
@@ -239,9 +241,9 @@ def pack_writes(writes: Iterable[Write]) -> list[list[Any]]:
     """Writes as plain JSON that `unpack_writes` reads."""
     packed: list[list[Any]] = []
     for w in writes:
-        packed.append([w.path, None if w.data is None else _b64(w.data), w.lost])
+        packed.append([w.path, None if w.data is None else text_of(w.data), w.lost])
         if w.items is not None:
-            packed[-1] += [w.kept, [_b64(item) for item in w.items]]
+            packed[-1] += [w.kept, [text_of(item) for item in w.items]]
     return packed
 
 
@@ -252,7 +254,7 @@ def unpack_writes(data: Any) -> tuple[Write, ...]:
 
 def _edits_of(stored: dict[str, Any]) -> tuple[Edit, ...]:
     if "edits" in stored:
-        return tuple(unpack(_bytes(data)) for data in stored["edits"])
+        return tuple(unpack(bytes_of(data)) for data in stored["edits"])
     # Of an earlier version, which recorded whole values.
     made: list[Edit] = []
     for write in unpack_writes(stored["writes"]):
@@ -278,10 +280,10 @@ def _memory_of(stored: Any) -> tuple[MemoryChange, ...]:
 def _unpacked(path: str | None, found: str | None, lost: bool, kept: int = 0, items: Any = None) -> Write:
     return Write(
         path=path,
-        data=None if found is None else _bytes(found),
+        data=None if found is None else bytes_of(found),
         lost=lost,
         kept=kept,
-        items=None if items is None else tuple(map(_bytes, items)),
+        items=None if items is None else tuple(map(bytes_of, items)),
     )
 
 
@@ -333,15 +335,3 @@ def _text(value: object) -> str:
         return str.__str__(str(value))
     except Exception:
         return f"<{type(value).__name__}>"
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _bytes(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
@@ -12,6 +11,7 @@ from llama_index.core.memory import Memory
 from llama_index.core.storage.chat_store.base_db import MessageStatus
 
 from toolslot import JsonCodec
+from toolslot_llamaindex._packing import bytes_of, text_of
 from toolslot_llamaindex._values import ValueCodec
 
 #: a message, and whether it has gone to the memory's blocks
@@ -79,7 +79,7 @@ class MemoryChange:
             self.number,
             self.at,
             list(self.removed),
-            [base64.b64encode(each).decode() for each in self.added],
+            [text_of(each) for each in self.added],
         ]
 
     @classmethod
@@ -90,5 +90,5 @@ class MemoryChange:
             number=number,
             at=at,
             removed=tuple(removed),
-            added=tuple(base64.b64decode(each, validate=True) for each in added),
+            added=tuple(bytes_of(each) for each in added),
         )

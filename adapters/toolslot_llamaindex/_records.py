@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from toolslot import BatchMismatch, Call, UnreadablePayload
 from toolslot.hosting import quoted
 from toolslot_llamaindex._codec import bounded_json, pack_writes, plain_json, unpack_writes
 from toolslot_llamaindex._identity import Identity
+from toolslot_llamaindex._packing import bytes_of, json_bytes, text_of
 from toolslot_llamaindex._values import Kept, ValueCodec
 from toolslot_llamaindex._writes import Write
 
@@ -37,12 +37,12 @@ class RunRecord:
     earlier: bool = False
 
     def encode(self) -> bytes:
-        return _json(
+        return json_bytes(
             {
                 "v": _FORMAT,
                 "agent": None if self.agent is None else self.agent.packed(),
                 "question": self.question,
-                "memory": None if self.memory is None else _b64(self.memory),
+                "memory": None if self.memory is None else text_of(self.memory),
                 "state": pack_writes(self.state),
             }
         )
@@ -65,7 +65,7 @@ class RunRecord:
                 if memory is None
                 else _earlier_memory(memory, values)
                 if earlier
-                else _bytes(memory),
+                else bytes_of(memory),
                 state=unpack_writes(stored["state"]),
                 earlier=earlier,
             )
@@ -99,7 +99,7 @@ class TurnRecord:
             # Through JSON, so that arguments are the same before and after they were recorded.
             Call(
                 tool=call.tool_name,
-                args=cast("dict[str, object]", json.loads(_json(plain_json(call.tool_kwargs)))),
+                args=cast("dict[str, object]", json.loads(json_bytes(plain_json(call.tool_kwargs)))),
                 call_id=call.tool_id,
             )
             for call in self.output.tool_calls
@@ -116,10 +116,10 @@ class TurnRecord:
                 "structured_response": output.structured_response,
             }
         )
-        payload = _json(
+        payload = json_bytes(
             {
                 "v": _FORMAT,
-                "said": _b64(said.data),
+                "said": text_of(said.data),
                 "agent": output.current_agent_name,
                 "writes": pack_writes(self.writes),
                 "asked": self.asked,
@@ -140,7 +140,7 @@ class TurnRecord:
             writes = unpack_writes(stored["writes"])
             if stored["v"] == 1:
                 return cls(output=_earlier_output(stored), writes=writes)
-            said = cast("dict[str, Any]", values.decode(_bytes(stored["said"])))
+            said = cast("dict[str, Any]", values.decode(bytes_of(stored["said"])))
             output = AgentOutput(current_agent_name=stored["agent"], **said)
             return cls(output=output, writes=writes, asked=stored["asked"])
         except UnreadablePayload:
@@ -178,10 +178,6 @@ def _earlier_output(stored: dict[str, Any]) -> AgentOutput:
     )
 
 
-def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
 def _read(data: bytes, what: str) -> dict[str, Any]:
     try:
         stored = bounded_json(data)
@@ -201,11 +197,3 @@ def _read(data: bytes, what: str) -> dict[str, Any]:
 
 def _damaged(what: str, error: Exception) -> UnreadablePayload:
     return UnreadablePayload(f"the record of a {what} is damaged: {type(error).__name__}.")
-
-
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _bytes(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)
