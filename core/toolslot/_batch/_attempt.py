@@ -347,7 +347,7 @@ class Attempt:
     @property
     def _epoch(self) -> int:
         """0, which fences what it writes, in a forked child: there the batch is somebody else's."""
-        return self._own_epoch if self._live.owner == self._owner else 0
+        return self._own_epoch if self._live.owner is self._owner else 0
 
     def _row(self, make: Callable[..., _RowT], **fields: object) -> _RowT:
         return make(

@@ -122,7 +122,10 @@ class BatchRun:
         try:
             live = registry_of(self._engine.journal).attach(self._batch.key, self, self._make, met.append)
             first = live.opener is self and not live.ready.done()
-            opened: bool = (yield from self._first(live)) if first else (yield Await(live.ready))
+            if first:
+                yield from live.opening(self._adopt, self._kept)
+                live.ready.set_result(True)
+            opened: bool = yield Await(live.ready)
             if opened:
                 if len(live.slots) != len(self._batch.calls):
                     recorded = [slot.spec for slot in live.slots]
@@ -130,20 +133,13 @@ class BatchRun:
                 live.answered.update(self._answered)
                 self._live, self._pid = live, os.getpid()
                 return True
-        except BaseException:
+        except BaseException as error:
+            self._live = None
             for live in met:
-                self._give_up(live)
+                live.give_up(self, error)
             raise
         live.detach(self)
         return False
-
-    def _give_up(self, live: LiveBatch) -> None:
-        """An interrupt may come at any line. It is this entrant's alone: others must not wait for what it had begun."""
-        self._live = None
-        if live.opener is self and not live.ready.done():
-            live.discard()
-            live.ready.set_result(False)
-        live.detach(self)
 
     def _make(self) -> LiveBatch:
         specs = self._all_specs() if self._specs is None else self._specs
@@ -155,19 +151,6 @@ class BatchRun:
     def _spec(self, index: int) -> SlotSpec:
         specs = self._specs
         return self._engine.spec(index, self._batch.calls[index]) if specs is None else specs[index]
-
-    def _first(self, live: LiveBatch) -> Steps[bool]:
-        try:
-            yield from live.opening(self._adopt, self._kept)
-        except BaseException as error:
-            live.discard()
-            if isinstance(error, Exception):
-                live.ready.set_exception(error)
-            else:
-                live.ready.set_result(False)  # an interruption is this entrant's alone
-            raise
-        live.ready.set_result(True)
-        return True
 
     # --- calls ----------------------------------------------------------------------------------------------------------
 
@@ -240,16 +223,22 @@ class BatchRun:
         offload: Executor | None,
         unserved: bool,
     ) -> Entry[T]:
+        live = self._opened
+        engine, spec = self._engine, self._spec(index)
+        policy = engine.policy(spec.tool)
+        if unserved:
+            policy = policy.unserved
+        elif index in self._going_on:
+            policy = policy.going_on
         return Entry(
-            live=self._opened,
-            engine=self._engine,
-            spec=self._spec(index),
+            live=live,
+            engine=engine,
+            spec=spec,
+            policy=policy,
             fn=fn,
             deadline=self._deadline,
             is_error=is_error,
             offload=offload,
-            goes_on=index in self._going_on,
-            unserved=unserved,
         )
 
     def goes_on(self, index: int) -> None:

@@ -20,7 +20,6 @@ from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain import _plan
 from toolslot._domain._events import EventKind
 from toolslot._domain._plan import Standing
-from toolslot._domain._policy import ToolPolicy
 from toolslot._domain._retry import delay_after
 from toolslot._domain._slot import Reason, Regenerated, SlotRecord
 from toolslot._errors import (
@@ -73,12 +72,9 @@ class Entry(CallRequest[T]):
             self.spec,
             policy,
             closed=live.closed,
-            ran_here=self._ran_here(slot, policy),
+            ran_here=policy.on_resume != "rerun" or live.ran_here(slot),
             at_work=index in live.active,
         )
-
-    def _ran_here(self, slot: SlotRecord, policy: ToolPolicy) -> bool:
-        return policy.on_resume != "rerun" or self.live.ran_here(slot)
 
     # --- the loop -------------------------------------------------------------------------------------------------------
 
@@ -103,7 +99,7 @@ class Entry(CallRequest[T]):
                 policy,
                 standing,
                 closed=live.closed,
-                ran_here=self._ran_here(slot, policy),
+                ran_here=policy.on_resume != "rerun" or live.ran_here(slot),
                 looked=looked,
                 epoch=epoch,
                 failed=failed,

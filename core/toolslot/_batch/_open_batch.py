@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
 
 from toolslot._batch._active import Active
@@ -167,14 +168,18 @@ class OpenBatch:
     def write(self, row: Row) -> Future[SlotRecord]:
         """Submit a row and do not wait; the slot as seen here follows some time after the row is durable."""
         future = self._hand_in(row)
-        future.add_done_callback(_if_written(lambda _: reach(_POINTS[type(row)][1])))
+        future.add_done_callback(partial(_durable, row))
         return future
 
     def _hand_in(self, row: Row) -> Future[SlotRecord]:
         reach(_POINTS[type(row)][0])
         future = self.engine.journal.submit(Append(key=self.key, row=row))
-        future.add_done_callback(_if_written(self.saw))
+        future.add_done_callback(self._written)
         return future
+
+    def _written(self, future: Future[SlotRecord]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            self.saw(future.result())
 
     def writing(self, row: Row, under_way: Callable[[], None] = lambda: None) -> Steps[None]:
         """Submit a row and wait until it is durable and seen here. What `under_way` causes to be submitted is not durable before it."""
@@ -209,11 +214,6 @@ class OpenBatch:
             return list(self.active.values())
 
 
-def _if_written(then: Callable[[SlotRecord], None]) -> Callable[[Future[SlotRecord]], None]:
-    """A callback for the future of a row: `then` gets the slot, unless the row was refused."""
-
-    def done(future: Future[SlotRecord]) -> None:
-        if not future.cancelled() and future.exception() is None:
-            then(future.result())
-
-    return done
+def _durable(row: Row, future: Future[SlotRecord]) -> None:
+    if not future.cancelled() and future.exception() is None:
+        reach(_POINTS[type(row)][1])

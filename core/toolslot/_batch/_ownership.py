@@ -198,6 +198,16 @@ class LiveBatch(OpenBatch):
             self.entrants.discard(entrant)
         self.maybe_release()
 
+    def give_up(self, entrant: object, error: BaseException) -> None:
+        """The entrant could not open it. Others must not wait for what it had begun: they get its error, an interrupt is its own alone."""
+        if self.opener is entrant and not self.ready.done():
+            self.discard()
+            if isinstance(error, Exception):
+                self.ready.set_exception(error)
+            else:
+                self.ready.set_result(False)
+        self.detach(entrant)
+
     def leave(self, active: Active, error: BaseException | None) -> None:
         """The entrant is through, or the thread it left behind has ended."""
         with self.lock:

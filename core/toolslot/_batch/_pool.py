@@ -168,8 +168,8 @@ class Pool:
                 permit.parent.children -= 1
             granted = self._scan()
             held_back = self._held_back()
-        _hand_out(granted)
-        _hand_out(held_back)
+        if granted or held_back:
+            _hand_out([*granted, *held_back])
 
     def poll(self) -> float | None:
         """Grant what has become possible by the passing of time; seconds until the next rate allows something, or None."""

@@ -21,18 +21,17 @@ class CallRequest(Generic[T]):
 
     `engine` is the entrant's own, which may know other tools than that of whoever opened the batch. `deadline` is the batch's, in monotonic
     seconds. `is_error`: whether a returned value is a failure that the framework has turned into an answer. `offload`: where to run the
-    code. `goes_on`: the code goes on from where an earlier attempt stood. `unserved`: the host has the tool no more.
+    code. `policy` is the tool's, for this entrance.
     """
 
     live: LiveBatch
     engine: Engine
     spec: SlotSpec
+    policy: ToolPolicy
     fn: Callable[[], object]
     deadline: float | None = None
     is_error: Callable[[T], bool] | None = None
     offload: Executor | None = None
-    goes_on: bool = False
-    unserved: bool = False
 
     @property
     def index(self) -> int:
@@ -41,10 +40,3 @@ class CallRequest(Generic[T]):
     @property
     def slot(self) -> SlotRecord:
         return self.live.slots[self.spec.index]
-
-    @property
-    def policy(self) -> ToolPolicy:
-        policy = self.engine.policy(self.spec.tool)
-        if self.unserved:
-            return policy.unserved
-        return policy.going_on if self.goes_on else policy

@@ -239,6 +239,8 @@ def _result(future: Future[T], timeout: float | None) -> T:
 
 def _acquire(step: Acquire) -> Permit:
     ticket = step.pool.request(step.demand)
+    if ticket.permit is not None:
+        return ticket.permit
     waiting = _Waiting(step, ticket)
     try:
         while ticket.permit is None:
@@ -253,6 +255,8 @@ def _acquire(step: Acquire) -> Permit:
 
 async def _aacquire(step: Acquire) -> Permit:
     ticket = step.pool.request(step.demand)
+    if ticket.permit is not None:
+        return ticket.permit
     waiting = _Waiting(step, ticket)
     try:
         while ticket.permit is None:

@@ -142,7 +142,7 @@ def plan(
     if slot.state is SlotState.UNKNOWN and not looked:
         return Look()
     action = _plan(slot, presented, policy, standing, closed=closed, ran_here=ran_here)
-    if failed == FailedHere(epoch, slot.version) and not isinstance(action, Repeat):
+    if failed is not None and failed == FailedHere(epoch, slot.version) and not isinstance(action, Repeat):
         return Rerun(slot.attempt + 1, undeclared=False)
     if slot.state is SlotState.RUNNING and isinstance(action, (Rerun, Reconcile, Ask, Fail)):
         return Lose()
