@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from toolslot._batch._batch_run import BatchRun
 from toolslot._batch._engine import Engine
-from toolslot._batch._fanout import Tools, afan_out, bind_all, fan_out, settle
+from toolslot._batch._fanout import Tools, afan_out, bind_all, settle
 from toolslot._batch._hooks import Hooks
 from toolslot._batch._pool import process_pool
 from toolslot._batch._registry import registry_of
@@ -120,6 +120,7 @@ class DurableExecutor:
         kept: Kept | None = None,
         partial: bool = False,
         answered: Collection[int] = (),
+        entering: Collection[int] = (),
     ) -> BatchRun:
         """A `BatchRun`; nothing happens until it is entered with `with` or `async with`. That opens the journal, in a thread where it is
         awaited, and reserves the slots.
@@ -136,6 +137,9 @@ class DurableExecutor:
                 The batch is then closed when the last call has an answer on record.
             answered: Calls to which the host has an answer from elsewhere, a person say. They are not entered, and do not hold up the
                 closing; their slots stay as they are.
+            entering: Calls that are entered as soon as the batch is open, in this order. If the slots are new, those for which there are
+                permits get their start marks in the commit of the reservation: one that is then not entered is taken back when the batch is
+                let go, and is of unknown outcome if the process dies before. Give no more calls than will be entered at once.
         """
         check_count("max_parallel", max_parallel)
         if durable:
@@ -148,6 +152,7 @@ class DurableExecutor:
                 kept=kept,
                 partial=partial,
                 answered=answered,
+                entering=entering,
             )
         fleeting = self._make_engine(MemoryJournal())  # the executor's own journal is not even opened
         batch = replace(batch, run_id=f"{batch.run_id}~{uuid4().hex}")
@@ -173,24 +178,18 @@ class DurableExecutor:
                 raise InvalidSetting(
                     f"tool {quoted(call.tool)} is async: use `await executor.arun_all(...)`."
                 )
-        with self.open(batch) as run:
-            outcomes = fan_out(
-                run, fns, workers=self.workers([call.tool for call in batch.calls]), offload=self._offload
-            )
+        workers = self.workers([call.tool for call in batch.calls])
+        with self.open(batch, entering=range(min(workers, len(fns)))) as run:
+            outcomes = run.calls(fns, workers=workers, offload=self._offload)
         return settle(outcomes, return_exceptions=return_exceptions)
 
     async def arun_all(self, batch: Batch, tools: Tools, *, return_exceptions: bool = False) -> list[Any]:
         """As `run_all`, in tasks; async tools are awaited, sync ones run in threads."""
         fns = bind_all(batch, tools)
         asyncs = [is_async(tools[call.tool]) for call in batch.calls]
-        async with self.open(batch) as run:
-            outcomes = await afan_out(
-                run,
-                fns,
-                asyncs,
-                workers=self.workers([call.tool for call in batch.calls]),
-                offload=self._offload,
-            )
+        workers = self.workers([call.tool for call in batch.calls])
+        async with self.open(batch, entering=range(min(workers, len(fns)))) as run:
+            outcomes = await afan_out(run, fns, asyncs, workers=workers, offload=self._offload)
         return settle(outcomes, return_exceptions=return_exceptions)
 
     def drain(self, timeout: float | None = None) -> bool:

@@ -8,105 +8,104 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NoReturn
 
 from toolslot._batch import _context
-from toolslot._batch._active import Active
-from toolslot._batch._engine import log
+from toolslot._batch._ending import Ending, Held
 from toolslot._batch._messages import no_permit, not_returned, not_started
+from toolslot._batch._open_batch import NOT_ENTERED, Begun
 from toolslot._batch._outliving import Outliving
 from toolslot._batch._pool import Permit, enter_permit
-from toolslot._batch._request import CallRequest
-from toolslot._batch._steps import Acquire, Invoke, Overstayed, Steps
-from toolslot._codec import ErrorRecord, Payload, as_text, encode_error
+from toolslot._batch._recording import AttemptRecord
+from toolslot._batch._steps import Acquire, Invoke, Steps
+from toolslot._codec import encode_error
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._events import EventKind
-from toolslot._domain._slot import Finished, Lost, Paused, Reason, Row, Started, Withdrawn
-from toolslot._errors import BatchTimedOut, Draining, Fenced, NotStorable, ToolslotError
-from toolslot._text import quoted, shown
-
-_RowT = TypeVar("_RowT")
+from toolslot._domain._slot import Finished, Lost, Reason, Row, Started, Withdrawn
+from toolslot._errors import BatchTimedOut, CallTimedOut, Draining, ToolslotError
+from toolslot._text import shown
 
 
-class Escaped(Exception):
-    """The tool's code raised and that is recorded; `error` is what it raised."""
+class Attempt(AttemptRecord):
+    """Runs the code once. Used for one attempt and thrown away."""
 
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
-
-
-class Attempt:
-    """Runs the code once, under the epoch in which that was decided. Used for one attempt and thrown away."""
-
-    def __init__(self, request: CallRequest[Any], active: Active, epoch: int) -> None:
-        self._request = request
-        self._live = request.live
-        self._engine = request.engine
-        self._index = request.spec.index
-        self._active = active
-        self._idempotent = request.spec.idempotent and request.slot.spec.idempotent
-        self._generation = request.slot.generation
-        self._owner, self._own_epoch = self._live.owner, epoch
-        active.epoch = epoch
-        self._number = 0
-        self._queued_at = self._engine.clock()
-        self._started_at = 0.0
-
-    def steps(self, number: int) -> Steps[object]:
-        """The value the code returned, once its record is durable.
+    def steps(self) -> Steps[object]:
+        """The value the code returned, once its record is durable; or once that is under way, where the caller holds the answer back.
 
         Raises:
             Escaped: the code raised, and that is recorded.
             CallTimedOut: it did not return in time.
             Fenced: another owner has taken over.
         """
-        self._number = number
-        permit = yield from self._permit()
+        live, engine = self._live, self._engine
+        # Dies here: the slot is RESERVED and is simply run on resume; or UNKNOWN, where its mark came with the reservation.
+        begun = live.begun.pop(self._index, None)
+        permit = begun.permit if begun is not None else self._free_permit() or (yield self._in_turn())
         try:
-            yield from self._start()
-            queued = self._started_at - self._queued_at
-            with self._engine.running(self._live.key, self._request.slot, self._number, queued):
+            self._check_time(begun)
+            mark = self._mark(begun)
+            if mark is not None:
+                try:
+                    live.wrote(mark, (yield live.hand_in(mark)))
+                except ToolslotError:
+                    raise
+                except BaseException:
+                    self._withdraw()  # cancelled while the mark was on its way: the code was not entered
+                    raise
+            queued = self._started()
+            with engine.running(live.key, live.slots[self._index], self._number, queued):
                 return (yield from self._run(permit))
         finally:
             if not self._active.detached:
-                self._engine.pool.release(permit)
+                engine.pool.release(permit)
 
     # --- before the code ------------------------------------------------------------------------------------------------
 
-    def _permit(self) -> Steps[Permit]:
-        # Dies here: the slot is RESERVED, and is simply run on resume.
-        live, engine, deadline = self._live, self._engine, self._request.deadline
-        demand = live.demand(self._request.spec.tool)
-        patience = engine.limits.busy_timeout
-        try:
-            permit: Permit = yield Acquire(engine.pool, demand, deadline, patience)
-        except Overstayed as overstayed:
-            tool, waited = self._request.spec.tool, patience or 0.0
-            raise no_permit(live.key, self._index, tool, overstayed.holders, waited) from None
-        except TimeoutError:
-            raise self._too_late() from None
+    def _free_permit(self) -> Permit | None:
+        return self._live.free_permit(self._request.spec.tool)
+
+    def _in_turn(self) -> Acquire:
+        """The wait for a permit: to the batch's deadline, and not for ever where only calls are in the way that outlived their callers."""
+        live, tool, patience = self._live, self._request.spec.tool, self._engine.limits.busy_timeout
+        return Acquire(
+            self._engine.pool,
+            live.demand(tool),
+            self._request.deadline,
+            patience,
+            late=self._too_late,
+            stuck=lambda holders: no_permit(live.key, self._index, tool, holders, patience or 0.0),
+        )
+
+    def _check_time(self, begun: Begun | None) -> None:
+        """Raises where it is too late to start anything."""
+        engine, deadline = self._engine, self._request.deadline
         if engine.draining.is_set():
-            engine.pool.release(permit)
-            raise Draining(
+            refusal: ToolslotError = Draining(
                 f"call {self._index} ({shown(self._request.spec.tool)}) was not started: the executor is draining. It runs on resume."
             )
-        if deadline is not None and engine.monotonic() >= deadline:
-            engine.pool.release(permit)
-            raise self._too_late()
-        return permit
+        elif deadline is not None and engine.monotonic() >= deadline:
+            refusal = self._too_late()
+        else:
+            return
+        if begun is not None:
+            self._withdraw()
+        raise refusal
 
     def _too_late(self) -> BatchTimedOut:
         timeout = self._engine.limits.batch_timeout
         return not_started(self._live.key, self._index, self._request.spec.tool, timeout)
 
-    def _start(self) -> Steps[None]:
+    def _mark(self, begun: Begun | None) -> Started | None:
+        """The start mark that is to be durable before the code is entered; None where it is, or where none is needed."""
+        if begun is not None:
+            self._queued_at, self._started_at = begun.mark.queued_at, begun.mark.at
+            reach(CrashPoint.AFTER_START)
+            return None
         self._started_at = self._engine.clock()
         if self._idempotent:
-            return
-        row = Started(
+            return None
+        return Started(
             index=self._index,
             generation=self._generation,
             attempt=self._number,
@@ -114,72 +113,53 @@ class Attempt:
             at=self._started_at,
             queued_at=self._queued_at,
         )
-        try:
-            yield from self._live.writing(row)
-        except ToolslotError:
-            raise
-        except BaseException:
-            # Cancelled while the mark was on its way: the code was not entered.
-            self._withdraw()
-            raise
-        # Died in there, after the commit: the slot is RUNNING under a dead owner, so UNKNOWN, although the code was not entered.
-        # Nobody can tell from outside.
-        self._engine.emit(
-            EventKind.STARTED, self._live.key, self._request.slot, queued=self._started_at - self._queued_at
-        )
+
+    def _started(self) -> float:
+        """Tell it; the seconds that it waited for its permit."""
+        # Dies here: the slot is RUNNING under a dead owner, so UNKNOWN, although the code was not entered. Nobody can tell from outside.
+        queued = self._started_at - self._queued_at
+        if not self._idempotent:
+            self._engine.emit(EventKind.STARTED, self._live.key, self._live.slots[self._index], queued=queued)
+        return queued
 
     # --- the code -------------------------------------------------------------------------------------------------------
 
     def _run(self, permit: Permit) -> Steps[object]:
-        invoke = Invoke(self._request.fn, self._timeout(), self._request.offload)
+        request, live = self._request, self._live
+        invoke = Invoke(request.fn, self._timeout(), request.offload, partial(self._inside, permit))
+        try:
+            value = yield invoke
+        except BaseException as error:
+            ending = self._stopped(invoke, permit, error)
+        else:
+            ending = self._returned(invoke, permit, value)
+            # A hook that is around the attempt is so until it is recorded.
+            if request.held is not None and ending.row is not None and not self._engine.hooks.attending:
+                request.held.append(Held(self._index, ending, self._submit(ending, ending.row)))
+                return value
+        while ending.row is not None:
+            try:
+                live.wrote(ending.row, (yield self._submit(ending, ending.row)))
+                break
+            except ToolslotError as refused:
+                ending = ending.refused(refused)
+        return ending.over()
+
+    def _submit(self, ending: Ending, row: Row) -> Future[Any]:
+        submitted = self._live.hand_in(row)
+        ending.under_way()
+        return submitted
+
+    def _inside(self, permit: Permit) -> Callable[[], None]:
+        """Set what the code sees of its call; the returned function undoes it."""
         token = _context.current.set(self._call_context())
         leave_permit = enter_permit(permit)
-        try:
-            try:
-                value = yield invoke
-            finally:
-                leave_permit()
-                _context.current.reset(token)
-        except self._engine.pauses:
-            yield from self._pause()
-            raise
-        except self._engine.cancels:
-            self._abandon(invoke, permit)
-            raise
-        except Exception as error:
-            if invoke.refused:
-                self._withdraw()
-                raise
-            if invoke.expired:
-                yield from self._expire(invoke, permit)
-                timeout = self._request.policy.timeout
-                raise not_returned(self._live.key, self._index, self._request.spec.tool, timeout) from None
-            yield from self._record_failure(error, self._given_back(invoke, permit))
-            raise Escaped(error) from error
-        except BaseException:
-            # Cancelled or interrupted: whether it had its effect nobody knows. Not waited for; the journal takes work in order.
-            self._abandon(invoke, permit)
-            raise
-        # Dies here: UNKNOWN. The effect has happened and no record says so; this is the window that reconcilers are for.
-        reach(CrashPoint.AFTER_RETURN)
-        failed = self._request.is_error is not None and self._request.is_error(value)
-        row = self._finished(self._encode(value), failed=failed)
-        yield from self._record(row, value, self._given_back(invoke, permit))
-        return value
 
-    def _given_back(self, invoke: Invoke, permit: Permit) -> Callable[[], None]:
-        """What gives the permit back once the record is under way: the next call may begin then, its start mark may share the commit.
+        def leave() -> None:
+            leave_permit()
+            _context.current.reset(token)
 
-        Not sooner: a start mark that is durable before our record would let more calls than the limit be of unknown outcome. And later
-        where the code gave up waiting for a thread of its own, which runs on: the call is over with that.
-        """
-        behind = invoke.left_behind
-        if behind is None:
-            return partial(self._engine.pool.release, permit)
-        outliving = Outliving(live=self._live, active=self._active, permit=permit, outcome=lambda _: None)
-        return lambda: outliving.begin(
-            behind
-        )  # not sooner: who enters when the thread has ended must find our record on its way
+        return leave
 
     def _timeout(self) -> float | None:
         """The policy's, cut short by the batch's deadline."""
@@ -198,104 +178,86 @@ class Attempt:
             tool=spec.tool,
             call_id=spec.call_id,
             attempt=self._number,
-            idempotency_key=self._engine.key_of(key, self._request.slot),
+            idempotency_key=self._engine.key_of(key, self._live.slots[self._index]),
         )
 
-    # --- after the code -------------------------------------------------------------------------------------------------
+    # --- what it came to ------------------------------------------------------------------------------------------------
 
-    def _record(self, row: Finished, value: object, under_way: Callable[[], None]) -> Steps[None]:
-        try:
-            try:
-                yield from self._live.writing(row, under_way)
-            except NotStorable as refused:
-                row = self._as_text(row, value, refused)
-                yield from self._live.writing(row)
-        except Fenced:
-            self._live.unrecorded.pop(self._index, None)
-            self._engine.emit(
-                EventKind.LATE_RESULT,
-                self._live.key,
-                self._request.slot,
-                detail="it came after another owner took over",
-            )
-            raise
-        except ToolslotError:
-            # The call is done but the journal could not take it. Kept in memory: as long as this process lives it does not run again.
-            self._live.unrecorded[self._index] = (row, value)
-            raise
-        # Dies here: the record is durable, the agent has not got it. It replays.
-        self._live.unrecorded.pop(self._index, None)
-        self._live.answered.add(self._index)
-        kind = EventKind.FAILED if row.failed else EventKind.FINISHED
-        self._tell_end(kind, row)
-        reach(CrashPoint.BEFORE_DELIVERY)
-
-    def _as_text(self, row: Finished, value: object, refused: NotStorable) -> Finished:
-        """It is larger than this journal takes. The call is done all the same, and must not run again for that."""
-        detail = f"kept only as text: {refused}"
-        self._engine.emit(EventKind.NOT_STORABLE, self._live.key, self._request.slot, detail=detail)
-        return replace(row, outcome=as_text(value))
-
-    def record_again(self) -> Steps[object]:
-        """Record what the journal could not take before; the call does not run again."""
-        row, value = self._live.unrecorded[self._index]
-        if not isinstance(row, Finished):  # pragma: no cover - only results are kept
-            raise TypeError(type(row).__name__)
-        yield from self._record(row, value, lambda: None)
-        if row.escaped and isinstance(value, Exception):
-            raise value
-        return value
-
-    def _record_failure(self, error: Exception, under_way: Callable[[], None]) -> Steps[None]:
+    def _returned(self, invoke: Invoke, permit: Permit, value: object) -> Ending:
+        # Dies here: UNKNOWN. The effect has happened and no record says so; this is the window that reconcilers are for.
         reach(CrashPoint.AFTER_RETURN)
-        row = self._finished(None, failed=True, escaped=True, error=encode_error(error))
-        try:
-            yield from self._live.writing(row, under_way)
-        except Fenced:
-            raise
-        except ToolslotError as unwritten:
-            # The tool's own error is what the caller must see; without a record the slot is UNKNOWN on resume, which is the truth.
-            log.warning(
-                "toolslot.failure_not_recorded tool=%s call=%d: %s",
-                quoted(self._request.spec.tool),
-                self._index,
-                unwritten,
-            )
-            raise Escaped(error) from unwritten
-        self._tell_end(EventKind.FAILED, row)
+        failed = self._request.is_error is not None and self._request.is_error(value)
+        row = self._finished(self._encode(value), failed=failed)
+        return self._result(row, value, self._given_back(invoke, permit))
 
-    def _pause(self) -> Steps[None]:
-        # Durable before the question propagates: killed afterwards, the call is known to wait and not to run.
-        yield from self._live.writing(self._row(Paused))
-        self._engine.emit(EventKind.WAITING, self._live.key, self._request.slot)
+    def _stopped(self, invoke: Invoke, permit: Permit, error: BaseException) -> Ending:
+        """What is recorded before the error goes on. Raises it at once where nothing is waited for."""
+        if isinstance(error, self._engine.pauses):
+            return self._paused(error)
+        if isinstance(error, self._engine.cancels) or not isinstance(error, Exception):
+            # Whether it had its effect nobody knows. Not waited for; the journal takes work in order.
+            self._abandon(invoke, permit)
+            raise error
+        if invoke.refused:
+            self._withdraw()
+            raise error
+        if invoke.expired:
+            return self._expired(invoke, permit)
+        reach(CrashPoint.AFTER_RETURN)
+        return self._failure(error, self._given_back(invoke, permit))
 
-    def _expire(self, invoke: Invoke, permit: Permit) -> Steps[None]:
-        try:
-            yield from self._live.writing(self._row(Lost, reason=Reason.TIMED_OUT))
-        finally:
+    def _given_back(self, invoke: Invoke, permit: Permit) -> Callable[[], None]:
+        """What gives the permit back once the record is under way: the next call may begin then, its start mark may share the commit.
+
+        Not sooner: a start mark that is durable before our record would let more calls than the limit be of unknown outcome. And later
+        where the code gave up waiting for a thread of its own, which runs on: the call is over with that.
+        """
+        behind = invoke.left_behind
+        if behind is None:
+            return partial(self._engine.pool.release, permit)
+        outliving = Outliving(live=self._live, active=self._active, permit=permit, outcome=lambda _: None)
+        return lambda: outliving.begin(
+            behind
+        )  # not sooner: who enters when the thread has ended must find our record on its way
+
+    def _expired(self, invoke: Invoke, permit: Permit) -> Ending:
+        def over() -> NoReturn:
+            self._engine.emit(EventKind.TIMED_OUT, self._live.key, self._request.slot)
+            raise self._not_returned() from None
+
+        def refused(unwritten: ToolslotError) -> NoReturn:
             self._outlive(invoke, permit)
-        self._engine.emit(EventKind.TIMED_OUT, self._live.key, self._request.slot)
+            raise unwritten
+
+        # The code runs on once the row is on its way, so that what it comes to is recorded after that.
+        return Ending(
+            self._row(Lost, reason=Reason.TIMED_OUT), over, refused, partial(self._outlive, invoke, permit)
+        )
+
+    def _not_returned(self) -> CallTimedOut:
+        return not_returned(
+            self._live.key, self._index, self._request.spec.tool, self._request.policy.timeout
+        )
 
     def _abandon(self, invoke: Invoke, permit: Permit) -> None:
         if invoke.withdraw():
             self._withdraw()
             return
-        self._submit(self._row(Lost, reason=Reason.CANCELLED))
-        self._engine.emit(
-            EventKind.UNKNOWN, self._live.key, self._request.slot, detail=Reason.CANCELLED.value
-        )
+        self._submit_row(self._row(Lost, reason=Reason.CANCELLED))
+        detail = Reason.CANCELLED.value
+        self._engine.emit(EventKind.UNKNOWN, self._live.key, self._request.slot, detail=detail)
         self._outlive(invoke, permit)
 
     def _withdraw(self) -> None:
         """Take the start mark back: the code was not entered. Not waited for; the journal takes work in order."""
         if self._idempotent:
             return
-        self._submit(self._row(Withdrawn, why="its code was not entered"))
+        self._submit_row(self._row(Withdrawn, why=NOT_ENTERED))
         self._engine.emit(EventKind.WITHDRAWN, self._live.key, self._request.slot)
 
     def _outlive(self, invoke: Invoke, permit: Permit) -> None:
         """If the code runs on elsewhere, the permit and the slot stay taken until it ends; then its result is recorded after all."""
-        if invoke.running is not None:
+        if invoke.running is not None and not self._active.detached:
             late = Outliving(live=self._live, active=self._active, permit=permit, outcome=self._late_row)
             late.begin(invoke.running)
 
@@ -312,71 +274,3 @@ class Attempt:
         ):
             return self._finished(None, failed=True, escaped=True, error=encode_error(error))
         return None  # it was stopped, or asked a question to nobody: the slot stays UNKNOWN
-
-    # --- rows -----------------------------------------------------------------------------------------------------------
-
-    def _encode(self, value: object) -> Payload:
-        payload = self._engine.encode(self._request.spec.tool, value)
-        if payload.lossy:
-            self._engine.emit(
-                EventKind.NOT_STORABLE,
-                self._live.key,
-                self._request.slot,
-                detail=f"a {type(value).__name__} is kept only as text",
-            )
-        return payload
-
-    def _finished(
-        self,
-        outcome: Payload | None,
-        *,
-        failed: bool,
-        escaped: bool = False,
-        error: ErrorRecord | None = None,
-    ) -> Finished:
-        return self._row(
-            Finished,
-            outcome=outcome,
-            error=error,
-            failed=failed,
-            escaped=escaped,
-            queued_at=self._queued_at,
-            started_at=self._started_at,
-        )
-
-    @property
-    def _epoch(self) -> int:
-        """0, which fences what it writes, in a forked child: there the batch is somebody else's."""
-        return self._own_epoch if self._live.owner is self._owner else 0
-
-    def _row(self, make: Callable[..., _RowT], **fields: object) -> _RowT:
-        return make(
-            index=self._index,
-            generation=self._generation,
-            attempt=self._number,
-            epoch=self._epoch,
-            at=self._engine.clock(),
-            **fields,
-        )
-
-    def _submit(self, row: Row) -> None:
-        """Hand a row to the journal without waiting; a journal that refuses leaves the slot as it is, which errs on the side of asking."""
-        try:
-            self._live.write(row)
-        except ToolslotError as error:
-            log.warning(
-                "toolslot.not_recorded tool=%s call=%d: %s",
-                quoted(self._request.spec.tool),
-                self._index,
-                error,
-            )
-
-    def _tell_end(self, kind: EventKind, row: Finished) -> None:
-        self._engine.emit(
-            kind,
-            self._live.key,
-            self._request.slot,
-            queued=self._started_at - self._queued_at,
-            latency=row.at - self._started_at,
-            error=row.error,
-        )

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import Executor
 from types import TracebackType
 from typing import TypeVar, overload
 
 from typing_extensions import Self
 
-from toolslot._batch._call import Entry
+from toolslot._batch._call import CallRun
 from toolslot._batch._call_task import CallTask
 from toolslot._batch._context import current
+from toolslot._batch._crew import Crew
+from toolslot._batch._ending import Held
 from toolslot._batch._engine import Engine
 from toolslot._batch._messages import other_size, still_running
 from toolslot._batch._ownership import LiveBatch
 from toolslot._batch._registry import registry_of
 from toolslot._batch._reserving import Kept
-from toolslot._batch._steps import Await, Consult, Steps, adrive, drive
+from toolslot._batch._steps import Consult, Steps, adrive, drive
 from toolslot._batch._unknown import deciding, delivering
 from toolslot._domain._operations import Adopt
 from toolslot._domain._plan import Standing, harmless
@@ -50,6 +52,7 @@ class BatchRun:
         kept: Kept | None = None,
         partial: bool = False,
         answered: Collection[int] = (),
+        entering: Collection[int] = (),
     ) -> None:
         self._find_engine = engine
         self._found: Engine | None = engine() if at_hand else None
@@ -59,6 +62,8 @@ class BatchRun:
         self._kept = kept
         self._partial = partial
         self._answered = answered
+        self._entering = entering
+        self._held: list[Held] = []
         self._specs: tuple[SlotSpec, ...] | None = None
         self._deadline: float | None = None
         self._live: LiveBatch | None = None
@@ -123,9 +128,9 @@ class BatchRun:
             live = registry_of(self._engine.journal).attach(self._batch.key, self, self._make, met.append)
             first = live.opener is self and not live.ready.done()
             if first:
-                yield from live.opening(self._adopt, self._kept)
+                yield from live.opening(self._adopt, self._kept, self._entering)
                 live.ready.set_result(True)
-            opened: bool = yield Await(live.ready)
+            opened: bool = yield live.ready
             if opened:
                 if len(live.slots) != len(self._batch.calls):
                     recorded = [slot.spec for slot in live.slots]
@@ -162,6 +167,7 @@ class BatchRun:
         is_error: Callable[[T], bool] | None = None,
         offload: Executor | None = None,
         unserved: bool = False,
+        held: bool = False,
     ) -> T:
         """The answer of call `index`: from the journal if it is recorded, else by running `fn` in this thread.
 
@@ -172,6 +178,8 @@ class BatchRun:
             offload: Run `fn` there; it must be something the executor can carry.
             unserved: The host has the call's tool no more, so `fn` only says that. A call that began is then not entered again: its
                 reconciler is asked, else a person.
+            held: Return as soon as the record is under way. The answer must not leave the caller before `record_held` has said that it is
+                durable.
 
         Raises:
             UnknownOutcome: nobody can know whether it was done, and its policy says fail or ask.
@@ -179,7 +187,7 @@ class BatchRun:
             ToolFailed, ResultNotStorable, JournalError: as they say.
             Exception: whatever `fn` raised.
         """
-        return drive(self._entry(index, fn, is_error, offload, unserved).steps())
+        return drive(self._entry(index, fn, is_error, offload, unserved, held).steps())
 
     @overload
     async def acall(
@@ -190,6 +198,7 @@ class BatchRun:
         is_error: Callable[[T], bool] | None = None,
         offload: CallTask | None = None,
         unserved: bool = False,
+        held: bool = False,
     ) -> T: ...
 
     @overload
@@ -201,6 +210,7 @@ class BatchRun:
         is_error: Callable[[T], bool] | None = None,
         offload: Executor,
         unserved: bool = False,
+        held: bool = False,
     ) -> T: ...
 
     async def acall(
@@ -211,9 +221,10 @@ class BatchRun:
         is_error: Callable[[T], bool] | None = None,
         offload: Executor | None = None,
         unserved: bool = False,
+        held: bool = False,
     ) -> T:
         """As `call`, for a `fn` that returns an awaitable, or for a sync one that runs in `offload`."""
-        return await adrive(self._entry(index, fn, is_error, offload, unserved).steps())
+        return await adrive(self._entry(index, fn, is_error, offload, unserved, held).steps())
 
     def _entry(
         self,
@@ -222,7 +233,8 @@ class BatchRun:
         is_error: Callable[[T], bool] | None,
         offload: Executor | None,
         unserved: bool,
-    ) -> Entry[T]:
+        held: bool,
+    ) -> CallRun[T]:
         live = self._opened
         engine, spec = self._engine, self._spec(index)
         policy = engine.policy(spec.tool)
@@ -230,7 +242,7 @@ class BatchRun:
             policy = policy.unserved
         elif index in self._going_on:
             policy = policy.going_on
-        return Entry(
+        return CallRun(
             live=live,
             engine=engine,
             spec=spec,
@@ -239,7 +251,41 @@ class BatchRun:
             deadline=self._deadline,
             is_error=is_error,
             offload=offload,
+            held=self._held if held else None,
         )
+
+    def calls(
+        self, fns: Sequence[Callable[[], object]], *, workers: int, offload: Executor | None = None
+    ) -> list[object]:
+        """Enter every call of the batch, and wait for all: each one's answer or exception, in call order, once it is recorded.
+
+        Threads are used only by code that runs, `workers` at most; no thread waits for the journal or for a permit.
+        """
+        crew = Crew(
+            [self._entry(i, fn, None, offload, False, True).steps() for i, fn in enumerate(fns)], workers
+        )
+        outcomes = crew.outcomes()
+        for index, error in self.record_held().items():
+            outcomes[index] = error
+        return outcomes
+
+    def record_held(self) -> dict[int, Exception]:
+        """Wait until the answers that were held back are durable. Where the journal did not take one, its call has this error instead."""
+        return drive(self._recording())
+
+    async def arecord_held(self) -> dict[int, Exception]:
+        """As `record_held`."""
+        return await adrive(self._recording())
+
+    def _recording(self) -> Steps[dict[int, Exception]]:
+        live, failed = self._opened, dict[int, Exception]()
+        while self._held:
+            held = self._held.pop()
+            try:
+                yield from held.recording(live)
+            except Exception as error:
+                failed[held.index] = error
+        return failed
 
     def goes_on(self, index: int) -> None:
         """Say that the code of call `index` goes on from where an earlier attempt stood: it is entered again, and nothing is asked.
@@ -262,7 +308,7 @@ class BatchRun:
         inside = own.index if own is not None and BatchKey(own.run_id, own.batch_id) == live.key else None
         while others := [a for a in live.running() if not a.detached and a.index != inside]:
             for active in others:
-                yield Await(active.settled())
+                yield active.settled()
 
     # --- looking and deciding -------------------------------------------------------------------------------------------
 

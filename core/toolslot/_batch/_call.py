@@ -5,13 +5,15 @@ The comments marked "dies here" say what a crash on that line leaves in the jour
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from typing_extensions import assert_never
 
 from toolslot._batch._active import Active
-from toolslot._batch._attempt import Attempt, Escaped
+from toolslot._batch._attempt import Attempt
 from toolslot._batch._messages import another_call, closed, not_this_call
+from toolslot._batch._recording import Escaped
 from toolslot._batch._repetition import Repetition
 from toolslot._batch._request import CallRequest
 from toolslot._batch._steps import Pause, Steps
@@ -22,36 +24,55 @@ from toolslot._domain._events import EventKind
 from toolslot._domain._plan import Standing
 from toolslot._domain._retry import delay_after
 from toolslot._domain._slot import Reason, Regenerated, SlotRecord
-from toolslot._errors import (
-    BatchMismatch,
-    Fenced,
-    ResultNotStorable,
-    ToolFailed,
-)
+from toolslot._errors import BatchMismatch, Fenced, ResultNotStorable, ToolFailed
 from toolslot._text import shown
 
 T = TypeVar("T")
 
 
-class Entry(CallRequest[T]):
-    """One entrance of one call, on its way from the plan to the answer."""
+@dataclass(kw_only=True, slots=True, eq=False)
+class CallRun(CallRequest[T]):
+    """One call on its way from the plan to the answer. What follows `held` is what has come of it so far."""
 
-    __slots__ = ()
+    #: that the code was entered so often, and since when (monotonic seconds)
+    tries: int = 0
+    began: float = 0.0
+    busy_until: float | None = None
+    looked: bool = False
+    failed: _plan.FailedHere | None = None
+    #: what is being done, and under which epoch that was decided
+    action: _plan.Action | None = None
+    epoch: int = 0
 
     def steps(self) -> Steps[T]:
         """The call's answer, from the journal or from its code."""
-        live, index = self.live, self.spec.index
-        while True:
-            if self._answered():
-                return self._replay()
-            mine = Active(index, live.lock)
+        live = self.live
+        while not self._answered():
+            mine = Active(self.spec.index, live.lock)
             error: BaseException | None = None
             try:  # twice, for an interrupt may come at any line, in a `finally` too
                 try:
                     active = live.enter(mine)
-                    if active is mine:
-                        return (yield from self._settle(mine))
-                    yield from live.joining(active, self.engine.busy_until(), self.engine.limits.busy_timeout)
+                    if active is not mine:
+                        yield from live.joining(
+                            active, self.engine.busy_until(), self.engine.limits.busy_timeout
+                        )
+                        continue
+                    self._begin()
+                    while (work := self._next(mine)) is not None:
+                        try:
+                            answer = yield from work
+                            if isinstance(self.action, _ENTERS):
+                                return cast("T", answer)
+                        except Escaped as escaped:
+                            if mine.detached:
+                                raise escaped.error from None  # a thread of it runs on
+                            yield from self._before_retry(escaped.error)
+                        except Fenced:
+                            if not isinstance(self.action, _FENCED):
+                                raise
+                            yield from self._after_fenced()
+                    return self._replay()
                 except Exception as raised:
                     error = raised
                     raise
@@ -59,6 +80,7 @@ class Entry(CallRequest[T]):
                     self._leave(mine, error)
             finally:
                 self._leave(mine, None)
+        return self._replay()
 
     def _leave(self, mine: Active, error: BaseException | None) -> None:
         """Unless it was done before, or is left to the thread that runs on."""
@@ -66,7 +88,8 @@ class Entry(CallRequest[T]):
             self.live.leave(mine, error)
 
     def _answered(self) -> bool:
-        live, slot, policy, index = self.live, self.slot, self.policy, self.spec.index
+        live, policy, index = self.live, self.policy, self.spec.index
+        slot = live.slots[index]
         return index not in live.unrecorded and _plan.answered(
             slot,
             self.spec,
@@ -76,98 +99,75 @@ class Entry(CallRequest[T]):
             at_work=index in live.active,
         )
 
-    # --- the loop -------------------------------------------------------------------------------------------------------
+    def _begin(self) -> None:
+        self.began, self.busy_until = self.engine.monotonic(), self.engine.busy_until()
+        self.tries, self.looked, self.failed = 0, False, None
 
-    def _settle(self, active: Active) -> Steps[T]:
-        live, began, busy_until = self.live, self.engine.monotonic(), self.engine.busy_until()
-        tries, looked = 0, False
-        failed: _plan.FailedHere | None = None
-        if self.spec.index in live.unrecorded:
-            epoch = live.unrecorded[self.spec.index][0].epoch
-            try:
-                return cast("T", (yield from Attempt(self, active, epoch).record_again()))
-            except Fenced:
-                yield from self._after_fenced(epoch, tries)
-        while True:
-            if active.over:  # taken over by force meanwhile, from inside this process
-                yield from self._after_fenced(0, tries)
-            fence, standing = live.look()
-            epoch, slot, policy = fence.epoch if standing is Standing.MINE else 0, self.slot, self.policy
-            action = _plan.plan(
-                slot,
-                self.spec,
-                policy,
-                standing,
-                closed=live.closed,
-                ran_here=policy.on_resume != "rerun" or live.ran_here(slot),
-                looked=looked,
-                epoch=epoch,
-                failed=failed,
-            )
-            looked, failed = True, None
-            try:
-                match action:
-                    case _plan.Replay():
-                        return self._replay()
-                    case _plan.Run() | _plan.Rerun() | _plan.Repeat():
-                        tries += 1
-                        return cast("T", (yield from self._attempt(active, action, epoch)))
-                    case _plan.Lose():
-                        yield from live.losing(self.spec.index, Reason.OWNER_DIED)
-                    case _:
-                        yield from self._towards(action, standing, busy_until)
-            except Escaped as escaped:
-                if active.detached:
-                    raise escaped.error from None  # a thread of it runs on
-                # What is on record then: somebody may write to it while this waits to try again.
-                recorded = _plan.FailedHere(epoch, self.slot.version)
-                if (yield from self._before_retry(escaped.error, tries, began)):
-                    failed = recorded
-            except Fenced:
-                if not isinstance(action, _FENCED):
-                    raise
-                yield from self._after_fenced(epoch, tries)
+    # --- one thing after the other --------------------------------------------------------------------------------------
 
-    def _towards(
-        self,
-        action: _plan.Reconcile
-        | _plan.Ask
-        | _plan.Fail
-        | _plan.Wait
-        | _plan.Claim
-        | _plan.Mismatch
-        | _plan.Closed
-        | _plan.Look,
-        standing: Standing,
-        busy_until: float | None,
-    ) -> Steps[None]:
-        """Do what must come first; then the call is planned again. Raises where it must stop."""
+    def _next(self, mine: Active) -> Steps[object] | None:
+        """What is to be done now; None when there is an answer on record."""
+        live, index, policy = self.live, self.spec.index, self.policy
+        if index in live.unrecorded:
+            kept, _ = live.unrecorded[index]
+            self.action, self.epoch = _plan.Run(kept.attempt), kept.epoch
+            return Attempt(self, mine, kept.epoch, kept.attempt).record_again()
+        if mine.over:  # taken over by force meanwhile, from inside this process
+            self.epoch = 0
+            return self._after_fenced()
+        fence, standing = live.look()
+        self.epoch = fence.epoch if standing is Standing.MINE else 0
+        slot = live.slots[index]
+        self.action = action = _plan.plan(
+            slot,
+            self.spec,
+            policy,
+            standing,
+            closed=fence.closed,
+            ran_here=policy.on_resume != "rerun" or live.ran_here(slot),
+            looked=self.looked,
+            begun=index in live.begun,
+            epoch=self.epoch,
+            failed=self.failed,
+        )
+        self.looked, self.failed = True, None
+        return self._doing(action, mine, standing)
+
+    def _doing(self, action: _plan.Action, mine: Active, standing: Standing) -> Steps[object] | None:
+        live = self.live
         match action:
+            case _plan.Replay():
+                return None
+            case _plan.Run() | _plan.Rerun():
+                if isinstance(action, _plan.Rerun):
+                    tell_rerun(self, action)
+                self._enters()
+                return Attempt(self, mine, self.epoch, action.attempt).steps()
+            case _plan.Repeat():
+                self._enters()
+                return Repetition(self, mine, self.epoch, self.slot.attempt).steps()
+            case _plan.Lose():
+                return live.losing(self.spec.index, Reason.OWNER_DIED)
             case _plan.Reconcile():
-                yield from reconciling(self, action.doubt)
+                return reconciling(self, action.doubt)
             case _plan.Ask() | _plan.Fail():
-                yield from stopping(self, action)
+                return stopping(self, action)
             case _plan.Wait():
-                yield from self.live.waiting(busy_until, self.engine.limits.busy_timeout)
+                return live.waiting(self.busy_until, self.engine.limits.busy_timeout)
             case _plan.Claim():
-                yield from self.live.claiming()
+                return live.claiming()
             case _plan.Mismatch():
-                yield from self._mismatch(action, standing, busy_until)
+                return self._mismatch(action, standing)
             case _plan.Closed():
-                raise closed(self.live.key, self.index, self.spec.tool)
+                raise closed(live.key, self.index, self.spec.tool)
             case _plan.Look():
-                yield from self.live.refreshing()
+                return live.refreshing()
             case _:
                 assert_never(action)
 
-    def _attempt(self, active: Active, action: _plan.Entering, epoch: int) -> Steps[object]:
-        """What enters the code, as planned."""
+    def _enters(self) -> None:
+        self.tries += 1
         self.live.answered.discard(self.spec.index)
-        if isinstance(action, _plan.Repeat):
-            return Repetition(self, active, epoch).steps(self.slot.attempt)
-        if isinstance(action, _plan.Rerun):
-            tell_rerun(self, action)
-        return Attempt(self, active, epoch).steps(action.attempt)
 
     # --- answers from the record ----------------------------------------------------------------------------------------
 
@@ -198,59 +198,68 @@ class Entry(CallRequest[T]):
 
     # --- going on after something happened ------------------------------------------------------------------------------
 
-    def _before_retry(self, error: Exception, tries: int, began: float) -> Steps[bool]:
-        """Return to try again, whether without asking the reconciler first; or raise the call's error."""
-        policy = self.policy
+    def _before_retry(self, error: Exception) -> Steps[None]:
+        """Return to try again, without asking the reconciler first where nothing can have happened; or raise the call's error."""
+        policy, engine = self.policy, self.engine
+        # What is on record now: somebody may write to it while this waits to try again.
+        recorded = _plan.FailedHere(self.epoch, self.slot.version)
         if not _plan.may_try_again(policy, type(error)):
             raise error
-        delay = delay_after(error, policy.retry, tries=tries, began=began, now=self.engine.monotonic())
-        if delay is None or self.engine.draining.is_set():
+        delay = delay_after(error, policy.retry, tries=self.tries, began=self.began, now=engine.monotonic())
+        if delay is None or engine.draining.is_set():
             raise error
-        if self.deadline is not None and self.engine.monotonic() + delay >= self.deadline:
+        if self.deadline is not None and engine.monotonic() + delay >= self.deadline:
             raise error
         if delay > 0:
             yield Pause(delay)
-        return _plan.retries_failure(policy, type(error))
+        if _plan.retries_failure(policy, type(error)):
+            self.failed = recorded
 
-    def _after_fenced(self, epoch: int, tries: int) -> Steps[None]:
-        """Somebody wrote to our batch. If it still is ours under the epoch we wrote with (an operator decided, a withdrawal was late), plan
-        anew; else stop: another entrant of this process may have seen the takeover before us, so what we see now tells nothing.
+    def _after_fenced(self) -> Steps[None]:
+        """Somebody wrote to our batch. If it still is ours under the epoch we wrote with (an operator decided, a withdrawal was late), the
+        call is planned again; else stop: another caller in this process may have seen the takeover before us, so what we see now tells
+        nothing.
         """
-        yield from self.live.refreshing()
-        if self.live.own_epoch != epoch or not epoch or tries > _MAX_REPLANS:
-            holder = self.live.fence.owner if self.live.fence else "another owner"
+        live = self.live
+        live.loaded((yield self.engine.journal.load(live.key)))
+        if live.own_epoch != self.epoch or not self.epoch or self.tries > _MAX_REPLANS:
+            holder = live.fence.owner if live.fence else "another owner"
             raise Fenced(
-                f"batch {self.live.key} is held by {holder} (epoch {self.live.epoch}): it was taken over, or this is a forked copy"
+                f"batch {live.key} is held by {holder} (epoch {live.epoch}): it was taken over, or this is a forked copy"
                 " of the process that works on it. Nothing was changed here; stop working on it."
             )
 
-    def _mismatch(self, action: _plan.Mismatch, standing: Standing, busy_until: float | None) -> Steps[None]:
-        names = self.engine.differing(self.slot.spec, self.spec)
-        detail = another_call(self.live.key, self.slot.spec, self.spec, action.differs, names)
+    def _mismatch(self, action: _plan.Mismatch, standing: Standing) -> Steps[None]:
+        live, slot = self.live, self.slot
+        names = self.engine.differing(slot.spec, self.spec)
+        detail = another_call(live.key, slot.spec, self.spec, action.differs, names)
         if self.engine.strict:
-            raise BatchMismatch(f"{detail}. {not_this_call(self.live.adapter)}")
+            raise BatchMismatch(f"{detail}. {not_this_call(live.adapter)}")
         if standing is Standing.TAKEN:
-            yield from self.live.waiting(busy_until, self.engine.limits.busy_timeout)
+            yield from live.waiting(self.busy_until, self.engine.limits.busy_timeout)
             return
         if standing is Standing.FREE:
-            yield from self.live.claiming()
+            yield from live.claiming()
             return
-        self.engine.emit(EventKind.MISMATCH, self.live.key, self.slot, detail=detail)
+        self.engine.emit(EventKind.MISMATCH, live.key, slot, detail=detail)
         row = Regenerated(
             index=self.index,
-            generation=self.slot.generation + 1,
+            generation=slot.generation + 1,
             attempt=0,
-            epoch=self.live.own_epoch,
+            epoch=live.own_epoch,
             at=self.engine.clock(),
             spec=self.spec,
         )
-        yield from self.live.writing(row)
+        live.wrote(row, (yield live.hand_in(row)))
 
 
 _MAX_REPLANS = 5
 
+#: what enters the tool's code: its answer is the call's
+_ENTERS = (_plan.Run, _plan.Rerun, _plan.Repeat)
+
 #: what may find that somebody wrote to our batch, and is then planned again
-_FENCED = (_plan.Run, _plan.Rerun, _plan.Repeat, _plan.Lose)
+_FENCED = (*_ENTERS, _plan.Lose)
 
 
 def _latency(slot: SlotRecord) -> float | None:

@@ -6,7 +6,6 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -46,18 +45,6 @@ def _invoke(fn: Callable[..., Any], call: Call) -> Any:
     return fn(**call.args)
 
 
-def fan_out(
-    run: BatchRun, fns: Sequence[Callable[[], Any]], *, workers: int, offload: Executor | None
-) -> list[Any]:
-    """Every call's result or exception, in call order, once all have settled."""
-    with ThreadPoolExecutor(workers, thread_name_prefix="toolslot") as threads:
-        futures = [
-            threads.submit(copy_context().run, partial(run.call, i, fn, offload=offload))
-            for i, fn in enumerate(fns)
-        ]
-        return [future.exception() or future.result() for future in futures]
-
-
 async def afan_out(
     run: BatchRun,
     fns: Sequence[Callable[[], Any]],
@@ -66,19 +53,27 @@ async def afan_out(
     workers: int,
     offload: Executor | None,
 ) -> list[Any]:
-    """As `fan_out`, in tasks of the running loop. Cancelling it cancels every call that can be cancelled."""
+    """Every call's result or exception, in call order, once all have settled and are recorded.
+
+    In tasks of the running loop. Cancelling it cancels every call that can be cancelled.
+    """
     threads: ThreadPoolExecutor | None = None
     if offload is None and not all(asyncs):
         # The loop's own executor is a shared, small one: sync tools of one batch would wait for strangers.
         threads = ThreadPoolExecutor(workers, thread_name_prefix="toolslot")
     try:
-        return await asyncio.gather(
+        outcomes = await asyncio.gather(
             *(
-                run.acall(i, fn) if asyncs[i] else run.acall(i, fn, offload=offload or threads)
+                run.acall(i, fn, held=True)
+                if asyncs[i]
+                else run.acall(i, fn, offload=offload or threads, held=True)
                 for i, fn in enumerate(fns)
             ),
             return_exceptions=True,
         )
+        for index, error in (await run.arecord_held()).items():
+            outcomes[index] = error
+        return outcomes
     finally:
         if threads is not None:
             # Not waited for: threads that overstay a timeout end by themselves, and are recorded then.

@@ -8,14 +8,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 from toolslot._batch._active import Active
 from toolslot._batch._engine import Engine
 from toolslot._batch._messages import gone
-from toolslot._batch._pool import Demand
-from toolslot._batch._steps import Await, Steps
+from toolslot._batch._pool import Demand, Permit
+from toolslot._batch._steps import Steps
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._append import Append
 from toolslot._domain._events import EventKind
@@ -57,6 +58,17 @@ _POINTS: dict[type, tuple[CrashPoint, CrashPoint]] = {
     Regenerated: (CrashPoint.BEFORE_REGENERATE, CrashPoint.AFTER_REGENERATE),
 }
 
+#: why a start mark is taken back
+NOT_ENTERED = "its code was not entered"
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A call that has its permit and whose start mark is durable, before anybody enters it."""
+
+    permit: Permit
+    mark: Started
+
 
 class OpenBatch:
     """What this process knows of a batch, and what it writes to it."""
@@ -82,6 +94,8 @@ class OpenBatch:
         self.replayed: set[int] = set()
         #: outcomes the journal could not take (a full disk, say), with the live value: the call is done and must not run again
         self.unrecorded: dict[int, tuple[Row, object]] = {}
+        #: calls whose start marks came with the reservation, and which nobody has entered
+        self.begun: dict[int, Begun] = {}
         self.adapter = batch.adapter
         self._demands: dict[str, Demand] = {}
 
@@ -141,7 +155,10 @@ class OpenBatch:
 
     def refreshing(self) -> Steps[None]:
         """Look at the journal again: an operator may have decided, or another owner recorded."""
-        record = yield Await(self.engine.journal.load(self.key))
+        self.loaded((yield self.engine.journal.load(self.key)))
+
+    def loaded(self, record: BatchRecord | None) -> None:
+        """Take over what was loaded. Raises `Fenced` when it is purged."""
         if record is None:
             raise gone(self.key)
         self.see(record)
@@ -165,33 +182,30 @@ class OpenBatch:
             **fields,
         )
 
-    def write(self, row: Row) -> Future[SlotRecord]:
-        """Submit a row and do not wait; the slot as seen here follows some time after the row is durable."""
-        future = self._hand_in(row)
-        future.add_done_callback(partial(_durable, row))
-        return future
-
-    def _hand_in(self, row: Row) -> Future[SlotRecord]:
+    def hand_in(self, row: Row) -> Future[SlotRecord]:
+        """Submit a row. Who waits for it calls `wrote`."""
         reach(_POINTS[type(row)][0])
-        future = self.engine.journal.submit(Append(key=self.key, row=row))
-        future.add_done_callback(self._written)
+        return self.engine.journal.submit(Append(key=self.key, row=row))
+
+    def wrote(self, row: Row, slot: SlotRecord) -> None:
+        """The row is durable, and the slot is this now."""
+        reach(_POINTS[type(row)][1])
+        self.saw(slot)
+
+    def write(self, row: Row) -> Future[SlotRecord]:
+        """Submit a row that nobody waits for; the slot as seen here follows some time after the row is durable."""
+        future = self.hand_in(row)
+        future.add_done_callback(partial(self._written, row))
         return future
 
-    def _written(self, future: Future[SlotRecord]) -> None:
+    def _written(self, row: Row, future: Future[SlotRecord]) -> None:
         if not future.cancelled() and future.exception() is None:
-            self.saw(future.result())
-
-    def writing(self, row: Row, under_way: Callable[[], None] = lambda: None) -> Steps[None]:
-        """Submit a row and wait until it is durable and seen here. What `under_way` causes to be submitted is not durable before it."""
-        submitted = self._hand_in(row)
-        under_way()
-        slot: SlotRecord = yield Await(submitted)
-        reach(_POINTS[type(row)][1])
-        self.saw(slot)  # a future wakes those who wait before it calls back
+            self.wrote(row, future.result())
 
     def losing(self, index: int, reason: Reason) -> Steps[None]:
         """Mark the newest attempt as one whose outcome nobody knows, unless it is known by now."""
-        yield from self.writing(self.row(Lost, index, reason=reason))
+        row = self.row(Lost, index, reason=reason)
+        self.wrote(row, (yield self.hand_in(row)))
         self.tell_unknown(self.slots[index])
 
     def demand(self, tool: str) -> Demand:
@@ -200,6 +214,10 @@ class OpenBatch:
         if demand is None:
             demand = self._demands[tool] = self.engine.demand(self.key, tool, self.limit)
         return demand
+
+    def free_permit(self, tool: str) -> Permit | None:
+        """A permit for a call of this tool, unless it has to wait for one."""
+        return self.engine.pool.at_once(self.demand(tool))
 
     # --- the attempts under way -----------------------------------------------------------------------------------------
 
@@ -212,8 +230,3 @@ class OpenBatch:
         """The attempts under way, those whose entrant has gone included."""
         with self.lock:
             return list(self.active.values())
-
-
-def _durable(row: Row, future: Future[SlotRecord]) -> None:
-    if not future.cancelled() and future.exception() is None:
-        reach(_POINTS[type(row)][1])

@@ -6,21 +6,24 @@ waits for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from functools import partial
+from typing import Any
 
 from toolslot._batch._active import Active
 from toolslot._batch._engine import Engine, log
 from toolslot._batch._messages import held, still_running
-from toolslot._batch._open_batch import OpenBatch
+from toolslot._batch._open_batch import NOT_ENTERED, Begun, OpenBatch
 from toolslot._batch._reserving import Kept, reserving
 from toolslot._batch._steps import Await, Pause, Steps
 from toolslot._crashpoints import CrashPoint, reach
+from toolslot._domain._append import Append
 from toolslot._domain._events import EventKind, batch_event
-from toolslot._domain._operations import Adopt, Release, Reserve, TakeOver
+from toolslot._domain._operations import Adopt, Release, Reservation, Reserve, TakeOver
 from toolslot._domain._plan import Standing
-from toolslot._domain._slot import Batch, BatchRecord, Manifest, SlotSpec
+from toolslot._domain._port import Journal
+from toolslot._domain._slot import Batch, BatchRecord, Manifest, SlotRecord, SlotSpec, Started, Withdrawn
 from toolslot._errors import BatchBusy, Fenced, ToolslotError
 from toolslot._text import quoted
 
@@ -51,16 +54,22 @@ class LiveBatch(OpenBatch):
         self._specs = specs
         self._partial = partial
         self._claiming: Future[None] | None = None
+        self._reservation: Future[Reservation] | None = None
         self._released = False
 
     # --- taking it ------------------------------------------------------------------------------------------------------
 
-    def opening(self, adopt: Adopt, kept: Kept | None = None) -> Steps[None]:
-        """Reserve the slots, or find them. Who owns them is settled when somebody has to run one."""
+    def opening(self, adopt: Adopt, kept: Kept | None = None, entering: Collection[int] = ()) -> Steps[None]:
+        """Reserve the slots, or find them. Who owns them is settled when somebody has to run one.
+
+        `entering`: calls whose code is entered at once if the slots are new. Those for which there is a permit get their start marks in the
+        commit of the reservation.
+        """
         engine, batch = self.engine, self._batch
         engine.journal.enlist(self.owner)
         self._trace: str | None = engine.hooks.opening(batch.key, batch.adapter, self.opened_at)
         try:
+            begun = self._begin(entering)
             reach(CrashPoint.BEFORE_RESERVE)
             operation = Reserve(
                 manifest=Manifest.of(batch, self._specs, self.opened_at),
@@ -75,18 +84,77 @@ class LiveBatch(OpenBatch):
                 by_hand=batch.by_hand,
                 limit=self.limit,
                 trace=self._trace,
+                starts=tuple(each.mark for each in begun.values()),
             )
-            reservation = yield from reserving(engine.journal, operation, kept)
+            reservation = yield from reserving(engine.journal, operation, kept, self._submit)
             reach(CrashPoint.AFTER_RESERVE)
         except BaseException:
             engine.hooks.opened(batch.key, None, self.opened_at)
             raise
+        if not reservation.fresh:
+            self._give_back()  # they are in the journal as they were left, and planned like any call
         engine.hooks.opened(batch.key, reservation.key, self.opened_at)
         self.key = reservation.key
         self.see(reservation.record)
         engine.hooks.standing(self.key, self.slots)
         for slot in self.slots if reservation.fresh else ():
-            engine.emit(EventKind.RESERVED, self.key, slot)
+            engine.emit(EventKind.RESERVED, self.key, SlotRecord(spec=slot.spec))
+
+    def _begin(self, entering: Collection[int]) -> dict[int, Begun]:
+        """Permits and start marks for the first of these calls, as far as there are permits now."""
+        for index in entering:
+            spec = self._specs[index]
+            if spec.idempotent:
+                continue  # it needs no mark, and its permit is had when it is entered
+            permit = self.free_permit(spec.tool)
+            if permit is None:
+                break  # later calls go behind earlier ones
+            at = self.engine.clock()
+            mark = Started(index=index, generation=1, attempt=1, epoch=1, at=at, queued_at=self.opened_at)
+            self.begun[index] = Begun(permit, mark)
+        return self.begun
+
+    def _submit(self, operation: Reserve) -> Future[Reservation]:
+        self._reservation = self.engine.journal.submit(operation)
+        return self._reservation
+
+    def _give_back(self) -> None:
+        """The permits of calls that nobody has entered."""
+        for begun in self.begun.values():
+            self.engine.pool.release(begun.permit)
+        self.begun = {}
+
+    def withdraw_begun(self) -> None:
+        """Take back the marks of calls that nobody has entered; not waited for."""
+        for index in self.begun:
+            self.write(self._withdrawn(index))
+            self.engine.emit(EventKind.WITHDRAWN, self.key, self.slots[index])
+        self._give_back()
+
+    def _withdrawn(self, index: int) -> Withdrawn:
+        return Withdrawn(
+            index=index, generation=1, attempt=1, epoch=1, at=self.engine.clock(), why=NOT_ENTERED
+        )
+
+    def _retire(self) -> None:
+        """Our owner is gone. If the reservation is still under way, the marks that come with it are taken back before."""
+        indexes, reservation = tuple(self.begun), self._reservation
+        self._give_back()
+        if indexes and reservation is not None:
+            reservation.add_done_callback(partial(self._take_back, indexes))
+        else:
+            self.engine.journal.retire(self.owner)
+
+    def _take_back(self, indexes: Sequence[int], reservation: Future[Reservation]) -> None:
+        journal: Journal = self.engine.journal
+        last: Future[Any] = reservation
+        try:
+            if not reservation.cancelled() and reservation.exception() is None and reservation.result().fresh:
+                for index in indexes:
+                    last = journal.submit(Append(key=self.key, row=self._withdrawn(index)))
+        except ToolslotError as error:
+            log.warning("toolslot.release_failed run=%s: %s", quoted(self.key.run_id), error)
+        last.add_done_callback(lambda _: journal.retire(self.owner))
 
     def claiming(self, *, force: bool = False, why: str = "to go on with it") -> Steps[None]:
         """Take the batch over if it is free or `force` is given, once for all entrants. Then look at its standing again."""
@@ -97,21 +165,23 @@ class LiveBatch(OpenBatch):
                     self._claiming = mine
                 pending = self._claiming
             if pending is not mine:
-                yield Await(pending)
+                yield pending
                 return
             # Whoever comes here saw it free; since then another entrant may have seen who has it now, and that one lives.
             fence, standing = self.look()
             if standing is Standing.FREE or (force and standing is Standing.TAKEN):
-                yield from self._take_over(self.taking(fence.epoch, why, force=force))
+                self._took_over((yield self._taking_over(fence.epoch, why, force=force)))
         finally:
             mine.set_result(None)
 
     def dropping(self, why: str) -> Steps[None]:
         """What is under way in this batch of ours counts no more, whatever comes of it: a stuck thread, say."""
-        yield from self._take_over(self.taking(self.epoch, why, force=True))
+        self._took_over((yield self._taking_over(self.epoch, why, force=True)))
 
-    def _take_over(self, taking: TakeOver) -> Steps[None]:
-        record = yield Await(self.engine.journal.submit(taking))
+    def _taking_over(self, epoch: int, why: str, *, force: bool) -> Future[BatchRecord]:
+        return self.engine.journal.submit(self.taking(epoch, why, force=force))
+
+    def _took_over(self, record: BatchRecord) -> None:
         reach(CrashPoint.AFTER_TAKEOVER)
         self.see(record)
         self._drop_fenced()
@@ -148,7 +218,7 @@ class LiveBatch(OpenBatch):
                 raise held(self.key, self.fence, limit)
             yield Pause(min(poll, left))
             poll = min(poll * 2, _LAST_POLL)
-            yield from self.refreshing()
+            self.loaded((yield self.engine.journal.load(self.key)))
             if self.standing() is not Standing.TAKEN or before != [slot.version for slot in self.slots]:
                 return
 
@@ -170,7 +240,7 @@ class LiveBatch(OpenBatch):
             try:
                 error = yield Await(active.done(), min(left, _LAST_POLL))
             except TimeoutError:
-                yield from self.refreshing()
+                self.loaded((yield self.engine.journal.load(self.key)))
                 self._drop_fenced()
                 continue
             if error is not None and not isinstance(error, self.engine.pauses):
@@ -218,7 +288,7 @@ class LiveBatch(OpenBatch):
 
     def discard(self) -> None:
         """It could not be opened, or be let go in order: nobody here may get it. In the journal it may have our owner; now it is free."""
-        self.engine.journal.retire(self.owner)
+        self._retire()
         with self.lock:
             self._released = True
         self.on_idle(self)
@@ -274,6 +344,7 @@ def let_go(live: LiveBatch, *, closed: bool) -> None:
     # Dying before it commits leaves a dead owner, which is as good as none.
     fence, standing = live.look()
     try:
+        live.withdraw_begun()
         if standing is Standing.MINE and fence.held:
             _release(live, fence.epoch, closed=closed)
         elif standing is Standing.FREE and closed and not fence.closed:

@@ -110,25 +110,27 @@ class Pool:
         self._counted = 0  # permits that count against the process: those not borrowed
         self._starts: dict[Hashable, deque[float]] = {}
 
+    def at_once(self, demand: Demand) -> Permit | None:
+        """A permit for a child of the code that runs now, if all limits allow it and no call of the batch waits; else None."""
+        parent = _parent()
+        with self._lock:
+            if demand.batch in self._queues or not self._grantable(demand, parent):
+                return None
+            if parent is not None:
+                parent.children += 1
+            return self._grant(demand, parent)
+
     def request(self, demand: Demand) -> Ticket:
         """Queue for a permit as a child of the code that runs now. Grants at once when all limits allow it."""
-        parent = _current.get()
-        while parent is not None and parent.released:
-            parent = parent.parent  # a background task may outlive the call that began it
+        parent = _parent()
         ticket = Ticket(demand, parent, self._lock)
         with self._lock:
             if parent is not None:
                 parent.children += 1
-            queue = self._queues.get(demand.batch)
-            grantable = self._grantable(ticket)
-            if grantable and not queue:
-                granted = [self._grant(ticket)]
-            else:
-                if queue is None:
-                    queue = self._queues[demand.batch] = deque()
-                queue.append(ticket)
-                # It may be allowed what its elders are not, such as borrowing. If it is not, nothing has changed for them.
-                granted = self._scan() if grantable else []
+            queue = self._queues.setdefault(demand.batch, deque())
+            queue.append(ticket)
+            # It may be allowed what its elders are not, such as borrowing. If it is not, nothing has changed for them.
+            granted = self._scan() if self._grantable(demand, parent) else []
         _hand_out(granted)
         return ticket
 
@@ -166,6 +168,8 @@ class Pool:
             self._vacate(permit)
             if permit.parent is not None:
                 permit.parent.children -= 1
+            if not self._queues:
+                return
             granted = self._scan()
             held_back = self._held_back()
         if granted or held_back:
@@ -228,7 +232,8 @@ class Pool:
                 if ticket is None:
                     continue
                 self._queues[batch].remove(ticket)
-                granted.append(self._grant(ticket))
+                ticket.permit = self._grant(ticket.demand, ticket.parent)
+                granted.append(ticket)
                 self._queues.move_to_end(batch)
                 self._forget_empty(batch)
                 progress = True
@@ -243,36 +248,32 @@ class Pool:
             kind = (ticket.demand.tool, ticket.parent is not None)
             if kind in blocked:
                 continue
-            if self._grantable(ticket):
+            if self._grantable(ticket.demand, ticket.parent):
                 return ticket
             if ticket.parent is None:
                 blocked.add(kind)  # its siblings of the same tool meet the same limits
         return None
 
-    def _grantable(self, ticket: Ticket) -> bool:
-        demand = ticket.demand
+    def _grantable(self, demand: Demand, parent: Permit | None) -> bool:
         if demand.batch_limit is not None and self._by_batch.get(demand.batch, 0) >= demand.batch_limit:
             return False
-        if demand.tool_limit is not None and self._tool_holders(ticket) >= demand.tool_limit:
+        if demand.tool_limit is not None and self._tool_holders(demand, parent) >= demand.tool_limit:
             return False
-        if (
-            demand.process_limit is not None
-            and self._counted >= demand.process_limit
-            and not _may_borrow(ticket)
-        ):
+        full = demand.process_limit is not None and self._counted >= demand.process_limit
+        if full and not (parent is not None and parent.borrower is None and not parent.released):
             return False
-        return self._rate_wait(demand, self._clock()) <= 0
+        return demand.rate is None or self._rate_wait(demand, self._clock()) <= 0
 
-    def _tool_holders(self, ticket: Ticket) -> int:
+    def _tool_holders(self, demand: Demand, parent: Permit | None) -> int:
         """Who counts against the tool's limit.
 
         For a nested call its own ancestors do not: they wait for it. Neither do holders that wait for children of their own: two chains
         that each hold what the other needs would wait for ever.
         """
-        holders = self._by_tool.get(ticket.demand.tool)
+        holders = self._by_tool.get(demand.tool)
         if not holders:
             return 0
-        if ticket.parent is None:
+        if parent is None:
             return len(holders)
         return sum(1 for holder in holders if not holder.children)
 
@@ -312,12 +313,11 @@ class Pool:
             return 0.0
         return starts[-rate.calls] + rate.per - now
 
-    def _grant(self, ticket: Ticket) -> Ticket:
-        demand = ticket.demand
+    def _grant(self, demand: Demand, parent: Permit | None) -> Permit:
         full = demand.process_limit is not None and self._counted >= demand.process_limit
-        permit = Permit(demand, ticket.parent)
-        if full and ticket.parent is not None:
-            permit.lender, ticket.parent.borrower = ticket.parent, permit
+        permit = Permit(demand, parent)
+        if full and parent is not None:
+            permit.lender, parent.borrower = parent, permit
         else:
             self._counted += 1
         self._held.add(permit)
@@ -328,17 +328,19 @@ class Pool:
             starts.append(self._clock())
             while len(starts) > demand.rate.calls:
                 starts.popleft()
-        ticket.permit = permit
-        return ticket
+        return permit
 
     def _forget_empty(self, batch: Hashable) -> None:
         if not self._queues[batch]:
             del self._queues[batch]
 
 
-def _may_borrow(ticket: Ticket) -> bool:
-    parent = ticket.parent
-    return parent is not None and parent.borrower is None and not parent.released
+def _parent() -> Permit | None:
+    """The permit of the code that runs now, or of what it runs in: a background task may outlive the call that began it."""
+    parent = _current.get()
+    while parent is not None and parent.released:
+        parent = parent.parent
+    return parent
 
 
 def _hand_out(tickets: list[Ticket]) -> None:

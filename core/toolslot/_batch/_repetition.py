@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 from typing_extensions import override
 
 from toolslot._batch._active import Active
 from toolslot._batch._attempt import Attempt
-from toolslot._batch._engine import log
+from toolslot._batch._ending import Ending
+from toolslot._batch._open_batch import Begun
 from toolslot._batch._pool import Permit
+from toolslot._batch._recording import Escaped
 from toolslot._batch._request import CallRequest
-from toolslot._batch._steps import Invoke, Steps
+from toolslot._batch._steps import Invoke
 from toolslot._codec import encode_error
 from toolslot._domain._events import EventKind
 from toolslot._domain._slot import Finished, Repeated
 from toolslot._errors import ToolslotError
-from toolslot._text import quoted
 
 
 class Repetition(Attempt):
@@ -26,60 +28,61 @@ class Repetition(Attempt):
     it, leaves what was there. So it needs no start mark, and the batch may be another's, or closed.
     """
 
-    def __init__(self, request: CallRequest[Any], active: Active, epoch: int) -> None:
-        super().__init__(request, active, epoch)
+    def __init__(self, request: CallRequest[Any], active: Active, epoch: int, number: int) -> None:
+        super().__init__(request, active, epoch, number)
         # Whoever waits for it gives up only when the batch is taken over meanwhile, whosever it is now.
         active.epoch = self._live.epoch
 
     @override
-    def _start(self) -> Steps[None]:
+    def _mark(self, begun: Begun | None) -> None:
         self._started_at = self._engine.clock()
-        live, slot = self._live, self._request.slot
+
+    @override
+    def _started(self) -> float:
+        live, slot, queued = self._live, self._request.slot, self._started_at - self._queued_at
         detail = (
             "run again on resume: its answer is recorded, what it left in the memory of its process is gone"
         )
         self._engine.emit(EventKind.REPEATED, live.key, slot, detail=detail)
-        self._engine.emit(EventKind.STARTED, live.key, slot, queued=self._started_at - self._queued_at)
-        yield from ()
+        self._engine.emit(EventKind.STARTED, live.key, slot, queued=queued)
+        return queued
 
     @override
-    def _record(self, row: Finished, value: object, under_way: Callable[[], None]) -> Steps[None]:
+    def _result(self, row: Finished, value: object, under_way: Callable[[], None] | None = None) -> Ending:
         made = self._row(
             Repeated,
             process=self._engine.journal.process.token,
             outcome=row.outcome,
             failed=row.failed,
         )
-        try:
-            yield from self._live.writing(made, under_way)
-        except (
-            ToolslotError
-        ) as error:  # it has an answer on record; here it will run once more when it is entered again
-            log.warning(
-                "toolslot.not_recorded tool=%s call=%d: %s",
-                quoted(self._request.spec.tool),
-                self._index,
-                error,
-            )
-        self._live.answered.add(self._index)
-        self._tell_end(EventKind.FAILED if row.failed else EventKind.FINISHED, row)
+        over = partial(self._delivered, row, value)
+
+        def refused(error: ToolslotError) -> Ending:
+            # It has an answer on record; here it will run once more when it is entered again.
+            self._warn("toolslot.not_recorded tool=%s call=%d: %s", error)
+            return Ending(None, over, refused)
+
+        ending = Ending(made, over, refused)
+        if under_way is not None:
+            ending.under_way = under_way
+        return ending
 
     @override
-    def _record_failure(self, error: Exception, under_way: Callable[[], None]) -> Steps[None]:
+    def _failure(self, error: Exception, under_way: Callable[[], None]) -> Ending:
         under_way()
         row = self._finished(None, failed=True, escaped=True, error=encode_error(error))
         self._tell_end(EventKind.FAILED, row)
-        yield from ()
+        raise Escaped(error) from error
 
     @override
-    def _pause(self) -> Steps[None]:
-        yield from ()
+    def _paused(self, question: BaseException) -> NoReturn:
+        raise question
 
     @override
-    def _expire(self, invoke: Invoke, permit: Permit) -> Steps[None]:
+    def _expired(self, invoke: Invoke, permit: Permit) -> NoReturn:
         self._outlive(invoke, permit)
         self._engine.emit(EventKind.TIMED_OUT, self._live.key, self._request.slot)
-        yield from ()
+        raise self._not_returned()
 
     @override
     def _abandon(self, invoke: Invoke, permit: Permit) -> None:

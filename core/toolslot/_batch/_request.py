@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from toolslot._batch._ending import Held
 from toolslot._batch._engine import Engine
 from toolslot._batch._ownership import LiveBatch
 from toolslot._domain._policy import ToolPolicy
@@ -15,13 +16,14 @@ from toolslot._domain._slot import SlotRecord, SlotSpec
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True, eq=False)
 class CallRequest(Generic[T]):
-    """One entrance of one call: the tool's code, and how its answer is to be read.
+    """One call as it is entered once: the tool's code, and how its answer is to be read.
 
-    `engine` is the entrant's own, which may know other tools than that of whoever opened the batch. `deadline` is the batch's, in monotonic
-    seconds. `is_error`: whether a returned value is a failure that the framework has turned into an answer. `offload`: where to run the
-    code. `policy` is the tool's, for this entrance.
+    `engine` is that of whoever enters it, and may know other tools than that of whoever opened the batch. `policy` is the tool's, for this
+    time. `deadline` is the batch's, in monotonic seconds. `is_error`: whether a returned value is a failure that the framework has turned
+    into an answer. `offload`: where to run the code. `held`: where an answer is noted that the caller holds back until it is recorded; None
+    has the call wait for its record.
     """
 
     live: LiveBatch
@@ -32,6 +34,7 @@ class CallRequest(Generic[T]):
     deadline: float | None = None
     is_error: Callable[[T], bool] | None = None
     offload: Executor | None = None
+    held: list[Held] | None = None
 
     @property
     def index(self) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TypeAlias
 
 from toolslot._batch._engine import log
-from toolslot._batch._steps import Await, Consult, Steps
+from toolslot._batch._steps import Consult, Steps
 from toolslot._domain._operations import Adopt, Reservation, Reserve
 from toolslot._domain._port import Journal
 from toolslot._domain._slot import BatchKey
@@ -18,14 +19,16 @@ from toolslot._text import quoted
 Kept: TypeAlias = Callable[[BatchKey], "bool | Awaitable[bool]"]
 
 
-def reserving(journal: Journal, operation: Reserve, kept: Kept | None) -> Steps[Reservation]:
+def reserving(
+    journal: Journal, operation: Reserve, kept: Kept | None, submit: Callable[[Reserve], Future[Reservation]]
+) -> Steps[Reservation]:
     """Submit the reservation. `kept` is asked when an earlier batch was closed: what the host has lost in a crash is handed to it again."""
-    reservation: Reservation = yield Await(journal.submit(replace(operation, ask=kept is not None)))
+    reservation: Reservation = yield submit(replace(operation, ask=kept is not None))
     if reservation.undecided and kept is not None:
         # Dies here: nothing was reserved, and it is asked again.
         if not (yield Consult(kept, reservation.key)):
             operation = replace(operation, adopt=Adopt.ALWAYS)
-        reservation = yield Await(journal.submit(operation))
+        reservation = yield submit(operation)
     if reservation.missing:
         _tell_missing(journal, operation)
     return reservation

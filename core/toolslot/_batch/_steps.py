@@ -23,7 +23,7 @@ from typing_extensions import assert_never
 
 from toolslot._batch._bridge import Expired, copy_outcome, wait_for
 from toolslot._batch._call_task import CallTask
-from toolslot._batch._pool import Demand, Permit, Pool, Ticket
+from toolslot._batch._pool import Demand, Permit, Pool
 from toolslot._errors import ToolslotError
 
 T = TypeVar("T")
@@ -31,75 +31,89 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Await:
-    """Wait for a future; the answer is its result. Raises `TimeoutError` after `timeout` seconds."""
+    """Wait for a future for `timeout` seconds; the answer is its result. Raises `TimeoutError` when they have passed.
+
+    A future that is waited for without a limit is a step itself.
+    """
 
     future: Future[Any]
-    timeout: float | None = None
+    timeout: float
 
 
 @dataclass(frozen=True, slots=True)
 class Acquire:
     """Wait for a permit; the answer is the `Permit`.
 
-    Raises `TimeoutError` once `deadline` (monotonic seconds) has passed, and `Overstayed` when for `patience` seconds all that stood in
-    the way were holders that have outlived their timeouts or callers.
+    Raises what `late` gives once `deadline` (monotonic seconds) has passed; and what `stuck` gives, of the names of the holders, when for
+    `patience` seconds all that stood in the way were calls that have outlived their timeouts or callers.
     """
 
     pool: Pool
     demand: Demand
-    deadline: float | None = None
-    patience: float | None = None
+    deadline: float | None
+    patience: float | None
+    late: Callable[[], Exception]
+    stuck: Callable[[Sequence[str]], Exception]
 
 
-class Overstayed(Exception):
-    """`holders`: the calls whose permits would be needed, and which have outlived their timeouts or callers."""
+class Waiting:
+    """A wait for a permit that has begun, unless it was to be had at once."""
 
-    def __init__(self, holders: Sequence[str]) -> None:
-        super().__init__()
-        self.holders = holders
+    __slots__ = ("_before", "_since", "_step", "_ticket")
 
+    def __init__(self, step: Acquire) -> None:
+        self._step = step
+        self._ticket = step.pool.request(step.demand)
+        self._since = time.monotonic()
+        #: who stood in the way at that time, if all of them have outlived their callers
+        self._before = [] if self._ticket.permit is not None else step.pool.overstayers(self._ticket)
 
-@dataclass(slots=True)
-class _Waiting:
-    """How long a ticket still waits."""
+    @property
+    def permit(self) -> Permit | None:
+        return self._ticket.permit
 
-    step: Acquire
-    ticket: Ticket
-    since: float = field(default_factory=time.monotonic)
-    #: who stood in the way at that time, if all of them have outlived their callers
-    before: list[str] | None = None
+    def granted(self) -> Future[Permit | None]:
+        """Completes with the permit, or with None when it is to be seen again how long to wait."""
+        return self._ticket.granted()
 
     def patience(self) -> float | None:
-        """How long to sleep on the ticket: until a time is over, or until the tool's rate may allow the next start."""
-        step, waits = self.step, list[float]()
-        if self.before is None:
-            self.before = step.pool.overstayers(self.ticket)
+        """How long to sleep: until a time is over, or until the tool's rate may allow the next start."""
+        step, waits = self._step, list[float]()
         if step.demand.rate is not None and (hint := step.pool.poll()) is not None:
             waits.append(max(hint, 0.0))
-        for until in (step.deadline, None if step.patience is None else self.since + step.patience):
+        for until in (step.deadline, None if step.patience is None else self._since + step.patience):
             if until is not None:
                 waits.append(max(until - time.monotonic(), 0.0))
         return min(waits, default=None)
 
     def check(self) -> None:
-        """Raises when the ticket has waited long enough."""
-        step, now = self.step, time.monotonic()
-        if self.ticket.permit is not None:
+        """Raises when it has waited long enough."""
+        step, now = self._step, time.monotonic()
+        if self._ticket.permit is not None:
             return
         if step.deadline is not None and now >= step.deadline:
-            raise TimeoutError
-        if step.patience is not None and now >= self.since + step.patience:
-            holders = step.pool.overstayers(self.ticket)
-            if holders and holders == self.before:
-                raise Overstayed(holders)
-            self.since, self.before = now, holders
+            raise step.late()
+        if step.patience is not None and now >= self._since + step.patience:
+            holders = step.pool.overstayers(self._ticket)
+            if holders and holders == self._before:
+                raise step.stuck(holders)
+            self._since, self._before = now, holders
+
+    def cancel(self) -> None:
+        """Wait no more; a permit that was granted meanwhile is given back."""
+        self._step.pool.cancel(self._ticket)
+
+
+def _nowhere() -> Callable[[], None]:
+    return lambda: None
 
 
 @dataclass(slots=True)
 class Invoke:
     """Enter the tool's code; the answer is what it returns. Raises `TimeoutError` when `timeout` seconds pass first.
 
-    `offload`: run it there instead of in the current thread. `running` is set when the code runs elsewhere and may outlive the waiting;
+    `offload`: run it there instead of in the current thread. `inside` is called before, to set the context that the code sees, and what it
+    returns afterwards. `running` is set when the code runs elsewhere and may outlive the waiting;
     it completes when the code ends. `expired` tells a timeout from a TimeoutError that the tool raised. `refused`: the code could not be
     handed over, so it was not entered.
     """
@@ -107,6 +121,7 @@ class Invoke:
     fn: Callable[[], object]
     timeout: float | None = None
     offload: Executor | None = None
+    inside: Callable[[], Callable[[], None]] = _nowhere
     running: Future[object] | None = None
     expired: bool = False
     refused: bool = False
@@ -142,7 +157,7 @@ class Pause:
     seconds: float = field()
 
 
-Step: TypeAlias = Await | Acquire | Invoke | Consult | Pause
+Step: TypeAlias = "Future[Any] | Await | Acquire | Invoke | Consult | Pause"
 Steps: TypeAlias = Generator[Step, Any, T]
 
 
@@ -152,7 +167,7 @@ def drive(steps: Steps[T]) -> T:
         step = next(steps)
         while True:
             try:
-                answer = _perform(step)
+                answer = perform(step)
             except BaseException as error:  # the steps decide what an interruption means for the journal
                 step = steps.throw(error)
             else:
@@ -190,14 +205,21 @@ def _need_asyncio() -> None:
         ) from None
 
 
-def _perform(step: Step) -> object:
+def perform(step: Step) -> object:
+    """Do it in this thread."""
     match step:
+        case Future():
+            return step.result()
         case Await():
             return _result(step.future, step.timeout)
         case Acquire():
             return _acquire(step)
         case Invoke():
-            return _invoke(step)
+            leave = step.inside()
+            try:
+                return _invoke(step)
+            finally:
+                leave()
         case Consult():
             return _consult(step)
         case Pause():
@@ -209,12 +231,18 @@ def _perform(step: Step) -> object:
 
 async def _aperform(step: Step) -> object:
     match step:
+        case Future():
+            return await wait_for(step)
         case Await():
             return await wait_for(step.future, step.timeout)
         case Acquire():
             return await _aacquire(step)
         case Invoke():
-            return await _ainvoke(step)
+            leave = step.inside()
+            try:
+                return await _ainvoke(step)
+            finally:
+                leave()
         case Consult():
             return await _aconsult(step)
         case Pause():
@@ -238,34 +266,28 @@ def _result(future: Future[T], timeout: float | None) -> T:
 
 
 def _acquire(step: Acquire) -> Permit:
-    ticket = step.pool.request(step.demand)
-    if ticket.permit is not None:
-        return ticket.permit
-    waiting = _Waiting(step, ticket)
+    waiting = Waiting(step)
     try:
-        while ticket.permit is None:
+        while (permit := waiting.permit) is None:
             with suppress(Expired):
-                _result(ticket.granted(), waiting.patience())
+                _result(waiting.granted(), waiting.patience())
             waiting.check()
-        return ticket.permit
+        return permit
     except BaseException:
-        step.pool.cancel(ticket)
+        waiting.cancel()
         raise
 
 
 async def _aacquire(step: Acquire) -> Permit:
-    ticket = step.pool.request(step.demand)
-    if ticket.permit is not None:
-        return ticket.permit
-    waiting = _Waiting(step, ticket)
+    waiting = Waiting(step)
     try:
-        while ticket.permit is None:
+        while (permit := waiting.permit) is None:
             with suppress(Expired):
-                await wait_for(ticket.granted(), waiting.patience())
+                await wait_for(waiting.granted(), waiting.patience())
             waiting.check()
-        return ticket.permit
+        return permit
     except BaseException:
-        step.pool.cancel(ticket)
+        waiting.cancel()
         raise
 
 

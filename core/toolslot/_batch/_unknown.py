@@ -11,7 +11,7 @@ from typing_extensions import assert_never
 from toolslot._batch._engine import log
 from toolslot._batch._ownership import LiveBatch
 from toolslot._batch._request import CallRequest
-from toolslot._batch._steps import Await, Consult, Pause, Steps
+from toolslot._batch._steps import Consult, Pause, Steps
 from toolslot._codec import ErrorRecord, Payload, encode_error
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain import _plan
@@ -105,7 +105,8 @@ def _without_reconciler(request: CallRequest[Any]) -> Steps[None]:
 
 
 def _withdraw(request: CallRequest[Any], why: str) -> Steps[None]:
-    yield from request.live.writing(request.live.row(Withdrawn, request.index, why=why))
+    row = request.live.row(Withdrawn, request.index, why=why)
+    request.live.wrote(row, (yield request.live.hand_in(row)))
     request.engine.emit(EventKind.RECONCILED, request.live.key, request.slot, detail=why)
 
 
@@ -149,8 +150,7 @@ def deciding(
         epoch=live.own_epoch,
     )
     reach(CrashPoint.BEFORE_DECIDE)
-    future = engine.journal.submit(operation)
-    slot: SlotRecord = yield Await(future)
+    slot: SlotRecord = yield engine.journal.submit(operation)
     reach(CrashPoint.AFTER_DECIDE)
     live.saw(slot)
     engine.emit(EventKind.RECONCILED, live.key, slot, error=error, detail=f"{verdict.value}, says {by}")
@@ -179,7 +179,8 @@ def delivering(live: LiveBatch, index: int, value: object) -> Steps[None]:
             yield from live.claiming()
         if live.standing() is Standing.MINE:  # another owner that works on the call will say more
             outcome = live.engine.encode(live.slots[index].spec.tool, value)
-            yield from live.writing(live.row(Delivered, index, outcome=outcome))
+            row = live.row(Delivered, index, outcome=outcome)
+            live.wrote(row, (yield live.hand_in(row)))
     live.answered.add(index)
 
 

@@ -25,6 +25,7 @@ from toolslot._domain._slot import (
     Reason,
     SlotRecord,
     SlotState,
+    Started,
     Tenure,
     Verdict,
     Witness,
@@ -109,6 +110,8 @@ class Reserve:
     refuse_missing: bool = False
     #: a person edited the response: then calls of it that were in flight may be others now
     by_hand: bool = False
+    #: marks of calls that are entered at once; written only where the slots are new
+    starts: tuple[Started, ...] = ()
 
     def change(self, view: JournalView) -> Change[Reservation]:
         key = self.manifest.key
@@ -149,15 +152,22 @@ class Reserve:
             limit=self.limit,
             trace=self.trace,
         )
-        record = BatchState(self.manifest, fence, (tenure,)).record()
+        made = BatchState(self.manifest, fence, (tenure,))
+        begun = tuple(self._begin(made, mark) for mark in self.starts)
+        record = made.record()
         lost = missing(view, key.run_id, self.witness)
         if lost and self.refuse_missing:
             return Change((), Reservation(key=key, record=record, fresh=False, missing=True))
         write = NewBatch(manifest=self.manifest, fence=fence, tenure=tenure, run_payload=self.run_payload)
         return Change(
-            (*over(view, key.run_id, self.follows), write),
+            (*over(view, key.run_id, self.follows), write, *begun),
             Reservation(key=key, record=record, fresh=True, missing=lost),
         )
+
+    def _begin(self, state: BatchState, mark: Started) -> AppendRow:
+        fold = state.folded_with(mark)
+        state.append(mark, fold)
+        return AppendRow(key=state.key, row=mark, fold=fold)
 
     def _earlier(self, view: JournalView) -> BatchState | None:
         """The batch that may be adopted: of the same response, with the same calls."""

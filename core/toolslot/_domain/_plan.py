@@ -131,13 +131,15 @@ def plan(
     closed: bool = False,
     ran_here: bool = True,
     looked: bool = True,
+    begun: bool = False,
     epoch: int = 0,
     failed: FailedHere | None = None,
 ) -> Action:
     """The one next step for a slot. `presented` is the call as it stands in front of us now, `slot` what the journal holds.
 
-    `ran_here`: this process is one that ran the call to its recorded end. `looked`: the slot was loaded for this entrance. `failed` says
-    nothing any more under another `epoch`, or when the slot has changed since.
+    `ran_here`: this process is one that ran the call to its recorded end. `looked`: the slot was loaded for this entrance. `begun`: its
+    start mark came with the reservation, and its code was not entered. `failed` says nothing any more under another `epoch`, or when the
+    slot has changed since.
     """
     if slot.state is SlotState.UNKNOWN and not looked:
         return Look()
@@ -145,7 +147,7 @@ def plan(
     if failed is not None and failed == FailedHere(epoch, slot.version) and not isinstance(action, Repeat):
         return Rerun(slot.attempt + 1, undeclared=False)
     if slot.state is SlotState.RUNNING and isinstance(action, (Rerun, Reconcile, Ask, Fail)):
-        return Lose()
+        return Run(slot.attempt) if begun else Lose()
     return action
 
 
@@ -199,6 +201,8 @@ def _plan(
 
 def mismatch(recorded: SlotSpec, presented: SlotSpec) -> tuple[str, ...]:
     """Which parts of the guard differ: the tool, the arguments' digest, the framework's call id."""
+    if recorded is presented:
+        return ()
     if (
         presented.same_arguments(recorded)
         and recorded.tool == presented.tool
