@@ -14,7 +14,7 @@ from typing import Any
 from toolslot._batch._steps import Acquire, Step, Steps, Waiting, perform
 
 #: seconds after which calls that are ready and find no free thread get more of them
-_TICK = 0.001
+_TICK = 0.0005
 
 
 class _Work:
@@ -44,7 +44,7 @@ class Crew:
         self._left = len(calls)
         self._lock = Lock()
         self._ready: SimpleQueue[_Work | None] = SimpleQueue()
-        self._idle = self._threads = 0
+        self._idle = self._threads = self._taken = 0
         #: those that wait for permits, and may have to give up
         self._waiting: dict[_Work, Waiting] = {}
         #: when the first of them has waited long enough, in monotonic seconds
@@ -71,18 +71,17 @@ class Crew:
     # --- in the thread that waits for all of them -----------------------------------------------------------------------
 
     def _watch(self, threads: ThreadPoolExecutor) -> None:
-        more = before = 1
+        more = taken = 0
         while self._left:
             queued = self._ready.qsize()
             short = bool(queued) and not self._idle and self._threads < self._workers
             if short:
-                # Where none was taken for a whole tick, all of them need threads of their own.
-                more = queued if queued == before else more
-                for _ in range(min(more, self._workers - self._threads)):
-                    self._threads += 1
+                # Where no thread has come back for a second call in a whole tick, each call needs one of its own.
+                more = queued if more and self._taken - taken <= more else more * 2 or 1
+                more, taken = min(more, self._workers - self._threads), self._taken
+                for _ in range(more):
                     threads.submit(self._drive)
-                more *= 2
-            before = queued
+                self._threads += more
             self._due = None if (left := self._patience()) is None else monotonic() + left
             try:
                 self._bell.get(timeout=_TICK if short else left)
@@ -118,6 +117,7 @@ class Crew:
             work = self._ready.get()
             with self._lock:
                 self._idle -= 1
+                self._taken += 1
             if work is None:
                 return
             self._advance(work)

@@ -30,18 +30,25 @@ def bind_all(batch: Batch, tools: Tools) -> list[Callable[[], Any]]:
                 f"call {index} of batch {batch.key} asks for tool {quoted(call.tool)}, which is not among the given ones ({known})."
                 " Nothing ran."
             )
-    return [partial(_invoke, tools[call.tool], call) for call in batch.calls]
+    signatures = {tool: _signature(tools[tool]) for tool in {call.tool for call in batch.calls}}
+    return [partial(_invoke, tools[call.tool], signatures[call.tool], call) for call in batch.calls]
 
 
-def _invoke(fn: Callable[..., Any], call: Call) -> Any:
+def _signature(fn: Callable[..., Any]) -> inspect.Signature | None:
     try:
-        inspect.signature(fn).bind(**call.args)
+        return inspect.signature(fn)
+    except ValueError:
+        return None  # a built-in without one: calling it will tell
+
+
+def _invoke(fn: Callable[..., Any], signature: inspect.Signature | None, call: Call) -> Any:
+    try:
+        if signature is not None:
+            signature.bind(**call.args)
     except TypeError as error:
         raise InvalidArguments(
             f"the arguments do not fit tool {quoted(call.tool)}: {error}. It was not entered."
         ) from error
-    except ValueError:
-        pass  # built-ins without a signature: calling them will tell
     return fn(**call.args)
 
 
