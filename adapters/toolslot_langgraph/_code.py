@@ -67,12 +67,14 @@ class Code:
 
 
 async def acalled(
-    run: BatchRun, index: int, code: Callable[[], Awaitable[object]], *, unserved: bool
+    run: BatchRun, index: int, code: Callable[[], Awaitable[object]], *, unserved: bool, held: bool = False
 ) -> object:
-    """The answer of call `index`. When its caller is cancelled, async code is too, and has ended; a sync tool's thread goes on."""
+    """The answer of call `index`, with `held` before it is recorded. When its caller is cancelled, async code is too, and has ended; a sync
+    tool's thread goes on.
+    """
     task = CallTask()
     try:
-        return await run.acall(index, code, is_error=is_error, offload=task, unserved=unserved)
+        return await run.acall(index, code, is_error=is_error, offload=task, unserved=unserved, held=held)
     except asyncio.CancelledError:
         await task.cancelled()
         raise

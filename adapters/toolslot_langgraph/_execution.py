@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, cast
@@ -161,6 +161,13 @@ class Execution:
             error = error.__cause__
         self.failures[index] = error
         return PLACEHOLDER
+
+    def not_recorded(self, errors: Mapping[int, Exception]) -> None:
+        """Calls whose answers the journal did not take, by their places in the batch: these must not leave the node."""
+        for place, error in errors.items():
+            index = self.places.index(place)
+            self.outputs.pop(index, None)
+            self.failed(index, error)
 
     # --- when all have settled ------------------------------------------------------------------------------------------
 

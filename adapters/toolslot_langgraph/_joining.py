@@ -13,7 +13,10 @@ from toolslot_langgraph._settings import Settings
 def opened(
     executor: DurableExecutor, place: Place, config: RunnableConfig, settings: Settings, *, awaits: bool
 ) -> BatchRun:
-    """A run of the place's batch, not entered yet. `awaits`: it will be entered by `async with`."""
+    """A run of the place's batch, not entered yet; its calls are entered as soon as it is. `awaits`: that will be by `async with`."""
+    at_once = executor.workers(
+        [place.calls[index]["name"] for index in place.indices], config.get("max_concurrency")
+    )
     history = History.of(place, config)
     batch = Batch(
         run_id=place.run_id,
@@ -37,4 +40,5 @@ def opened(
         kept=None if history is None else history.akept if awaits else history.kept,
         partial=place.partial,
         answered=place.answered,
+        entering=place.indices[:at_once],
     )

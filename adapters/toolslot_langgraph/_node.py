@@ -147,6 +147,7 @@ class DurableParallelToolNode(ToolNode, DurableNode):
                 while True:
                     execution.begin()
                     output = super()._func(input, widened, runtime)
+                    execution.not_recorded(run.record_held())
                     if execution.answered_already():
                         continue
                     execution.raise_first()
@@ -177,6 +178,7 @@ class DurableParallelToolNode(ToolNode, DurableNode):
                     while True:
                         execution.begin()
                         output = await super()._afunc(input, config, runtime)
+                        execution.not_recorded(await run.arecord_held())
                         if execution.answered_already():
                             continue
                         await execution.siblings_settled()
@@ -257,7 +259,7 @@ class DurableParallelToolNode(ToolNode, DurableNode):
                     execution.run.goes_on(execution.places[index])
                 run = code.sync(lambda: base._run_one(call, input_type, tool_runtime))
                 value = execution.run.call(
-                    execution.places[index], run, is_error=is_error, unserved=self._unserved(call)
+                    execution.places[index], run, is_error=is_error, unserved=self._unserved(call), held=True
                 )
                 live = code.made(value)
             except (CallTimedOut, ToolFailed, UnknownOutcome) as error:
@@ -291,7 +293,7 @@ class DurableParallelToolNode(ToolNode, DurableNode):
                     execution.run.goes_on(execution.places[index])
                 run = code.awaiting(lambda: base._arun_one(call, input_type, tool_runtime))
                 value = await acalled(
-                    execution.run, execution.places[index], run, unserved=self._unserved(call)
+                    execution.run, execution.places[index], run, unserved=self._unserved(call), held=True
                 )
                 live = code.made(value)
             except (CallTimedOut, ToolFailed, UnknownOutcome) as error:

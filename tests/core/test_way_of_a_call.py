@@ -10,15 +10,18 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
 from support.harness import batch
-from toolslot import DurableExecutor
+from toolslot import BatchRun, DurableExecutor, Limits, MemoryJournal
+from toolslot._batch._pool import process_pool
+from toolslot._batch._steps import perform
 from toolslot.journal import open_journal
 
 #: at most so many on the thread of the caller and, for its two commits, on that of the writer
-CALLER, WRITER = {"sync": 170, "async": 181}, 264
+CALLER, WRITER = {"sync": 140, "async": 152}, 260
 
 
 class Counted:
@@ -89,3 +92,45 @@ def test_a_call_takes_a_short_way(tmp_path: Path, door: str) -> None:
     assert min(caller, writer) > 20, "nothing was counted"
     assert caller <= CALLER[door], "\n  ".join(told)
     assert writer <= WRITER, "\n  ".join(told)
+
+
+def way(run: BatchRun, index: int) -> tuple[list[str], int]:
+    """What a call's generator asks its driver for, one after the other; and how deep the deepest of them was asked for."""
+    steps: Any = run._entry(index, lambda: "paid", None, None, False, False).steps()
+    asked, deepest, answer = list[str](), 0, None
+    while True:
+        try:
+            step = steps.send(answer)
+        except StopIteration as stop:
+            assert stop.value == "paid"
+            return asked, deepest
+        depth, inner = 1, steps
+        while (inner := inner.gi_yieldfrom) is not None:
+            depth += 1
+        asked.append(type(step).__name__)
+        deepest = max(deepest, depth)
+        answer = perform(step)
+
+
+def test_a_call_waits_for_its_start_mark_its_code_and_its_record_and_for_a_permit_where_there_is_none() -> (
+    None
+):
+    executor = DurableExecutor(MemoryJournal(), limits=Limits(batch=1), hooks=[])
+    with executor.open(batch("pay", "pay")) as run:
+        assert way(run, 0) == (["Future", "Invoke", "Future"], 3)
+
+        asked: list[Any] = []
+        thread = threading.Thread(target=lambda: asked.append(way(run, 1)))
+        blocked = process_pool().at_once(run._opened.demand("pay"))
+        assert blocked is not None
+        thread.start()
+        while not process_pool()._queues:
+            pass
+        process_pool().release(blocked)
+        thread.join(10)
+    assert asked == [(["Acquire", "Future", "Invoke", "Future"], 3)]
+
+
+def test_a_call_whose_mark_came_with_the_reservation_waits_for_its_code_and_its_record() -> None:
+    with DurableExecutor(MemoryJournal(), hooks=[]).open(batch("pay"), entering=(0,)) as run:
+        assert way(run, 0) == (["Invoke", "Future"], 3)

@@ -133,8 +133,7 @@ class Attempt(AttemptRecord):
             ending = self._stopped(invoke, permit, error)
         else:
             ending = self._returned(invoke, permit, value)
-            # A hook that is around the attempt is so until it is recorded.
-            if request.held is not None and ending.row is not None and not self._engine.hooks.attending:
+            if request.held is not None and ending.row is not None and not self._engine.hooks.hear_ends:
                 request.held.append(Held(self._index, ending, self._submit(ending, ending.row)))
                 return value
         while ending.row is not None:

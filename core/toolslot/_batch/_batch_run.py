@@ -178,8 +178,8 @@ class BatchRun:
             offload: Run `fn` there; it must be something the executor can carry.
             unserved: The host has the call's tool no more, so `fn` only says that. A call that began is then not entered again: its
                 reconciler is asked, else a person.
-            held: Return as soon as the record is under way. The answer must not leave the caller before `record_held` has said that it is
-                durable.
+            held: Return as soon as the record is under way, unless a hook hears of the ends of calls. The answer must not leave the caller
+                before `record_held` has said that it is durable.
 
         Raises:
             UnknownOutcome: nobody can know whether it was done, and its policy says fail or ask.
@@ -333,13 +333,13 @@ class BatchRun:
         live = self._opened
         assert live.manifest is not None, "a batch is opened before it is looked at"
         assert live.fence is not None, "a batch is opened before it is looked at"
-        return BatchRecord(
-            manifest=live.manifest, fence=live.fence, slots=tuple(live.slots), tenures=live.tenures
-        )
+        slots = tuple(self.slot(index) for index in range(len(live.slots)))
+        return BatchRecord(manifest=live.manifest, fence=live.fence, slots=slots, tenures=live.tenures)
 
     def slot(self, index: int) -> SlotRecord:
-        """The slot's record as last seen by this process."""
-        return self._opened.slots[index]
+        """The slot's record as last seen by this process; a call whose mark came with the reservation is reserved until it is entered."""
+        live = self._opened
+        return SlotRecord(spec=live.slots[index].spec) if index in live.begun else live.slots[index]
 
     def view(self, index: int) -> Slot:
         """The slot as a reconciler sees it: arguments decoded, with its idempotency key."""

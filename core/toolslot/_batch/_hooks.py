@@ -36,6 +36,11 @@ class Hooks:
         """Whether any hook wants to be around attempts."""
         return bool(self._running)
 
+    @property
+    def hear_ends(self) -> bool:
+        """Whether any hook hears of the end of a call, which is told as soon as it is recorded, or is around attempts until then."""
+        return self.attending or self.wants(EventKind.FINISHED) or self.wants(EventKind.FAILED)
+
     def wants(self, kind: EventKind | None) -> bool:
         """Whether any hook wants call events of this kind; None stands for batch events."""
         if not self._wants:

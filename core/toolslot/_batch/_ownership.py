@@ -126,10 +126,12 @@ class LiveBatch(OpenBatch):
 
     def withdraw_begun(self) -> None:
         """Take back the marks of calls that nobody has entered; not waited for."""
-        for index in self.begun:
-            self.write(self._withdrawn(index))
-            self.engine.emit(EventKind.WITHDRAWN, self.key, self.slots[index])
-        self._give_back()
+        try:
+            for index in self.begun:
+                self.write(self._withdrawn(index))
+                self.engine.emit(EventKind.WITHDRAWN, self.key, self.slots[index])
+        finally:
+            self._give_back()
 
     def _withdrawn(self, index: int) -> Withdrawn:
         return Withdrawn(

@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from toolslot._domain._slot import BatchKey, Fence, Reason, SlotState
+from toolslot.journal import Reserve
 from toolslot.testing._checks import cases, same
 from toolslot.testing._kit import JournalKit, specs
+from toolslot.testing._worker import Worker, do
 
 
 class ReservingContract(JournalKit):
@@ -56,6 +58,35 @@ class ReservingContract(JournalKit):
         found = self.reserve(self.open(), self.manifest(2))
         same([slot.state for slot in found.record.slots], [SlotState.RUNNING, SlotState.SUCCEEDED], "states")
         same(found.record, worker.record(), "record")
+
+    def test_marks_that_come_with_a_reservation_are_those_of_its_calls(self) -> None:
+        journal = self.open()
+        manifest, owner = self.manifest(3), self.owner(journal)
+        worker = Worker(journal=journal, key=manifest.key, owner=owner, epoch=1, clock=self.clock)
+        marks = (worker.started(0), worker.started(2))
+        made = do(journal, Reserve(manifest=manifest, owner=owner, at=self.clock(), starts=marks))
+        states = [SlotState.RUNNING, SlotState.RESERVED, SlotState.RUNNING]
+        same([slot.state for slot in made.record.slots], states, "states")
+        same(made.record.slots[2].started_at, marks[1].at, "started at")
+        same(self.load(self.open(), manifest.key), made.record, "loaded by another opener")
+        same(worker.finish(0).state, SlotState.SUCCEEDED, "finished")
+        same(worker.write(worker.withdrawn(2)).state, SlotState.RESERVED, "withdrawn")
+
+    def test_marks_that_come_with_a_second_reservation_are_not_written(self) -> None:
+        first = self.worker(2)
+        before = first.record()
+        other = self.open()
+        found = do(
+            other,
+            Reserve(
+                manifest=self.manifest(2),
+                owner=self.owner(other),
+                at=self.clock(),
+                starts=(first.started(0),),
+            ),
+        )
+        same(found.record, before, "the second one's record")
+        same(first.record(), before, "record afterwards")
 
     def test_a_second_reservation_never_takes_a_batch_over(self) -> None:
         worker = self.worker(1)
