@@ -138,8 +138,9 @@ class DurableExecutor:
             answered: Calls to which the host has an answer from elsewhere, a person say. They are not entered, and do not hold up the
                 closing; their slots stay as they are.
             entering: Calls that are entered as soon as the batch is open, in this order. If the slots are new, those for which there are
-                permits get their start marks in the commit of the reservation: one that is then not entered is taken back when the batch is
-                let go, and is of unknown outcome if the process dies before. Give no more calls than will be entered at once.
+                permits and whose policy is to run again get their start marks in the commit of the reservation. A mark is taken back when
+                the batch is let go and the call was not entered; if the process dies before, it counts as begun. Give no more calls than
+                will be entered at once.
         """
         check_count("max_parallel", max_parallel)
         if durable:

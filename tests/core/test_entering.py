@@ -13,6 +13,7 @@ import pytest
 from support.harness import World, batch, both, running
 from support.odd import Held, OddJournal, writes
 from toolslot import (
+    Done,
     Draining,
     DurableExecutor,
     JournalError,
@@ -87,6 +88,23 @@ def test_an_idempotent_call_needs_no_mark() -> None:
     with executor.open(batch("read", "pay"), entering=(0, 1)):
         pass
     assert [mark.index for mark in given[0].starts] == [1]
+
+
+def test_a_call_about_which_somebody_would_be_asked_gets_its_mark_when_it_is_entered() -> None:
+    policies = {
+        "ask": ToolPolicy(on_unknown="ask"),
+        "fail": ToolPolicy(on_unknown="fail"),
+        "reconcile": ToolPolicy(reconcile=lambda slot: Done()),
+        "both": ToolPolicy(reconcile=lambda slot: Done(), on_unknown="rerun"),
+        "rerun": ToolPolicy(on_unknown="rerun"),
+    }
+    executor, given = journaled(policies=policies)
+    five = batch(*policies)
+    with executor.open(five, entering=range(5)) as run:
+        assert states(executor, five) == [SlotState.RESERVED] * 4 + [SlotState.RUNNING]
+        assert [run.call(i, lambda: "done") for i in range(5)] == ["done"] * 5
+    assert [mark.index for mark in given[0].starts] == [4]
+    assert states(executor, five) == [SlotState.SUCCEEDED] * 5
 
 
 def test_a_batch_that_is_there_gets_no_marks(world: World) -> None:

@@ -88,7 +88,7 @@ class Attempt(AttemptRecord):
             refusal = self._too_late()
         else:
             return
-        if begun is not None:
+        if begun is not None and begun.mark is not None:
             self._withdraw()
         raise refusal
 
@@ -98,7 +98,7 @@ class Attempt(AttemptRecord):
 
     def _mark(self, begun: Begun | None) -> Started | None:
         """The start mark that is to be durable before the code is entered; None where it is, or where none is needed."""
-        if begun is not None:
+        if begun is not None and begun.mark is not None:
             self._queued_at, self._started_at = begun.mark.queued_at, begun.mark.at
             reach(CrashPoint.AFTER_START)
             return None
@@ -134,7 +134,9 @@ class Attempt(AttemptRecord):
         else:
             ending = self._returned(invoke, permit, value)
             if request.held is not None and ending.row is not None and not self._engine.hooks.hear_ends:
-                request.held.append(Held(self._index, ending, self._submit(ending, ending.row)))
+                submitted = live.write(ending.row)
+                ending.under_way()
+                request.held.append(Held(self._index, ending, submitted))
                 return value
         while ending.row is not None:
             try:

@@ -44,11 +44,10 @@ class Held:
         ending, submitted = self.ending, self.submitted
         while ending.row is not None:
             try:
-                slot = submitted.result() if submitted.done() else (yield submitted)
-                live.wrote(ending.row, slot)
+                live.saw(submitted.result() if submitted.done() else (yield submitted))
                 break
             except ToolslotError as error:
                 ending = ending.refused(error)
                 if ending.row is not None:
-                    submitted = live.hand_in(ending.row)
+                    submitted = live.write(ending.row)
         ending.over()

@@ -64,10 +64,10 @@ NOT_ENTERED = "its code was not entered"
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A call that has its permit and whose start mark is durable, before anybody enters it."""
+    """A call that has its permit before anybody enters it; `mark`: its start mark, if that is durable too."""
 
     permit: Permit
-    mark: Started
+    mark: Started | None
 
 
 class OpenBatch:
@@ -94,7 +94,7 @@ class OpenBatch:
         self.replayed: set[int] = set()
         #: outcomes the journal could not take (a full disk, say), with the live value: the call is done and must not run again
         self.unrecorded: dict[int, tuple[Row, object]] = {}
-        #: calls whose start marks came with the reservation, and which nobody has entered
+        #: calls that got their permits with the reservation, most of them their start marks too, and that nobody has entered
         self.begun: dict[int, Begun] = {}
         self.adapter = batch.adapter
         self._demands: dict[str, Demand] = {}

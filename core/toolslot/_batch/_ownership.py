@@ -21,7 +21,7 @@ from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._append import Append
 from toolslot._domain._events import EventKind, batch_event
 from toolslot._domain._operations import Adopt, Release, Reservation, Reserve, TakeOver
-from toolslot._domain._plan import Standing
+from toolslot._domain._plan import Standing, reruns
 from toolslot._domain._port import Journal
 from toolslot._domain._slot import Batch, BatchRecord, Manifest, SlotRecord, SlotSpec, Started, Withdrawn
 from toolslot._errors import BatchBusy, Fenced, ToolslotError
@@ -69,7 +69,7 @@ class LiveBatch(OpenBatch):
         engine.journal.enlist(self.owner)
         self._trace: str | None = engine.hooks.opening(batch.key, batch.adapter, self.opened_at)
         try:
-            begun = self._begin(entering)
+            starts = self._begin(entering)
             reach(CrashPoint.BEFORE_RESERVE)
             operation = Reserve(
                 manifest=Manifest.of(batch, self._specs, self.opened_at),
@@ -84,7 +84,7 @@ class LiveBatch(OpenBatch):
                 by_hand=batch.by_hand,
                 limit=self.limit,
                 trace=self._trace,
-                starts=tuple(each.mark for each in begun.values()),
+                starts=starts,
             )
             reservation = yield from reserving(engine.journal, operation, kept, self._submit)
             reach(CrashPoint.AFTER_RESERVE)
@@ -100,19 +100,21 @@ class LiveBatch(OpenBatch):
         for slot in self.slots if reservation.fresh else ():
             engine.emit(EventKind.RESERVED, self.key, SlotRecord(spec=slot.spec))
 
-    def _begin(self, entering: Collection[int]) -> dict[int, Begun]:
-        """Permits and start marks for the first of these calls, as far as there are permits now."""
+    def _begin(self, entering: Collection[int]) -> tuple[Started, ...]:
+        """Permits for the first of these calls, as far as there are permits now; and the start marks of those that may simply run again.
+
+        Where somebody would be asked about a call, its mark is written when it is entered: dying here must not make it look begun.
+        """
         for index in entering:
             spec = self._specs[index]
-            if spec.idempotent:
-                continue  # it needs no mark, and its permit is had when it is entered
             permit = self.free_permit(spec.tool)
             if permit is None:
                 break  # later calls go behind earlier ones
-            at = self.engine.clock()
-            mark = Started(index=index, generation=1, attempt=1, epoch=1, at=at, queued_at=self.opened_at)
+            at, mark = self.engine.clock(), None
+            if not spec.idempotent and reruns(self.engine.policy(spec.tool)):
+                mark = Started(index=index, generation=1, attempt=1, epoch=1, at=at, queued_at=self.opened_at)
             self.begun[index] = Begun(permit, mark)
-        return self.begun
+        return tuple(begun.mark for begun in self.begun.values() if begun.mark is not None)
 
     def _submit(self, operation: Reserve) -> Future[Reservation]:
         self._reservation = self.engine.journal.submit(operation)
@@ -127,11 +129,14 @@ class LiveBatch(OpenBatch):
     def withdraw_begun(self) -> None:
         """Take back the marks of calls that nobody has entered; not waited for."""
         try:
-            for index in self.begun:
+            for index in self._marked():
                 self.write(self._withdrawn(index))
                 self.engine.emit(EventKind.WITHDRAWN, self.key, self.slots[index])
         finally:
             self._give_back()
+
+    def _marked(self) -> list[int]:
+        return [index for index, begun in self.begun.items() if begun.mark is not None]
 
     def _withdrawn(self, index: int) -> Withdrawn:
         return Withdrawn(
@@ -140,7 +145,7 @@ class LiveBatch(OpenBatch):
 
     def _retire(self) -> None:
         """Our owner is gone. If the reservation is still under way, the marks that come with it are taken back before."""
-        indexes, reservation = tuple(self.begun), self._reservation
+        indexes, reservation = self._marked(), self._reservation
         self._give_back()
         if indexes and reservation is not None:
             reservation.add_done_callback(partial(self._take_back, indexes))

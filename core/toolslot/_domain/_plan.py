@@ -240,6 +240,11 @@ def harmless(slot: SlotRecord, policy: ToolPolicy) -> bool:
     return policy.idempotent or policy.unknown_rule == "rerun"
 
 
+def reruns(policy: ToolPolicy) -> bool:
+    """Whether a call of unknown outcome simply runs again, so that it does no harm when one looks begun that was not."""
+    return policy.idempotent or (policy.reconcile is None and policy.unknown_rule == "rerun")
+
+
 def retries_failure(policy: ToolPolicy, error: type[BaseException] | ErrorRecord | None) -> bool:
     """Whether such a failure may simply run again: it certainly did nothing, or the tool may be rerun anyway.
 

@@ -19,7 +19,7 @@ doors = pytest.mark.parametrize("door", ["node", "make_durable", "middleware"])
 
 def lives(folder: Path, *args: str) -> tuple[list[str], Ledger]:
     """The tool messages of a run whose first process died once the load was recorded, before LangGraph saved it; and what was noted."""
-    with Child(SCRIPT, str(folder), *args, "--crash", "before_delivery") as child:
+    with Child(SCRIPT, str(folder), *args, "--crash", "after_finish") as child:
         assert child.wait() == -signal.SIGKILL
     return run(SCRIPT, [str(folder), "--life", "2", *args]), Ledger(folder / "ledger")
 
