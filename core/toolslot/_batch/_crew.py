@@ -45,6 +45,8 @@ class Crew:
         self._lock = Lock()
         self._ready: SimpleQueue[_Work | None] = SimpleQueue()
         self._idle = self._threads = self._taken = 0
+        #: the thread that has called `outcomes` sleeps until it is woken: there were threads enough when it looked
+        self._asleep = False
         #: those that wait for permits, and may have to give up
         self._waiting: dict[_Work, Waiting] = {}
         #: when the first of them has waited long enough, in monotonic seconds
@@ -73,9 +75,11 @@ class Crew:
     def _watch(self, threads: ThreadPoolExecutor) -> None:
         more = taken = 0
         while self._left:
-            queued = self._ready.qsize()
-            short = bool(queued) and not self._idle and self._threads < self._workers
+            with self._lock:
+                short = self._short()
+                self._asleep = not short
             if short:
+                queued = self._ready.qsize()
                 # Where no thread has come back for a second call in a whole tick, each call needs one of its own.
                 more = queued if more and self._taken - taken <= more else more * 2 or 1
                 more, taken = min(more, self._workers - self._threads), self._taken
@@ -87,6 +91,16 @@ class Crew:
                 self._bell.get(timeout=_TICK if short else left)
             except Empty:
                 self._check()
+
+    def _short(self) -> bool:
+        """Whether more calls are ready than threads are free; a thread on its way to a call is free until it has it."""
+        return self._threads < self._workers and self._ready.qsize() > self._idle
+
+    def _wake_if_short(self) -> None:
+        """After each change that can leave a ready call without a thread; the lock is held."""
+        if self._asleep and self._short():
+            self._asleep = False
+            self._bell.put(None)
 
     def _patience(self) -> float | None:
         with self._lock:
@@ -118,6 +132,7 @@ class Crew:
             with self._lock:
                 self._idle -= 1
                 self._taken += 1
+                self._wake_if_short()
             if work is None:
                 return
             self._advance(work)
@@ -198,5 +213,5 @@ class Crew:
 
     def _resume(self, work: _Work) -> None:
         self._ready.put(work)
-        if not self._idle and self._threads < self._workers:
-            self._bell.put(None)
+        with self._lock:
+            self._wake_if_short()
