@@ -135,10 +135,11 @@ class BatchRun(Opening):
 
         Threads are used only by code that runs, `workers` at most; no thread waits for the journal or for a permit.
         """
-        crew = Crew(
-            [self._entry(i, fn, None, offload, False, True).steps() for i, fn in enumerate(fns)], workers
-        )
-        outcomes = crew.outcomes()
+        steps: list[Steps[object]] = [
+            self._entry(index, fn, None, offload, unserved=False, held=True).steps()
+            for index, fn in enumerate(fns)
+        ]
+        outcomes = Crew(steps, workers).outcomes()
         for index, error in self.record_held().items():
             outcomes[index] = error
         return outcomes

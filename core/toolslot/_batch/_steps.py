@@ -66,7 +66,9 @@ class Waiting:
         self._ticket = step.pool.request(step.demand)
         self._since = time.monotonic()
         #: who stood in the way at that time, if all of them have outlived their callers
-        self._before = [] if self._ticket.permit is not None else step.pool.overstayers(self._ticket)
+        self._before: list[str] = (
+            [] if self._ticket.permit is not None else step.pool.overstayers(self._ticket)
+        )
 
     @property
     def permit(self) -> Permit | None:
