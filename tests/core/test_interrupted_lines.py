@@ -64,7 +64,7 @@ def executor(world: World) -> DurableExecutor:
 
 
 @pytest.mark.parametrize(
-    "function", ["BatchRun.release", "LiveBatch.detach", "LiveBatch.maybe_release", "let_go", "_release"]
+    "function", ["Opening.release", "LiveBatch.detach", "LiveBatch.maybe_release", "let_go", "_release"]
 )
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="code objects have no qualified name there")
 def test_a_batch_that_was_being_let_go_is_taken_up_again_in_the_same_process(function: str) -> None:
