@@ -1,4 +1,4 @@
-"""A durable LlamaIndex agent. Run it twice: the second time it gives the same answer, and nobody is paid again.
+"""A durable LlamaIndex agent. Run it twice: the second time it gives the same answer, and no one is paid again.
 
 It needs no key: the model answers from a script. In your program it is the LLM you use now.
 """
@@ -19,7 +19,7 @@ llm = ScriptedLLM(
 
 
 async def pay(to: str, euros: int) -> str:
-    """Pays somebody."""
+    """Pays a person."""
     print(f"paying {to} {euros} EUR, idempotency key {current_call().idempotency_key}")
     return f"paid {to}"
 

@@ -31,7 +31,7 @@ class Book:
 
 
 def die() -> None:
-    """End this process as `kill -9` does: nothing is cleaned up, nobody is told. A second later, so that siblings have finished."""
+    """End this process as `kill -9` does: nothing is cleaned up or reported. A second later, so that siblings have finished."""
     time.sleep(1)
     os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 

@@ -132,7 +132,7 @@ def test_hooks_that_the_guide_shows_hear_what_it_says(
     page_somebody = run("Hooks of your own")["page_somebody"]
     die_inside(world, world.executor())
     world.executor(hooks=[page_somebody]).run_all(batch("pay"), TOOLS)
-    assert capsys.readouterr().out == "pay in run run-1: nobody knows whether it was done\n"
+    assert capsys.readouterr().out == "pay in run run-1: it is not known whether it was done\n"
 
 
 def test_the_methods_of_a_hook_that_the_guide_lists_are_those_that_are_looked_for() -> None:

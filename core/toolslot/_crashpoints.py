@@ -23,7 +23,7 @@ class CrashPoint(str, Enum):
     """Where a process may die.
 
     `BEFORE_X` is reached when a journal write was decided on and is not yet handed in, `AFTER_X` when its commit was
-    acknowledged and nobody has been told yet. A process that dies between the two may or may not have left the
+    acknowledged and no caller has been told yet. A process that dies between the two may or may not have left the
     record. The points of the journal on disk lie inside a write, whichever it is. docs/reliability.md says what
     becomes of a call whose process dies at each of them.
     """
@@ -33,7 +33,7 @@ class CrashPoint(str, Enum):
     AFTER_RESERVE = "after_reserve"
     BEFORE_TAKEOVER = "before_takeover"
     AFTER_TAKEOVER = "after_takeover"
-    #: let go, and closed if every answer was handed over; nobody waits for this write
+    #: let go, and closed if every answer was handed over; no call waits for this write
     BEFORE_RELEASE = "before_release"
     AFTER_RELEASE = "after_release"
 
@@ -67,7 +67,7 @@ class CrashPoint(str, Enum):
     # --- a call: from its record
     #: a recorded result is about to be handed out again
     BEFORE_REPLAY = "before_replay"
-    #: it is decoded, and nobody has it yet
+    #: it is decoded, and not handed out yet
     AFTER_REPLAY = "after_replay"
     BEFORE_RECONCILE = "before_reconcile"
     #: the reconciler has answered, and the answer is not recorded
@@ -78,7 +78,7 @@ class CrashPoint(str, Enum):
     #: the decision of an operator, from outside the run
     BEFORE_RESOLVE = "before_resolve"
     AFTER_RESOLVE = "after_resolve"
-    #: what the agent is told of a call that nobody has settled
+    #: what the agent is told of a call that is not settled
     BEFORE_TELLING = "before_telling"
     AFTER_TELLING = "after_telling"
 

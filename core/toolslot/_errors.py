@@ -56,7 +56,7 @@ class CallTimedOut(ToolslotError):
 
 
 class UnknownOutcome(ToolslotError):
-    """The call began and left no record, so nobody here can know whether it was done.
+    """The call began and left no record, so it is not known whether it was done.
 
     Attributes name the slot: `run_id`, `batch_id`, `index`, `tool`, `idempotency_key`, `version` (what a decision must quote). `ask` is
     True when the policy wants a person to decide, False when this is simply the call's error.

@@ -196,7 +196,7 @@ class DurableExecutor:
     def drain(self, timeout: float | None = None) -> bool:
         """Start no more calls and wait for those that run: for SIGTERM. Whether all ended within `timeout` seconds.
 
-        Calls that were not started raise `Draining` and stay RESERVED; those still running at the end are UNKNOWN to whoever resumes
+        Calls that were not started raise `Draining` and stay RESERVED; those still running at the end are UNKNOWN on resume
         after this process has gone.
         """
         self._draining.set()
@@ -263,7 +263,7 @@ class DurableExecutor:
 
     @property
     def _opens_a_path(self) -> bool:
-        """Whether somebody else has not opened the journal already."""
+        """Whether this executor opens the journal itself: it was given a path, or nothing."""
         return self._journal_like is None or isinstance(self._journal_like, (str, os.PathLike))
 
     def _make_engine(self, journal: Journal) -> Engine:

@@ -37,7 +37,7 @@ def resolve(
     returned: JSON-like values, and what else `JsonCodec` stores.
 
     Raises:
-        DecisionRefused: there is nothing to decide, somebody was quicker, or something was recorded since `version`.
+        DecisionRefused: there is nothing to decide, another decision came first, or something was recorded since `version`.
         BatchBusy: it timed out or was cancelled in a process that is or may be alive, where its code may still run.
         BatchClosed: it cannot run again, its batch is closed.
         NotStorable: the value of a `Done` cannot be stored.
@@ -63,7 +63,7 @@ def resolve(
     if version != lost:
         raise DecisionRefused(
             f"call {index} of batch {key} is at version {lost}, the decision was made on version {version}: something was recorded"
-            " meanwhile. Look at it again and decide anew."
+            " meanwhile. Look at it again, then decide."
         )
     with _held(journal, record, by=by, why=f"to decide about call {index}", clock=clock) as taken:
         return _decide(journal, taken.key, index, answer, by=by, why=why, version=version, at=clock())
@@ -80,7 +80,7 @@ def _decide(
     version: int,
     at: float,
 ) -> SlotRecord:
-    """One write: whoever owns the batch keeps it, and finds the decision when it looks. Dying here, it may be recorded: look again."""
+    """One write: the batch keeps its owner, who finds the decision when it looks. Dying here, it may be recorded: look again."""
     verdict, outcome, error = spelled(answer, lambda value: encode(value, JsonCodec()))
     operation = Decide(
         key=key,
@@ -109,13 +109,13 @@ def takeover(
     force: bool = False,
     clock: Clock = time.time,
 ) -> tuple[BatchKey, ...]:
-    """Take every batch of the run that an owner holds from it, and let it go for whoever resumes. The batches that were taken.
+    """Take every batch of the run that an owner holds from it, and release it, so that a resume can go on. The batches that were taken.
 
     What the owner left running becomes unknown; if it lives after all, nothing that it writes counts any more.
 
     Raises:
         BatchBusy: an owner is or may be alive, and `force` is not given; no batch was taken.
-        Fenced: somebody else took a batch over at the same moment. Look again.
+        Fenced: another process took a batch over at the same moment. Look again.
         JournalError: the journal failed.
     """
     held = [record for record in _records(journal, run_id) if record.fence.held and not record.fence.closed]
@@ -145,7 +145,7 @@ def abandon(
 
     Raises:
         BatchBusy: an owner is or may be alive; no batch was closed. Take it over first.
-        Fenced: somebody else took a batch over at the same moment. Look again.
+        Fenced: another process took a batch over at the same moment. Look again.
         JournalError: the journal failed.
     """
     records = [

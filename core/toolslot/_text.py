@@ -13,7 +13,7 @@ def shown(text: str, limit: int = MAX_SHOWN) -> str:
 
     That is what `str.isprintable` refuses: control characters (and so ANSI escapes and line breaks), characters that turn the direction of
     writing around or are invisible, other separators than the blank, lone surrogates, and what Unicode has not assigned. Markup is left as
-    it is: whoever writes HTML or Rich markup escapes that as well.
+    it is: code that writes HTML or Rich markup escapes that as well.
     """
     cut = text[:limit]
     if not cut.isprintable():

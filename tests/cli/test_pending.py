@@ -38,7 +38,7 @@ def test_every_call_of_unknown_outcome_is_named_with_its_idempotency_key(dead: P
         False,
     ]
     assert "owner died" in output
-    assert "nobody works on it" in output
+    assert "no process works on it" in output
 
 
 def test_the_lines_that_are_printed_settle_the_calls_when_they_are_typed(home: Path) -> None:

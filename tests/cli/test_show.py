@@ -61,7 +61,7 @@ def test_the_timeline_has_a_bar_for_each_call_and_a_mark_where_the_owner_died(de
     assert len(bars) == 6
     assert all("█" in bar for bar in bars)
     assert bars[0].rstrip().endswith("┃")
-    assert "died after this; nobody has taken over" in shown(dead)
+    assert "died after this; no process has taken over" in shown(dead)
 
 
 def test_after_a_resume_the_results_of_the_dead_are_replayed(folder: Path) -> None:
@@ -115,7 +115,7 @@ def test_on_a_narrow_terminal_a_call_is_one_line_and_its_call_id_gives_way(tmp_p
 def test_what_a_mark_of_the_timeline_means_is_never_cut(tmp_path: Path) -> None:
     killed(tmp_path, "--tool", "transfer_money_to_a_foreign_account")
     output = said(in_terminal("show", "order-17", "--journal", tmp_path / "journal"), NEEDS_DECISION)
-    assert "died after this; nobody has taken over" in output
+    assert "died after this; no process has taken over" in output
 
 
 def test_a_decision_is_told_in_a_line_of_its_own_with_who_and_why(home: Path) -> None:

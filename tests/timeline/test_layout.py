@@ -46,7 +46,7 @@ def test_a_dead_owner_that_nobody_followed_leaves_room_after_its_last_sign_of_li
     )
     (boundary,) = only(view).boundaries
     assert 0.9 < boundary.at < boundary.until == 1.0
-    assert "nobody has taken over" in boundary.text
+    assert "no process has taken over" in boundary.text
 
 
 def test_force_and_letting_go_are_other_boundaries_than_death() -> None:

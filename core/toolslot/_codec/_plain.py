@@ -30,7 +30,7 @@ def is_plain(value: object, *, max_depth: int, max_bytes: int) -> bool:
 def _room(items: list[object] | dict[str, object], levels: int, room: int) -> int:
     """What is left of `room` bytes at most when the items are written; negative as soon as there is too little.
 
-    On the path of every result, hence the flat loop.
+    A flat loop, because every result passes here.
     """
     if levels == 0:
         raise _NotPlain

@@ -113,7 +113,7 @@ class Tree:
         self._levels_left += 2
         try:
             return {TAG: leaf.name, VALUE: leaf.dump(value)}
-        except Exception as error:  # a time zone of somebody else's making, say
+        except Exception as error:  # a time zone class of the user's, for example
             raise self._refusal(type(value), f"writing it raised {type(error).__name__}") from None
 
     def _pairs(self, value: dict[object, object]) -> list[object]:
@@ -191,5 +191,5 @@ _WRITERS: dict[type, Callable[[Tree, Any], object]] = {
     dict: Tree.items_of_dict,
 }
 
-#: the classes whose form is fixed; nobody can register another
+#: the classes whose form is fixed: another cannot be registered
 BUILT_IN = frozenset({*_WRITERS, *LEAVES})

@@ -65,7 +65,7 @@ class Bank:
         self.ledger.close()
 
     def release(self) -> None:
-        """Hold nothing from now on; whoever still listens gets its answer."""
+        """Hold no request back from now on; those that wait are answered."""
         self._released.set()
 
     def wait_until_held(self, *, seconds: float, watch: Callable[[], None]) -> bool:

@@ -189,7 +189,7 @@ def _off_story(report: DemoReport) -> Text | None:
 
 
 def _how(report: DemoReport) -> Text:
-    """What the durable side had to say for it, so that nobody takes it for magic."""
+    """What had to be declared on the durable side."""
     repeats = report.durable.report.repeats_refused
     refused = f" The bank refused {repeats} repeats by it." if repeats else ""
     return Text(

@@ -15,7 +15,7 @@ class BatchState(str, Enum):
 
     #: a living owner works on it
     RUNNING = "running"
-    #: nobody works on it, and some calls have no result; a resume goes on with it
+    #: no living process works on it, and some calls have no result; a resume goes on with it
     INTERRUPTED = "interrupted"
     #: as INTERRUPTED, and the outcome of some calls is unknown
     UNKNOWN = "unknown"
@@ -56,7 +56,7 @@ class DecisionView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LateResult:
-    """What an attempt reported after it was given up: it changed nothing, and tells whoever decides what became of the call.
+    """What an attempt reported after it was given up: it changed nothing, and helps the person who decides about the call.
 
     `result` and `error` are None unless they were asked for.
     """
@@ -117,7 +117,7 @@ class CallView:
 
     @property
     def latency(self) -> float | None:
-        """Seconds from entering the tool's code to its end; None where nobody saw the end."""
+        """Seconds from entering the tool's code to its end; None where the end was not recorded."""
         unseen = self.decision is not None or self.reason not in (None, Reason.ESCAPED)
         return None if unseen else _span(self.started_at, self.ended_at)
 
@@ -170,7 +170,7 @@ class BatchView:
 
     @property
     def pending(self) -> tuple[CallView, ...]:
-        """The calls that somebody has to decide about, unless their policy does on resume."""
+        """The calls that a person has to decide about, unless their policy does on resume."""
         return () if self.closed else tuple(call for call in self.calls if call.state is SlotState.UNKNOWN)
 
 

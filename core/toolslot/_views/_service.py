@@ -15,7 +15,7 @@ from toolslot._views._telling import batch_view
 
 
 class Insights:
-    """Reads a journal for views; opened read-only it disturbs nobody.
+    """Reads a journal for views; opened read-only it holds up no agent.
 
     All methods block, and raise `JournalError` when the journal cannot be read. A batch that is damaged is named and hides no other.
     `clock` gives wall-clock seconds: it says when a run was read.

@@ -183,7 +183,7 @@ def _late(row: Evidence, *, reveal: bool) -> LateResult:
 
 
 def _bounded(attempt: Attempt, owners: tuple[OwnerView, ...], *, dead: bool) -> Attempt:
-    """Until when it may have been at work: nobody works after the death of their process."""
+    """Until when it may have been at work: never after the death of its process."""
     owner = owners[attempt.epoch - 1] if 0 < attempt.epoch <= len(owners) else None
     if attempt.until is not None or owner is None:
         return attempt

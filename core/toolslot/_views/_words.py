@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from toolslot._domain._slot import SlotState
 
-#: by colour alone nobody has to tell states apart
+#: a sign for each state: colour is never all that tells states apart
 LETTERS: Mapping[SlotState, str] = MappingProxyType(
     {
         SlotState.RESERVED: "-",

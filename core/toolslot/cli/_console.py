@@ -14,7 +14,7 @@ from toolslot._domain._slot import SlotState
 from toolslot._text import shown
 from toolslot._views import LETTERS, BatchState, date_text, time_text
 
-#: columns where nobody looks on: nothing is cut or wrapped that another program may read
+#: columns where the output is no terminal: nothing is cut or wrapped that another program may read
 UNBOUNDED = 10_000
 #: a figure that is drawn to the width of the screen, where there is no screen
 _DRAWN = 100

@@ -34,7 +34,7 @@ def doctor(
 ) -> None:
     """Examine the journal at PATH, also one that is being worked on.
 
-    Nobody is disturbed, and without an option nothing is changed. Without PATH, it is where --journal says, else the environment
+    Without an option it only reads, beside agents at work. Without PATH, it is where --journal says, else the environment
     variable TOOLSLOT_HOME, else ./.toolslot. With the keys of an encrypted journal in TOOLSLOT_KEY, what is encrypted is examined as well;
     without, it is left out and counted.
 

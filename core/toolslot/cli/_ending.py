@@ -19,7 +19,7 @@ class Exit(IntEnum):
     OK = 0
     #: something is damaged, missing or refused
     PROBLEM = 1
-    #: everything was read, and somebody has to decide something
+    #: everything was read, and a person has to decide something
     NEEDS_DECISION = 2
     #: the command could not do its work at all: a wrong option, no journal, a missing package
     CANNOT_RUN = 3
@@ -38,7 +38,7 @@ class CannotRun(click.ClickException):
 
 
 class WrongUsage(CannotRun):
-    """What click says of a wrong option. Its own exit code is 2, which here means that somebody has to decide."""
+    """What click says of a wrong option. Its own exit code is 2, which here means that a person has to decide."""
 
     def __init__(self, error: click.UsageError) -> None:
         super().__init__(error.message)

@@ -40,5 +40,5 @@ def operator(by: str | None) -> str:
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container may run as a user that has no name
-        user = "somebody"
+        user = "unknown user"
     return f"{user}@{socket.gethostname()}"

@@ -25,8 +25,9 @@ from toolslot.cli._show import existing
 def pending(run_id: str | None, *, where: str | None, with_args: bool, as_json: bool) -> None:
     """List the calls that began and left no record.
 
-    Of RUN, or of all runs, each with the command that settles it. Nobody knows whether such a call had its effect: ask the system it talks
-    to, by the call's idempotency key. A resumed run settles by itself those whose tool has a reconciler or may simply run again.
+    Of RUN, or of all runs, each with the command that settles it. The journal cannot tell whether such a call had its effect: ask
+    the system it talks to, by the call's idempotency key. A resumed run settles by itself those whose tool has a reconciler or may simply
+    run again.
 
     Exit code: 2 when there are any, else 0.
     """

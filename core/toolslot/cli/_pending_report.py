@@ -50,13 +50,13 @@ def _began(at: float | None, now: float) -> str:
 
 def _holder(pending: PendingCall) -> str:
     if pending.batch_state is not BatchState.RUNNING:
-        return "nobody works on it"
+        return "no process works on it"
     match pending.owner_state:
         case OwnerState.ALIVE:
             return "a living owner holds the batch"
         case OwnerState.UNKNOWN:
             return "an owner holds the batch that cannot be asked from here whether it lives"
         case OwnerState.DEAD:
-            return "nobody works on it"
+            return "no process works on it"
         case _:
             assert_never(pending.owner_state)

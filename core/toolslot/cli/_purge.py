@@ -55,8 +55,8 @@ def purge(
 ) -> None:
     """Forget RUN, or with --older every finished run of that age.
 
-    Calls, arguments and results are deleted. A forgotten run is refused when somebody resumes it; it is never taken for a new one. A run
-    that somebody works on is never forgotten.
+    Calls, arguments and results are deleted. A resume of a forgotten run is refused; it is never taken for a new one. A run
+    that a living process works on is never forgotten.
 
     Exit code: 0, or 1 when it was refused.
     """
@@ -88,8 +88,8 @@ def _unfinished(run: RunView) -> str:
     undecided = f", {len(run.pending)} of its calls need a decision" if run.pending else ""
     state = "damaged" if run.damaged else run.state.value
     return (
-        f"run {quoted(run.run_id)} is {state}{undecided}. Once it is forgotten, nobody can say what it did. Resume or abandon it first, or"
-        " say --force."
+        f"run {quoted(run.run_id)} is {state}{undecided}. Once it is forgotten, what it did cannot be found out. Resume or"
+        " abandon it first, or say --force."
     )
 
 

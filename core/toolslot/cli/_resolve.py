@@ -47,7 +47,7 @@ def resolve(
     by: str | None,
     version: int | None,
 ) -> None:
-    """Say what became of CALL of RUN, whose outcome nobody recorded. The agent takes it up when it is resumed.
+    """Decide CALL of RUN, which began and has no recorded outcome. The agent takes it up when it is resumed.
 
     CALL is an idempotency key, batch#index, an index or a call id, as `toolslot pending` and `toolslot show` print them. What is decided
     is journaled with who, when and why, and is final. A living owner keeps its batch.

@@ -29,7 +29,7 @@ def show(
 
     Each batch with its owners and one row per call. A narrow terminal has no room for call ids: `--json` has them, and so does a pipe.
 
-    Exit code: 0, 1 when there is no such run or a batch of it is damaged, 2 when somebody has to decide about a call.
+    Exit code: 0, 1 when there is no such run or a batch of it is damaged, 2 when a person has to decide about a call.
     """
     with reading(where) as insights:
         run = _narrowed(existing(insights, run_id, reveal=with_args or reveal), batch_id)

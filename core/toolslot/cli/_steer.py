@@ -24,7 +24,7 @@ from toolslot.cli._show import existing
 @why_option
 @by_option
 def takeover(run_id: str, *, where: str | None, force: bool, why: str, by: str | None) -> None:
-    """Take the batches of RUN from whoever holds them.
+    """Take the batches of RUN from the process that owns them.
 
     The next resume goes on with them. What was running becomes unknown and needs a decision, unless its tool's policy settles it.
     Nothing is started here.
@@ -36,7 +36,7 @@ def takeover(run_id: str, *, where: str | None, force: bool, why: str, by: str |
     with opened(where, read_only=False) as journal:
         taken = _operator.takeover(journal, run_id, by=operator(by), why=why, force=force)
     if not taken:
-        click.echo(f"nobody holds a batch of run {quoted(run_id)}: nothing was changed.")
+        click.echo(f"no batch of run {quoted(run_id)} has an owner: nothing was changed.")
     for key in taken:
         click.echo(f"batch {_batch(key)} was taken over and let go. Resume the agent: it goes on with it.")
 

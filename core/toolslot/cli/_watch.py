@@ -36,7 +36,7 @@ def watch(run_id: str | None, *, where: str | None, interval: float, until_idle:
     """Watch the batches that are worked on, until Ctrl-C.
 
     Of RUN, or of all runs. A terminal shows a live table; elsewhere each change is one line, with --json an object with the batch. The
-    journal is only read, so nobody is held up.
+    journal is only read, so no agent waits for it.
 
     Exit code: 0; with --until-idle 2 when a batch that was watched was left with calls that need a decision.
     """

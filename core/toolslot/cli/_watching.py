@@ -18,7 +18,7 @@ class Watcher:
         self._run_id = run_id
         self._over: set[BatchKey] = set()
         self._running: set[BatchKey] = set()
-        #: batches seen at work that were left with calls somebody must decide about
+        #: batches seen at work that were left with calls a person must decide about
         self.undecided: set[BatchKey] = set()
 
     def look(self) -> tuple[BatchView, ...]:

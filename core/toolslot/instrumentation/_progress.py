@@ -79,7 +79,7 @@ class ProgressHook:
 
 
 class _Progress:
-    """One batch. An attempt that begins anew takes back what was counted of its call."""
+    """One batch. An attempt that starts again takes back what was counted of its call."""
 
     def __init__(self, bar: Bar) -> None:
         self.bar = bar

@@ -25,7 +25,7 @@ class FakeClock:
             return now
 
     def advance(self, seconds: float) -> float:
-        """Let `seconds` pass, and return the time then. Negative: somebody set the wall clock back."""
+        """Let `seconds` pass, and return the time then. Negative: the wall clock was set back."""
         with self._lock:
             self._now += seconds
             return self._now

@@ -1,4 +1,4 @@
-"""The contract of history: every row, for whoever wants to see what came to nothing."""
+"""The contract of history: every row, those without effect on a state included."""
 
 from __future__ import annotations
 

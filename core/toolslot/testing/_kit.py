@@ -68,7 +68,7 @@ class JournalKit:
         return journal
 
     def reopen(self, journal: Journal) -> Journal:
-        """Close it, as a process that ends well does, and open the storage anew."""
+        """Close it, as a process that ends well does, and open the storage again."""
         journal.close()
         return self.open()
 

@@ -25,7 +25,7 @@ class ReservingContract(JournalKit):
         same(reservation.key, manifest.key, "key")
         record = reservation.record
         same(record.manifest, manifest, "manifest")
-        # Of no calls nobody need be the owner, and all answers were handed over.
+        # A batch without calls needs no owner, and all its answers were handed over.
         same(record.fence, Fence(epoch=1, owner=owner, held=count > 0, closed=count == 0), "fence")
         same([(tenure.epoch, tenure.owner) for tenure in record.tenures], [(1, owner)], "tenures")
         same(record.tenures[0].at > manifest.created, True, "since when")

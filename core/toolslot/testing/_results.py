@@ -83,7 +83,7 @@ class ResultContract(JournalKit):
 
 
 class RepetitionContract(JournalKit):
-    """Calls that run again although their answer is recorded: in any process, whoever owns the batch, and when it is closed."""
+    """Calls that run again although their answer is recorded: in any process, for any owner, and when it is closed."""
 
     def test_a_repetition_gives_the_answer_from_then_on_and_names_its_process(self) -> None:
         worker = self.worker(2)

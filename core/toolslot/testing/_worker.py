@@ -186,7 +186,7 @@ class Worker:
         do(self.journal, Release(key=self.key, epoch=self.epoch, closed=closed))
 
     def succeed(self, journal: Journal, owner: Owner, *, force: bool = False) -> Worker:
-        """Somebody else takes the batch over from this worker, through that opener."""
+        """Another worker takes the batch over from this one, through that opener."""
         take = TakeOver(
             key=self.key,
             owner=owner,

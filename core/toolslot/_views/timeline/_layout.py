@@ -24,7 +24,7 @@ from toolslot._views.timeline._shapes import (
     Timeline,
 )
 
-#: of all the time that is shown: what is drawn after the last sign of life of an owner that nobody followed
+#: of all the time that is shown: what is drawn after the last sign of life of an owner that none followed
 _AFTERWARDS = 0.06
 
 
@@ -119,7 +119,7 @@ def _ending(owner: OwnerView, after: OwnerView | None) -> BoundaryKind | None:
 
 def _told(owner: OwnerView, after: OwnerView | None, kind: BoundaryKind) -> str:
     who = f"pid {owner.pid} on {shown(owner.host, 60)}"
-    followed = f"pid {after.pid} took over" if after is not None else "nobody has taken over"
+    followed = f"pid {after.pid} took over" if after is not None else "no process has taken over"
     match kind:
         case BoundaryKind.DIED:
             between = f" within {span_text(after.since - owner.last_seen)}" if after is not None else ""

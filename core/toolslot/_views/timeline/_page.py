@@ -107,7 +107,7 @@ def _notes(run: RunView) -> Iterator[str]:
         yield element(
             "p",
             text(
-                f"Nobody can know yet whether {names}{more} had an effect. On resume the policy of the tool decides, or a person does."
+                f"It is not known whether {names}{more} had an effect. On resume the policy of the tool decides, or a person does."
             ),
             class_="note",
         )

@@ -42,7 +42,7 @@ def _lane(lane: Lane) -> Iterator[str]:
 
 
 def _track(row: Row, deaths: list[int]) -> str:
-    """`.` it waited, `=` it was at work, `?` nobody knows; `X` its owner died, `<` replayed, `*` decided."""
+    """`.` it waited, `=` it was at work, `?` unknown; `X` its owner died, `<` replayed, `*` decided."""
     cells = [" "] * _TRACK
     for place in deaths:
         cells[place] = "X"

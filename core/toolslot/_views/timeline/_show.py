@@ -25,7 +25,7 @@ def show(
 ) -> Shown:
     """The run's timeline: a figure in a notebook, text at a prompt; `.save(path)` writes it as a page.
 
-    A journal given by its path is opened read-only, which disturbs nobody who works on it, and closed again. The answer shows the moment at
+    A journal given by its path is opened read-only, beside agents at work, and closed again. The answer shows the moment at
     which it was read.
 
     Args:

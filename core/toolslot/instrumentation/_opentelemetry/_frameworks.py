@@ -1,4 +1,4 @@
-"""Whether somebody else makes spans of tool calls."""
+"""Whether another instrumentation makes spans of tool calls."""
 
 from __future__ import annotations
 

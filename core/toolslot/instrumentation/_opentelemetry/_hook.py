@@ -36,7 +36,7 @@ class _Running:
 
 @dataclass(slots=True, eq=False)
 class _Open:
-    """A batch that is open: its span, the span around it, and the calls that somebody settled."""
+    """A batch that is open: its span, the span around it, and the calls whose outcome was decided."""
 
     adapter: str
     span: Span
@@ -78,7 +78,7 @@ class OpenTelemetryHook:
         self._spans: Spans = spans
         self._arguments = arguments
         self._lock = threading.Lock()
-        # By when they were opened: a batch may be opened anew here before its last owner has told of its end.
+        # By when they were opened: a batch may be opened again here before the event of its last owner's end.
         self._batches: dict[BatchKey, dict[float, _Open]] = {}
         self._running: dict[tuple[BatchKey, int], _Running] = {}
 
@@ -290,7 +290,7 @@ def _tool_span(batch: _Open | None) -> Span | None:
 
 
 def _outcome(ended: CallEvent | None) -> tuple[str, str | None]:
-    """How an attempt ended, and its `error.type`. Without a record of its end nobody knows."""
+    """How an attempt ended, and its `error.type`. Unknown without a record of its end."""
     match ended.kind if ended is not None else None:
         case EventKind.FINISHED:
             return "executed", None

@@ -39,7 +39,7 @@ class Metrics:
         self._unknowns = meter.create_counter(
             names.UNKNOWNS,
             unit="{call}",
-            description="Calls of which nobody here can know whether they were done.",
+            description="Calls that began and left no record of their end.",
         )
 
     def begin(self, started: CallEvent) -> None:
