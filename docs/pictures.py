@@ -20,7 +20,7 @@ from toolslot._demo._processes import Agents, Deadline
 from toolslot._demo._side import Side, SideRun
 from toolslot._demo._story import AT_ONCE, CALLS, RequestKind, StoryCall
 from toolslot._domain._slot import Handover, Reason, SlotState
-from toolslot._views import Attempt, BatchState, BatchView, CallView, Insights, OwnerView, RunView
+from toolslot._views import AttemptView, BatchStatus, BatchView, CallView, Insights, OwnerView, RunView
 from toolslot._views.timeline._call_row import Frame
 from toolslot._views.timeline._figure import figure_body, legend
 from toolslot._views.timeline._html import element, text
@@ -99,7 +99,7 @@ def plain_run(played: Played) -> RunView:
         run_id="plain",
         batch_id="plain",
         adapter="core",
-        state=BatchState.CLOSED,
+        state=BatchStatus.CLOSED,
         epoch=2,
         created=min(before),
         ended_at=max(after),
@@ -137,13 +137,13 @@ def plain_call(index: int, call: StoryCall, requests: tuple[Request, ...], kille
     )
 
 
-def _attempt(number: int, start: float, requests: list[Request], killed: float) -> Attempt:
+def _attempt(number: int, start: float, requests: list[Request], killed: float) -> AttemptView:
     answered = [r.answered_at for r in requests if r.answered_at is not None]
     lost = start < killed and (len(answered) < len(requests) or max(answered) > killed)
     failed = any((request.status or 0) >= 400 for request in requests)
     state = SlotState.UNKNOWN if lost else SlotState.FAILED if failed else SlotState.SUCCEEDED
     end = killed if lost else max(answered)
-    return Attempt(
+    return AttemptView(
         generation=1,
         number=number,
         epoch=1 if start < killed else 2,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from toolslot._demo._judge import Action, Answer, JournalStates, SideReport, judge, report
+from toolslot._demo._judge import Action, JournalStates, SideReport, ToolAnswer, judge, report
 from toolslot._demo._ledger import LedgerCopy, Payment, Request
 from toolslot._demo._story import CALLS, REQUEST, RequestKind, Stage, StoryCall
 
@@ -63,9 +63,11 @@ class Books:
     def copy(self) -> LedgerCopy:
         return LedgerCopy(payments=tuple(self.payments), requests=tuple(self.requests))
 
-    def answer(self, call: StoryCall) -> Answer:
+    def answer(self, call: StoryCall) -> ToolAnswer:
         receipts = [payment.receipt for payment in self.payments if payment.invoice == call.ref]
-        return Answer(call_id=call.call_id, failed=call.at_kill is Stage.FAILED, text=" ".join(receipts[-1:]))
+        return ToolAnswer(
+            call_id=call.call_id, failed=call.at_kill is Stage.FAILED, text=" ".join(receipts[-1:])
+        )
 
 
 def resume_durably(books: Books, call: StoryCall) -> None:
@@ -76,7 +78,7 @@ def resume_durably(books: Books, call: StoryCall) -> None:
 
 
 Resume = Callable[[Books, StoryCall], None]
-Edit = Callable[[list[Answer]], Sequence[Answer]]
+Edit = Callable[[list[ToolAnswer]], Sequence[ToolAnswer]]
 
 
 def tell(
@@ -189,7 +191,7 @@ def test_an_answer_that_names_another_receipt_than_the_ledger_is_a_problem() -> 
 
 @pytest.mark.parametrize("stage", [Stage.FINISHED, Stage.FAILED])
 def test_an_error_where_there_was_none_and_none_where_there_was_one_are_problems(stage: Stage) -> None:
-    def flip(answers: list[Answer]) -> list[Answer]:
+    def flip(answers: list[ToolAnswer]) -> list[ToolAnswer]:
         at = CALLS.index(call_at(stage))
         answers[at] = replace(answers[at], failed=not answers[at].failed)
         return answers

@@ -8,7 +8,7 @@ import pytest
 
 from toolslot import Batch, Call, CallTimedOut, DurableExecutor, MemoryJournal, ToolPolicy
 from toolslot._domain._slot import BatchKey, Handover, Reason, SlotState, Verdict
-from toolslot._views import BatchState, BatchView, Insights
+from toolslot._views import BatchStatus, BatchView, Insights
 from toolslot.journal import Decide, MemoryStore, Release
 from toolslot.testing._kit import JournalKit
 from toolslot.testing._worker import Worker, do
@@ -44,7 +44,7 @@ def test_a_batch_of_a_living_owner_is_running(kit: Kit) -> None:
     worker = worker_of(kit)
     worker.start(1)
     batch = seen(kit, worker)
-    assert batch.state is BatchState.RUNNING
+    assert batch.state is BatchStatus.RUNNING
     assert [call.state for call in batch.calls] == [SlotState.RESERVED, SlotState.RUNNING]
     assert batch.pending == ()
 
@@ -55,7 +55,7 @@ def test_a_call_that_a_dead_owner_left_running_is_unknown_before_anybody_takes_o
     worker.write(mark)
     worker.journal.close()
     batch = seen(kit, worker)
-    assert (batch.state, batch.owners[0].died) == (BatchState.UNKNOWN, True)
+    assert (batch.state, batch.owners[0].died) == (BatchStatus.UNKNOWN, True)
     call = batch.calls[1]
     assert (call.state, call.reason) == (SlotState.UNKNOWN, Reason.OWNER_DIED)
     assert batch.pending == (call,)
@@ -68,7 +68,7 @@ def test_a_dead_owner_with_nothing_begun_leaves_an_interrupted_batch(kit: Kit) -
     worker.run(0)
     worker.journal.close()
     batch = seen(kit, worker)
-    assert (batch.state, batch.pending) == (BatchState.INTERRUPTED, ())
+    assert (batch.state, batch.pending) == (BatchStatus.INTERRUPTED, ())
 
 
 def test_results_of_an_earlier_owner_are_replayed_for_the_later_one(kit: Kit) -> None:
@@ -137,8 +137,8 @@ def test_runs_are_listed_newest_first_with_what_they_need(kit: Kit) -> None:
     done.run(0)
     do(done.journal, Release(key=done.key, epoch=1, closed=True))
     new, old = Insights(kit.open()).runs()
-    assert (new.run_id, new.state, new.pending) == ("new", BatchState.CLOSED, 0)
-    assert (old.run_id, old.state, old.pending, old.calls) == ("old", BatchState.UNKNOWN, 1, 2)
+    assert (new.run_id, new.state, new.pending) == ("new", BatchStatus.CLOSED, 0)
+    assert (old.run_id, old.state, old.pending, old.calls) == ("old", BatchStatus.UNKNOWN, 1, 2)
     assert [run.run_id for run in Insights(kit.open()).runs(1)] == ["new"]
 
 
@@ -146,7 +146,7 @@ def test_pending_calls_are_told_with_the_state_of_their_owner(kit: Kit) -> None:
     worker = worker_of(kit, 2)
     worker.doubt(1)
     (pending,) = Insights(kit.open()).pending()
-    assert (pending.call.index, pending.batch_state) == (1, BatchState.RUNNING)
+    assert (pending.call.index, pending.batch_state) == (1, BatchStatus.RUNNING)
     assert Insights(kit.open()).pending("another run") == ()
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from toolslot._domain._slot import Handover, Reason, SlotState, Verdict
-from toolslot._views import Attempt, BatchState, BatchView, CallView, DecisionView, OwnerView, RunView
+from toolslot._views import AttemptView, BatchStatus, BatchView, CallView, DecisionView, OwnerView, RunView
 from toolslot.journal import OwnerState
 
 #: 14 Nov 2026, 09:00:00 UTC
@@ -26,8 +26,8 @@ def attempt(
     epoch: int = 1,
     reason: Reason | None = None,
     error: str | None = None,
-) -> Attempt:
-    return Attempt(
+) -> AttemptView:
+    return AttemptView(
         generation=1,
         number=number,
         epoch=epoch,
@@ -41,7 +41,7 @@ def attempt(
     )
 
 
-def call(index: int, tool: str, *attempts: Attempt, **options: Any) -> CallView:
+def call(index: int, tool: str, *attempts: AttemptView, **options: Any) -> CallView:
     """A call whose newest attempt tells its times and state, unless `options` say otherwise."""
     last = attempts[-1] if attempts else None
     settings: dict[str, Any] = {
@@ -86,7 +86,7 @@ def owner(
 def batch(
     calls: Sequence[CallView], owners: Sequence[OwnerView], *, name: str = "batch", **options: Any
 ) -> BatchView:
-    settings: dict[str, Any] = {"state": BatchState.CLOSED, "held": False, "closed": True}
+    settings: dict[str, Any] = {"state": BatchStatus.CLOSED, "held": False, "closed": True}
     settings |= {"owner_state": OwnerState.DEAD, "adapter": "langgraph"}
     return BatchView(
         run_id="run",
@@ -225,6 +225,6 @@ def everything() -> RunView:
         owner(3, since=4, last_seen=4.3, how=Handover.FORCED, why="stopped by a debugger", limit=2),
     ]
     made = batch(
-        calls, owners, state=BatchState.RUNNING, held=True, closed=False, owner_state=OwnerState.ALIVE
+        calls, owners, state=BatchStatus.RUNNING, held=True, closed=False, owner_state=OwnerState.ALIVE
     )
     return run(made, run_id="all-at-once", read_at=T0 + 5.5)

@@ -23,7 +23,7 @@ from toolslot._demo._story import OPENING_CENTS, RequestKind
 
 #: a request to the bank: what it is about, and what for
 Point = tuple[str, RequestKind]
-Answer = tuple[HTTPStatus, Mapping[str, object]]
+Response = tuple[HTTPStatus, Mapping[str, object]]
 
 
 class Bank:
@@ -166,7 +166,7 @@ def _answer(
     query: Mapping[str, str],
     body: Mapping[str, object] | None,
     key: str | None,
-) -> Answer:
+) -> Response:
     match parts[1]:
         case "accounts":
             return HTTPStatus.OK, {"balance": _euros(OPENING_CENTS - ledger.spent())}
@@ -185,7 +185,7 @@ def _answer(
             return HTTPStatus.OK, {}
 
 
-def _book(ledger: Ledger, body: Mapping[str, object], key: str | None) -> Answer:
+def _book(ledger: Ledger, body: Mapping[str, object], key: str | None) -> Response:
     invoice, payee, cents = body["invoice"], body["payee"], body["cents"]
     if not (isinstance(invoice, str) and isinstance(payee, str) and isinstance(cents, int)):
         return HTTPStatus.BAD_REQUEST, {"error": "a payment needs invoice, payee and cents"}

@@ -29,7 +29,7 @@ class Action(str, Enum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class ToolAnswer:
     """One tool message that the resumed agent gave its model."""
 
     call_id: str
@@ -46,7 +46,7 @@ class CallReport:
     before: str | None
     after: str | None
     action: Action
-    answers: tuple[Answer, ...]
+    answers: tuple[ToolAnswer, ...]
     entered: int
     entered_after_kill: int
     receipts: tuple[str, ...]
@@ -97,7 +97,7 @@ def report(
     *,
     before: LedgerCopy,
     after: LedgerCopy,
-    answers: Sequence[Answer],
+    answers: Sequence[ToolAnswer],
     journal: JournalStates,
     calls: Sequence[StoryCall] = CALLS,
 ) -> SideReport:
@@ -162,7 +162,7 @@ def _row(
     call: StoryCall,
     before: Tally,
     after: Tally,
-    answers: tuple[Answer, ...],
+    answers: tuple[ToolAnswer, ...],
     journal: tuple[str | None, str | None],
 ) -> CallReport:
     return CallReport(

@@ -10,7 +10,7 @@ from pathlib import Path
 from toolslot._demo._bank import Bank, Point
 from toolslot._demo._frameworks import Framework
 from toolslot._demo._journal import journal_states
-from toolslot._demo._judge import Answer, JournalStates, SideReport, report
+from toolslot._demo._judge import JournalStates, SideReport, ToolAnswer, report
 from toolslot._demo._processes import Agent, Agents, Deadline
 from toolslot._demo._story import HELD, SLOW
 
@@ -85,9 +85,11 @@ class Side:
     def _states(self) -> Mapping[int, str]:
         return journal_states(self._folder / "journal")
 
-    def _answers(self) -> tuple[Answer, ...]:
+    def _answers(self) -> tuple[ToolAnswer, ...]:
         rows = json.loads((self._folder / "answers.json").read_text(encoding="utf-8"))
-        return tuple(Answer(call_id=row["call_id"], failed=row["failed"], text=row["text"]) for row in rows)
+        return tuple(
+            ToolAnswer(call_id=row["call_id"], failed=row["failed"], text=row["text"]) for row in rows
+        )
 
     def _step(self, what: str) -> None:
         self._on_step(self.name, what)

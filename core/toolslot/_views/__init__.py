@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from toolslot._views._records import (
-    Attempt,
-    BatchState,
+    AttemptView,
+    BatchStatus,
     BatchView,
     CallView,
     DecisionView,
@@ -28,8 +28,8 @@ from toolslot._views._words import (
 
 __all__ = [
     "LETTERS",
-    "Attempt",
-    "BatchState",
+    "AttemptView",
+    "BatchStatus",
     "BatchView",
     "CallView",
     "DecisionView",

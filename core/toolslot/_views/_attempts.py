@@ -23,7 +23,7 @@ from toolslot._domain._slot import (
     Verdict,
     Withdrawn,
 )
-from toolslot._views._records import Attempt
+from toolslot._views._records import AttemptView
 
 _DECIDED = {
     Verdict.DONE: SlotState.SUCCEEDED,
@@ -32,9 +32,9 @@ _DECIDED = {
 }
 
 
-def attempts(rows: Sequence[Row]) -> tuple[Attempt, ...]:
+def attempts(rows: Sequence[Row]) -> tuple[AttemptView, ...]:
     """In the order in which they began."""
-    found: dict[tuple[int, int], Attempt] = {}
+    found: dict[tuple[int, int], AttemptView] = {}
     for row in rows:
         place = (row.generation, row.attempt)
         told = _told(found.get(place), row)
@@ -43,7 +43,7 @@ def attempts(rows: Sequence[Row]) -> tuple[Attempt, ...]:
     return tuple(found.values())
 
 
-def _told(attempt: Attempt | None, row: Row) -> Attempt | None:
+def _told(attempt: AttemptView | None, row: Row) -> AttemptView | None:
     """What is known of the attempt once the row is read; None for rows that are about no attempt."""
     match row:
         case Started():
@@ -70,8 +70,8 @@ def _told(attempt: Attempt | None, row: Row) -> Attempt | None:
             assert_never(row)
 
 
-def _begun(row: Row, *, queued_at: float | None = None, started_at: float | None = None) -> Attempt:
-    return Attempt(
+def _begun(row: Row, *, queued_at: float | None = None, started_at: float | None = None) -> AttemptView:
+    return AttemptView(
         generation=row.generation,
         number=row.attempt,
         epoch=row.epoch,

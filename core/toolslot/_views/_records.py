@@ -10,7 +10,7 @@ from toolslot._domain._port import OwnerState
 from toolslot._domain._slot import BatchKey, Handover, Reason, SlotState, Verdict
 
 
-class BatchState(str, Enum):
+class BatchStatus(str, Enum):
     """Where a batch stands."""
 
     #: a living owner works on it
@@ -26,7 +26,7 @@ class BatchState(str, Enum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Attempt:
+class AttemptView:
     """One entry of a call's code. `state` is how it ended; RESERVED: it was taken back and did not run.
 
     `ended_at` of one that was lost is when that was noticed; `until` the last moment at which it can have been at work.
@@ -105,7 +105,7 @@ class CallView:
     #: how many late results there are
     evidence: int = 0
     late: tuple[LateResult, ...] = ()
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[AttemptView, ...] = ()
     args: Mapping[str, object] | None = field(default=None, repr=False)
     result: str | None = field(default=None, repr=False)
     error: str | None = field(default=None, repr=False)
@@ -151,7 +151,7 @@ class BatchView:
     run_id: str
     batch_id: str
     adapter: str
-    state: BatchState
+    state: BatchStatus
     epoch: int
     created: float
     ended_at: float
@@ -195,17 +195,17 @@ class RunView:
         return tuple(call for batch in self.batches for call in batch.pending)
 
     @property
-    def state(self) -> BatchState:
+    def state(self) -> BatchStatus:
         """The state that needs attention most among its batches."""
         states = {batch.state for batch in self.batches}
         order = (
-            BatchState.RUNNING,
-            BatchState.UNKNOWN,
-            BatchState.INTERRUPTED,
-            BatchState.FINISHED,
-            BatchState.CLOSED,
+            BatchStatus.RUNNING,
+            BatchStatus.UNKNOWN,
+            BatchStatus.INTERRUPTED,
+            BatchStatus.FINISHED,
+            BatchStatus.CLOSED,
         )
-        return next((state for state in order if state in states), BatchState.CLOSED)
+        return next((state for state in order if state in states), BatchStatus.CLOSED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -213,7 +213,7 @@ class RunSummary:
     """One line about a run. `counts`: its calls by state."""
 
     run_id: str
-    state: BatchState
+    state: BatchStatus
     adapters: tuple[str, ...]
     batches: int
     calls: int
@@ -230,7 +230,7 @@ class PendingCall:
     """A call whose outcome is unknown, and where it stands. `owner_state`: of who holds its batch."""
 
     call: CallView
-    batch_state: BatchState
+    batch_state: BatchStatus
     owner_state: OwnerState
     adapter: str
 

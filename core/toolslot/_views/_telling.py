@@ -26,8 +26,8 @@ from toolslot._domain._slot import (
 from toolslot._errors import ToolslotError
 from toolslot._views._attempts import attempts
 from toolslot._views._records import (
-    Attempt,
-    BatchState,
+    AttemptView,
+    BatchStatus,
     BatchView,
     CallView,
     DecisionView,
@@ -64,15 +64,15 @@ def batch_view(history: BatchHistory, owner_state: OwnerState, *, reveal: bool =
     )
 
 
-def _state(record: BatchRecord, calls: tuple[CallView, ...], *, alive: bool) -> BatchState:
+def _state(record: BatchRecord, calls: tuple[CallView, ...], *, alive: bool) -> BatchStatus:
     if record.fence.closed:
-        return BatchState.CLOSED
+        return BatchStatus.CLOSED
     if record.settled:
-        return BatchState.FINISHED
+        return BatchStatus.FINISHED
     if alive:
-        return BatchState.RUNNING
+        return BatchStatus.RUNNING
     unknown = any(call.state is SlotState.UNKNOWN for call in calls)
-    return BatchState.UNKNOWN if unknown else BatchState.INTERRUPTED
+    return BatchStatus.UNKNOWN if unknown else BatchStatus.INTERRUPTED
 
 
 # --- owners -------------------------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def _late(row: Evidence, *, reveal: bool) -> LateResult:
     )
 
 
-def _bounded(attempt: Attempt, owners: tuple[OwnerView, ...], *, dead: bool) -> Attempt:
+def _bounded(attempt: AttemptView, owners: tuple[OwnerView, ...], *, dead: bool) -> AttemptView:
     """Until when it may have been at work: never after the death of its process."""
     owner = owners[attempt.epoch - 1] if 0 < attempt.epoch <= len(owners) else None
     if attempt.until is not None or owner is None:

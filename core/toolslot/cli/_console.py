@@ -12,7 +12,7 @@ from rich.text import Text
 
 from toolslot._domain._slot import SlotState
 from toolslot._text import shown
-from toolslot._views import LETTERS, BatchState, date_text, time_text
+from toolslot._views import LETTERS, BatchStatus, date_text, time_text
 
 #: columns where the output is no terminal: nothing is cut or wrapped that another program may read
 UNBOUNDED = 10_000
@@ -30,13 +30,13 @@ STATE_STYLES: Mapping[SlotState, str] = MappingProxyType(
         SlotState.UNKNOWN: "bold magenta",
     }
 )
-BATCH_STYLES: Mapping[BatchState, str] = MappingProxyType(
+BATCH_STYLES: Mapping[BatchStatus, str] = MappingProxyType(
     {
-        BatchState.RUNNING: "blue",
-        BatchState.INTERRUPTED: "yellow",
-        BatchState.UNKNOWN: "bold magenta",
-        BatchState.FINISHED: "green",
-        BatchState.CLOSED: "green",
+        BatchStatus.RUNNING: "blue",
+        BatchStatus.INTERRUPTED: "yellow",
+        BatchStatus.UNKNOWN: "bold magenta",
+        BatchStatus.FINISHED: "green",
+        BatchStatus.CLOSED: "green",
     }
 )
 

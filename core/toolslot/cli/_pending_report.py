@@ -8,7 +8,7 @@ from typing import TypeAlias
 from typing_extensions import assert_never
 
 from toolslot._text import shown
-from toolslot._views import BatchState, PendingCall, coarse_span_text
+from toolslot._views import BatchStatus, PendingCall, coarse_span_text
 from toolslot.cli._calls import place
 from toolslot.cli._console import moment_text
 from toolslot.cli._json import line
@@ -49,7 +49,7 @@ def _began(at: float | None, now: float) -> str:
 
 
 def _holder(pending: PendingCall) -> str:
-    if pending.batch_state is not BatchState.RUNNING:
+    if pending.batch_state is not BatchStatus.RUNNING:
         return "no process works on it"
     match pending.owner_state:
         case OwnerState.ALIVE:

@@ -7,7 +7,7 @@ import re
 import click
 
 from toolslot._text import quoted, shown
-from toolslot._views import BatchState, RunView, span_text
+from toolslot._views import BatchStatus, RunView, span_text
 from toolslot.cli._ending import Refused
 from toolslot.cli._numbers import count
 from toolslot.cli._opening import opened, reading
@@ -72,7 +72,7 @@ def purge(
 def _purge_one(run_id: str, where: str | None, why: str, *, dry_run: bool, force: bool) -> None:
     with reading(where) as insights:
         run = existing(insights, run_id)
-    if not force and (run.damaged or run.state not in (BatchState.FINISHED, BatchState.CLOSED)):
+    if not force and (run.damaged or run.state not in (BatchStatus.FINISHED, BatchStatus.CLOSED)):
         raise Refused(_unfinished(run))
     if not dry_run:
         with opened(where, read_only=False) as journal:

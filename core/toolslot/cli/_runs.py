@@ -8,7 +8,7 @@ from itertools import islice
 
 import click
 
-from toolslot._views import BatchState, Insights, RunSummary
+from toolslot._views import BatchStatus, Insights, RunSummary
 from toolslot.cli._ending import Exit
 from toolslot.cli._json import document
 from toolslot.cli._opening import reading
@@ -22,7 +22,7 @@ from toolslot.cli._options import journal_option, json_option
 )
 @click.option("--all", "everything", is_flag=True, help="Show all, however many.")
 @click.option(
-    "--state", type=click.Choice([state.value for state in BatchState]), help="Only runs in this state."
+    "--state", type=click.Choice([state.value for state in BatchStatus]), help="Only runs in this state."
 )
 @click.option(
     "--needs-decision",

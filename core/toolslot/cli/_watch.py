@@ -10,7 +10,7 @@ from contextlib import suppress
 import click
 
 from toolslot._domain._slot import BatchKey
-from toolslot._views import BatchState, BatchView
+from toolslot._views import BatchStatus, BatchView
 from toolslot.cli._ending import Exit
 from toolslot.cli._json import line
 from toolslot.cli._opening import reading
@@ -55,7 +55,7 @@ def _looks(watcher: Watcher, interval: float, *, until_idle: bool) -> Iterator[t
     while True:
         seen = watcher.look()
         yield seen
-        if until_idle and not any(batch.state is BatchState.RUNNING for batch in seen):
+        if until_idle and not any(batch.state is BatchStatus.RUNNING for batch in seen):
             return
         time.sleep(interval)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from toolslot._domain._slot import BatchKey
 from toolslot._errors import JournalCorrupt
-from toolslot._views import BatchState, BatchView, Insights
+from toolslot._views import BatchStatus, BatchView, Insights
 
 #: nothing of these runs again
-_OVER = (BatchState.CLOSED, BatchState.FINISHED)
+_OVER = (BatchStatus.CLOSED, BatchStatus.FINISHED)
 
 
 class Watcher:
@@ -30,7 +30,7 @@ class Watcher:
             batch = self._read(key)
             if batch is None:
                 continue
-            running = batch.state is BatchState.RUNNING
+            running = batch.state is BatchStatus.RUNNING
             if running or key in self._running:
                 seen.append(batch)
             (self._running.add if running else self._running.discard)(key)

@@ -25,7 +25,7 @@ _SETTLED = ("finished", "failed", "replayed")
 _ORDER = (*_SETTLED, "waiting", "unknown")
 
 
-class Bar(Protocol):
+class ProgressBar(Protocol):
     """What is asked of a progress bar; every class of tqdm has it."""
 
     def update(self, n: float = 1) -> object: ...
@@ -33,7 +33,7 @@ class Bar(Protocol):
     def close(self) -> object: ...
 
 
-MakeBar: TypeAlias = Callable[..., Bar]
+MakeProgressBar: TypeAlias = Callable[..., ProgressBar]
 
 
 class ProgressHook:
@@ -49,7 +49,7 @@ class ProgressHook:
         ImportError: tqdm is not installed.
     """
 
-    def __init__(self, make_bar: MakeBar | None = None, **options: Any) -> None:
+    def __init__(self, make_bar: MakeProgressBar | None = None, **options: Any) -> None:
         self._make = make_bar if make_bar is not None else _tqdm()
         self._options = options
         self._lock = threading.Lock()
@@ -81,7 +81,7 @@ class ProgressHook:
 class _Progress:
     """One batch. An attempt that starts again takes back what was counted of its call."""
 
-    def __init__(self, bar: Bar) -> None:
+    def __init__(self, bar: ProgressBar) -> None:
         self.bar = bar
         self._words: dict[int, str] = {}
         self._settled = 0
@@ -109,7 +109,7 @@ def _word(event: CallEvent) -> str | None:
     return "failed" if event.state is SlotState.FAILED else None
 
 
-def _tqdm() -> MakeBar:
+def _tqdm() -> MakeProgressBar:
     try:
         from tqdm.auto import tqdm
     except ModuleNotFoundError as error:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from toolslot._domain._slot import Handover, SlotState
 from toolslot._text import shown
 from toolslot._views import (
-    Attempt,
+    AttemptView,
     BatchView,
     CallView,
     OwnerView,
@@ -144,7 +144,7 @@ def _attempts(batch: BatchView, call: CallView) -> Iterator[Fact]:
         yield "repeated", f"{repeated_text(call.repeats)}, for what it leaves in the memory of its process"
 
 
-def _attempt(attempt: Attempt) -> str:
+def _attempt(attempt: AttemptView) -> str:
     words = "taken back: certainly not done" if attempt.state is SlotState.RESERVED else attempt.state.value
     if attempt.reason is not None:
         words += f" ({attempt.reason.value})"

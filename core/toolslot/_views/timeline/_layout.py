@@ -8,7 +8,7 @@ from typing_extensions import assert_never
 
 from toolslot._domain._slot import Handover, SlotState
 from toolslot._text import shown
-from toolslot._views import Attempt, BatchView, CallView, OwnerView, RunView, span_text
+from toolslot._views import AttemptView, BatchView, CallView, OwnerView, RunView, span_text
 from toolslot._views.timeline._scale import Scale, scale
 from toolslot._views.timeline._shapes import (
     Bar,
@@ -61,11 +61,11 @@ def _spans(batch: BatchView, read_at: float | None) -> Iterator[tuple[float, flo
         yield last.last_seen, last.last_seen + _AFTERWARDS * max(last.last_seen - batch.created, 0.001)
 
 
-def _begin(attempt: Attempt) -> float | None:
+def _begin(attempt: AttemptView) -> float | None:
     return attempt.queued_at if attempt.queued_at is not None else attempt.started_at
 
 
-def _end(attempt: Attempt, read_at: float | None) -> float | None:
+def _end(attempt: AttemptView, read_at: float | None) -> float | None:
     """Until when it may have been at work; for one that is, until the journal was read."""
     if attempt.until is not None:
         return attempt.until
@@ -141,7 +141,7 @@ def _row(call: CallView, owners: tuple[OwnerView, ...], axis: Scale, read_at: fl
     return Row(call=call, bars=bars, marks=tuple(_marks(call, owners, axis)))
 
 
-def _bars(attempt: Attempt, axis: Scale, read_at: float | None) -> Iterator[Bar]:
+def _bars(attempt: AttemptView, axis: Scale, read_at: float | None) -> Iterator[Bar]:
     queued, started = attempt.queued_at, attempt.started_at
     name = f"attempt {attempt.number}"
     if queued is not None and started is not None and started > queued:
