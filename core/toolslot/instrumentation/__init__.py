@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from toolslot._domain._events import HookMethods
 from toolslot.instrumentation._data import as_data
+from toolslot.instrumentation._lines import JsonLinesHook
 from toolslot.instrumentation._logging import LoggingHook
 from toolslot.instrumentation._progress import ProgressHook
 
 if TYPE_CHECKING:
     from toolslot.instrumentation._opentelemetry import OpenTelemetryHook
 
-__all__ = ["HookMethods", "LoggingHook", "OpenTelemetryHook", "ProgressHook", "as_data"]
+__all__ = ["HookMethods", "JsonLinesHook", "LoggingHook", "OpenTelemetryHook", "ProgressHook", "as_data"]
 
 
 def __getattr__(name: str) -> object:
