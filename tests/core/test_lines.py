@@ -133,24 +133,41 @@ def test_a_full_disk_touches_no_call_is_told_once_and_told_when_it_is_over(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with small_disk(tmp_path / "small") as disk:
-        path = disk.path / "events.jsonl"
-        hook = JsonLinesHook(path)
-        one_call(hook)
-        with caplog.at_level(logging.WARNING, "toolslot"), disk.full():
-            while not hook.lost:
-                one_call(hook, memo="m")
-            one_call(hook)
-        warned = [r.getMessage() for r in caplog.records if "events_not_written" in r.getMessage()]
-        assert len(warned) == 1
-        assert "events.jsonl" in warned[0]
-        lost = hook.lost
+        hook = JsonLinesHook(disk.path / "events.jsonl")
         with caplog.at_level(logging.WARNING, "toolslot"):
+            with disk.full():
+                one_call(hook)
+                one_call(hook)
+            assert hook.lost == 8
+            (told,) = caplog.records
+            assert "events_not_written" in told.getMessage()
+            assert "events.jsonl" in told.getMessage()
             one_call(hook)
-        assert caplog.records[-1].getMessage().endswith(f"lost={lost}")
-        assert hook.lost == lost
-        whole = [line for line in path.read_text("ascii").splitlines() if line.endswith("}")]
-        assert json.loads(whole[-1])["event"] == "batch"
-        assert len(whole) >= len(path.read_text("ascii").splitlines()) - 1, "a torn line stays alone"
+        assert hook.lost == 8
+        assert caplog.records[-1].getMessage().endswith("lost=8")
+        assert len(lines(disk.path / "events.jsonl")) == 4
+
+
+def test_a_line_of_which_only_a_part_found_room_is_not_glued_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOOLSLOT_LOG_ARGS", "1")
+    with small_disk(tmp_path / "small") as disk:
+        path = disk.path / "events.jsonl"
+        path.write_text("{}\n")  # the rest of the block is what the file may still have when the disk is full
+        hook = JsonLinesHook(path, level="verbose")
+        with disk.full():
+            one_call(hook, memo="m" * 10_000)
+        one_call(hook)
+        found = path.read_text("ascii").splitlines()
+        assert hook.lost == 4
+        assert found[1].endswith("mmm")
+        assert [json.loads(line)["event"] for line in found[2:]] == [
+            "reserved",
+            "started",
+            "finished",
+            "batch",
+        ]
 
 
 def test_a_directory_that_is_gone_touches_no_call(tmp_path: Path) -> None:
