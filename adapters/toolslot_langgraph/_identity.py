@@ -57,6 +57,8 @@ class Place:
     witness: Witness | None = None
     #: a person edited the state in which the response is run
     by_hand: bool = False
+    #: the id of the response's message
+    message_id: str | None = None
 
     @property
     def partial(self) -> bool:
@@ -235,6 +237,8 @@ def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered
                 indices=indices,
                 answered=done,
                 former="",
+                message_id=response.message_id,
+                shared=response.shared,
             )
         )
     thread = as_name(getattr(info, "thread_id", None))
@@ -264,6 +268,7 @@ def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered
             former=checkpoint,
             witness=_witness(response, config),
             by_hand=edited(config),
+            message_id=response.message_id,
             follows=[_shared_lineage(namespace, name) for name in response.earlier],
         )
     )

@@ -19,6 +19,7 @@ from typing_extensions import Unpack, override
 from toolslot import DurableExecutor, ToolPolicy
 from toolslot_langgraph._arguments import answered
 from toolslot_langgraph._asking import WHY, decisions, refusable
+from toolslot_langgraph._barrier import Barrier
 from toolslot_langgraph._callbacks import atell_replayed, tell_replayed
 from toolslot_langgraph._code import acalled
 from toolslot_langgraph._compat import ToolRuntime
@@ -100,6 +101,7 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any], DurableAround
         place = self._located(request)
         if place is None:
             return handler(request)
+        self._barrier(request, place).passed()
         call = self._entering(request, place, awaits=False)
         config = _runtime(request).config
         with streaming(_runtime(request), config), saver_types(config), call.run as run:
@@ -138,6 +140,7 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any], DurableAround
         place = self._located(request)
         if place is None:
             return await handler(request)
+        await self._barrier(request, place).apassed()
         call = self._entering(request, place, awaits=True)
         config = _runtime(request).config
         with streaming(_runtime(request), config), saver_types(config):
@@ -220,6 +223,10 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any], DurableAround
             self._notices.about(place, config, _NODE)
         # What is not kept shares no batch with its siblings.
         return place if place.durable else replace(place, calls=[request.tool_call], indices=[0])
+
+    def _barrier(self, request: ToolCallRequest, place: Place) -> Barrier:
+        timeout, config = self._settings.answer_timeout, _runtime(request).config
+        return Barrier(place, config, self._executor_for(request), self._notices, timeout=timeout, node=_NODE)
 
     def _entering(self, request: ToolCallRequest, place: Place, *, awaits: bool) -> Entered:
         return Entered(

@@ -22,6 +22,7 @@ from toolslot import (
     UnknownOutcome,
 )
 from toolslot_langgraph._asking import WHY, decisions, refusable
+from toolslot_langgraph._barrier import Barrier
 from toolslot_langgraph._callbacks import Replay, atell_replayed, facts_of, tell_replayed
 from toolslot_langgraph._code import Code, acalled
 from toolslot_langgraph._compat import (
@@ -135,6 +136,7 @@ class DurableParallelToolNode(ToolNode, DurableNode):
         if not calls:
             return super()._func(input, config, runtime)
         place = self._located(input, calls, config, runtime)
+        self._barrier(place, config).passed()
         execution = self._execution(place, calls, config, awaits=False)
         run = execution.run
         with streaming(runtime, config), saver_types(config), run:
@@ -166,6 +168,7 @@ class DurableParallelToolNode(ToolNode, DurableNode):
         if not calls:
             return await super()._afunc(input, config, runtime)
         place = self._located(input, calls, config, runtime)
+        await self._barrier(place, config).apassed()
         execution = self._execution(place, calls, config, awaits=True)
         run = execution.run
         with streaming(runtime, config), saver_types(config):
@@ -210,6 +213,10 @@ class DurableParallelToolNode(ToolNode, DurableNode):
         place = locate(response, config, runtime)
         self._notices.about(place, config, self.name)
         return place
+
+    def _barrier(self, place: Place, config: RunnableConfig) -> Barrier:
+        timeout = self._settings.answer_timeout
+        return Barrier(place, config, self._executor, self._notices, timeout=timeout, node=self.name)
 
     def _as_upstream(self, execution: Execution) -> bool:
         """Whether all calls must run as a plain `ToolNode` runs them, again after each answer, for the answers to reach their calls."""

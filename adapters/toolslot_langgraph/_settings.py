@@ -11,7 +11,7 @@ from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
 
 from toolslot import Adopt, Codec, DurableExecutor, Hook, InvalidSetting, Journal, Limits, ToolPolicy
-from toolslot.hosting import executor_for
+from toolslot.hosting import check_seconds, executor_for
 from toolslot_langgraph._codec import AllowedType, LangGraphCodec
 from toolslot_langgraph._compat import CANCELS
 from toolslot_langgraph._hints import hinted_policies
@@ -35,6 +35,8 @@ class DurableOptions(TypedDict, total=False):
             again ("rerun"), or never repeat an effect ("replay").
         on_missing: What to do when the saved conversation has answers to calls of which the journal has no record (another directory, a
             wiped disk, another identity): "run" the calls with a warning, which is the default, or "fail" with `RecordMissing`.
+        answer_timeout: Seconds to wait, before the first call of a model's answer begins, until the graph's saver holds that answer; then
+            `ResponseNotSaved`. Default 30; None waits for ever.
         hooks: Called with every event. Default: one `LoggingHook`.
         codec: How results are stored. Default: `LangGraphCodec(allowed_types)`.
         allowed_types: Classes of artifacts and state that may be made again from stored data.
@@ -49,6 +51,7 @@ class DurableOptions(TypedDict, total=False):
     limits: Limits | None
     on_fork: OnFork
     on_missing: OnMissing
+    answer_timeout: float | None
     hooks: Sequence[Hook] | None
     codec: Codec | None
     allowed_types: Iterable[AllowedType]
@@ -70,6 +73,7 @@ class Settings:
     limits: Limits | None = None
     on_fork: OnFork = "adopt_unfinished"
     on_missing: OnMissing = "run"
+    answer_timeout: float | None = 30.0
     hooks: Sequence[Hook] | None = None
     codec: Codec | None = None
     allowed_types: Iterable[AllowedType] = ()
@@ -84,6 +88,8 @@ class Settings:
 
         if self.on_missing not in ("run", "fail"):
             raise InvalidSetting(f"on_missing={self.on_missing!r} is not known: choose 'run' or 'fail'.")
+
+        check_seconds("answer_timeout", self.answer_timeout)
 
     @property
     def adopt(self) -> Adopt:

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import cast
 
 from langchain_core.runnables import RunnableConfig
 
 from toolslot_langgraph._compat import configurable
-
-_CALL = "__pregel_call"
-
-
-def _loop_of(config: RunnableConfig) -> object:
-    """What runs the steps of the graph in which the task is; None where that is not known."""
-    call = configurable(config).get(_CALL)
-    accept = (
-        cast("partial[object]", call).keywords.get("schedule_task") if isinstance(call, partial) else None
-    )
-    return getattr(accept, "__self__", None)
+from toolslot_langgraph._loops import loop_of
 
 
 def edited(config: RunnableConfig) -> bool:
     """Whether the step begins at a state that a person edited: then changed calls are meant. Not so where that is not known."""
-    metadata = getattr(_loop_of(config), "checkpoint_metadata", None)
+    metadata = getattr(loop_of(config), "checkpoint_metadata", None)
     return isinstance(metadata, Mapping) and cast("Mapping[str, object]", metadata).get("source") == "update"
 
 
 def ended_beside(config: RunnableConfig) -> bool:
     """Whether another task of this node has ended in this step, and its result is kept."""
-    tasks = getattr(_loop_of(config), "tasks", None)
+    tasks = getattr(loop_of(config), "tasks", None)
     own = configurable(config).get("checkpoint_ns")
     node = (config.get("metadata") or {}).get("langgraph_node")
     if not isinstance(tasks, Mapping) or not isinstance(own, str):
@@ -45,7 +34,7 @@ def ended_beside(config: RunnableConfig) -> bool:
 
 def beside(config: RunnableConfig) -> list[object]:
     """What runs in the same step as this task, itself included; empty where that is not known."""
-    loop = _loop_of(config)
+    loop = loop_of(config)
     tasks, nodes = getattr(loop, "tasks", None), getattr(loop, "nodes", None)
     if not isinstance(tasks, Mapping) or not isinstance(nodes, Mapping):
         return []

@@ -43,6 +43,14 @@ class BatchClosed(ToolslotError):
     """The batch was closed or abandoned: its answers were handed over, so nothing of it runs any more."""
 
 
+class ResponseNotSaved(ToolslotError):
+    """The model's answer that asked for these calls is not known to be saved, or never will be. After a crash the model would be asked
+    again, and its new calls would not be recognised.
+
+    No call of the answer began here. Resume the run when the saver works again, or set what the message names.
+    """
+
+
 class Draining(ToolslotError):
     """The executor is shutting down and starts no more calls. The slot stays RESERVED: the call certainly did not run."""
 

@@ -218,17 +218,21 @@ class DurableExecutor:
         """Whether there is a policy for this tool, and not the default one."""
         return tool in self._policies
 
+    def policy(self, tool: str) -> ToolPolicy:
+        """What holds for this tool: its own policy, or the default one."""
+        return self._policies.get(tool, self._default_policy)
+
     def tries_again(self, tool: str, error: Exception, *, tries: int, began: float) -> bool:
         """Whether the tool's policy has a call tried once more after this failure, the `tries`th since `began` (monotonic seconds).
 
         For hosts that make answers of errors: one after which it is not tried again is an answer, those before are to be raised.
         """
-        policy, now = self._policies.get(tool, self._default_policy), time.monotonic()
+        policy, now = self.policy(tool), time.monotonic()
         may = may_try_again(policy, type(error))
         return may and delay_after(error, policy.retry, tries=tries, began=began, now=now) is not None
 
     def _has_own_limit(self, tool: str) -> bool:
-        policy = self._policies.get(tool, self._default_policy)
+        policy = self.policy(tool)
         return policy.max_parallel is not None or policy.rate is not None or tool in self._limits.tools
 
     # --- shared ---------------------------------------------------------------------------------------------------------

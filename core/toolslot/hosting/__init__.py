@@ -10,6 +10,7 @@ from toolslot._codec import MAX_DEPTH, MAX_WEIGHT, weight_exceeds
 from toolslot._codec._text import one_line, qualified_name
 from toolslot._domain._answer import Decision, decision_of, what_is_wrong
 from toolslot._domain._identity import args_digest
+from toolslot._domain._policy import check_seconds
 from toolslot._text import quoted, shown
 from toolslot.hosting._executors import ajournal, executor_for
 from toolslot.hosting._notices import Notices
@@ -27,6 +28,7 @@ __all__ = [
     "Notices",
     "ajournal",
     "args_digest",
+    "check_seconds",
     "decision_of",
     "executor_for",
     "in_thread",
