@@ -50,8 +50,8 @@ class _Pause:
 _Step: TypeAlias = "Future[None] | _Look | _Pause"
 _Steps: TypeAlias = Generator[_Step, Any, None]
 
-#: batches whose response was found in a saver, by the loop that runs their graph
-_found: WeakKeyDictionary[object, set[tuple[str, str]]] = WeakKeyDictionary()
+#: responses that were found in a saver, by the loop that runs their graph
+_found: WeakKeyDictionary[object, set[tuple[object, ...]]] = WeakKeyDictionary()
 
 
 class Barrier:
@@ -155,9 +155,10 @@ class Barrier:
             self._unsaved(_ONE_NODE)
             return
         seen = _found.setdefault(own.own, set())
-        if (place.run_id, place.batch_id) not in seen:
+        name = (place.message_id, *((call["id"], call["name"]) for call in place.calls))
+        if name not in seen:
             yield from self._looks(_look_at(own), self._in_writes)
-            seen.add((place.run_id, place.batch_id))
+            seen.add(name)
 
     def _saved(self, loop: Loop, *, awaits: bool) -> _Steps:
         """Wait for LangGraph's write of the step's checkpoint, and so of all before it."""

@@ -25,8 +25,8 @@ Saving: TypeAlias = "concurrent.futures.Future[Any] | asyncio.Future[Any]"
 
 def _loops_are_known() -> bool:
     """Whether a loop keeps the future of its last write, the checkpoint that it loaded, and what its tasks have written."""
-    put: Any = getattr(PregelLoop, "_put_checkpoint", None)
-    written = set(getattr(getattr(put, "__code__", None), "co_names", ()))
+    code: Any = getattr(getattr(PregelLoop, "_put_checkpoint", None), "__code__", None)
+    written: tuple[str, ...] = getattr(code, "co_names", ())
     declared = set(vars(PregelLoop).get("__annotations__", ()))
     return "_put_checkpoint_fut" in written and declared >= {
         "checkpoint",

@@ -79,7 +79,7 @@ class Shop:
     folder: Path
     build: Callable[[Shop, list[BaseTool], dict[str, Any]], Any]
     world: World = field(default_factory=World)
-    saver: InMemorySaver | None = field(default_factory=InMemorySaver)
+    saver: InMemorySaver = field(default_factory=InMemorySaver)
     config: dict[str, Any] = field(default_factory=lambda: {"configurable": {"thread_id": "t"}})
     calls: list[Any] = field(default_factory=list)
 
@@ -115,7 +115,7 @@ class Shop:
 
     async def life(self, value: Any, after: After = nothing, **settings: Any) -> Any:
         async with self.graph(after, **settings) as graph:
-            return await graph.ainvoke(value, self.config, durability="sync" if self.saver else None)
+            return await graph.ainvoke(value, self.config, durability="sync")
 
     async def fails_at(self, name: str, **settings: Any) -> None:
         """A life that ends with an error once everything else is recorded and the server has done `name`."""
@@ -206,10 +206,12 @@ def test_a_destructive_call_whose_answer_was_lost_waits_for_a_person(shop: Shop)
 
 
 def test_content_blocks_and_structured_content_are_replayed_as_they_were(shop: Shop) -> None:
-    shop.saver = None
-    shop.config = {"configurable": {"durable_run_key": "order-17"}}
     shop.ask("price", "pay", "picture", "refuse")
-    live, replayed = (answers(asyncio.run(shop.life(START_WITH))) for _ in range(2))
+    outcomes: list[Any] = []
+    for thread in "12":
+        shop.config = {"configurable": {"durable_run_key": "order-17", "thread_id": thread}}
+        outcomes.append(asyncio.run(shop.life(START_WITH)))
+    live, replayed = map(answers, outcomes)
     assert sorted(shop.done) == ["pay", "picture", "price", "refuse"]
     assert plain(replayed) == plain(live)
     assert all(message.response_metadata == {"toolslot": {"replayed": True}} for message in replayed)
