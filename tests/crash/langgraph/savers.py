@@ -34,16 +34,25 @@ def _asks(checkpoint: Any) -> bool:
     return bool(getattr(_last(checkpoint), "tool_calls", None))
 
 
+def _check(fails: bool) -> None:
+    if fails:
+        raise ConnectionError("the saver is away")
+
+
 class SlowSaver(SqliteSaver):
     seconds = 0.0
     checkpoint_seconds = 0.0
     answers_seconds = 0.0
+    every_seconds = 0.0
+    fails_to_save_answer = False
     writing: Told
     saved: Told
     answered: Told
 
     def put(self, config: Any, checkpoint: Any, *args: Any, **kwargs: Any) -> Any:
+        time.sleep(self.every_seconds)
         if _asks(checkpoint):
+            _check(self.fails_to_save_answer)
             self.answered()
             time.sleep(self.checkpoint_seconds)
         if isinstance(_last(checkpoint), ToolMessage):
@@ -51,6 +60,9 @@ class SlowSaver(SqliteSaver):
         return super().put(config, checkpoint, *args, **kwargs)
 
     def put_writes(self, config: Any, writes: Sequence[tuple[str, Any]], *args: Any, **kwargs: Any) -> None:
+        time.sleep(self.every_seconds)
+        if _written(AIMessage, writes):
+            _check(self.fails_to_save_answer)
         if not _written(ToolMessage, writes):
             super().put_writes(config, writes, *args, **kwargs)
             if _written(AIMessage, writes):
@@ -66,12 +78,16 @@ class SlowAsyncSaver(AsyncSqliteSaver):
     seconds = 0.0
     checkpoint_seconds = 0.0
     answers_seconds = 0.0
+    every_seconds = 0.0
+    fails_to_save_answer = False
     writing: Told
     saved: Told
     answered: Told
 
     async def aput(self, config: Any, checkpoint: Any, *args: Any, **kwargs: Any) -> Any:
+        await asyncio.sleep(self.every_seconds)
         if _asks(checkpoint):
+            _check(self.fails_to_save_answer)
             self.answered()
             await asyncio.sleep(self.checkpoint_seconds)
         if isinstance(_last(checkpoint), ToolMessage):
@@ -81,6 +97,9 @@ class SlowAsyncSaver(AsyncSqliteSaver):
     async def aput_writes(
         self, config: Any, writes: Sequence[tuple[str, Any]], *args: Any, **kwargs: Any
     ) -> None:
+        await asyncio.sleep(self.every_seconds)
+        if _written(AIMessage, writes):
+            _check(self.fails_to_save_answer)
         if not _written(ToolMessage, writes):
             await super().aput_writes(config, writes, *args, **kwargs)
             if _written(AIMessage, writes):

@@ -99,8 +99,10 @@ def test_for_comparison_plain_langgraph_repeats_all_of_them(tmp_path: Path) -> N
 def test_killed_before_the_checkpoint_of_the_step_is_saved_no_finished_call_is_repeated(
     tmp_path: Path, door: str, mode: str
 ) -> None:
-    """With `durability="async"`. LangGraph has the model's answer, and makes a new checkpoint of it on resume."""
-    args = ("--door", door, "--mode", mode, "--durability", "async")
+    """With `durability="async"`, and calls that do not wait for it, since they may run twice. LangGraph has the model's answer, and makes a
+    new checkpoint of it on resume.
+    """
+    args = ("--door", door, "--mode", mode, "--durability", "async", "--policy", "idempotent")
     ledger = killed(tmp_path, *args, "--slow-checkpoint", "60", "--ready", "7")
     assert resumed(tmp_path, *args)["answers"] == PAID
     assert ledger.counts("effect", FIVE) == [1, 1, 1, 2, 1]
@@ -109,8 +111,18 @@ def test_killed_before_the_checkpoint_of_the_step_is_saved_no_finished_call_is_r
 
 #: what LangGraph has not saved when all calls have been answered, and how the thread is resumed
 LOSSES = {
-    "the-checkpoint-before-the-calls": (("--slow-checkpoint", "60", "--ready", "7"), "async", ()),
-    "the-answers-resumed-by-name": (("--slow-answers", "60", "--ready", "5"), "sync", ("--at-latest",)),
+    "the-checkpoint-before-the-calls": (
+        ("--slow-checkpoint", "60", "--ready", "7"),
+        "async",
+        "idempotent",
+        (),
+    ),
+    "the-answers-resumed-by-name": (
+        ("--slow-answers", "60", "--ready", "5"),
+        "sync",
+        "default",
+        ("--at-latest",),
+    ),
 }
 
 
@@ -121,8 +133,8 @@ def test_killed_when_all_had_been_answered_and_langgraph_had_not_saved_it_no_cal
     tmp_path: Path, door: str, mode: str, loss: str
 ) -> None:
     """The batch is closed by then, and LangGraph runs the response under another checkpoint, as it does for time travel."""
-    slow, durability, resume = LOSSES[loss]
-    args = ("--door", door, "--mode", mode, "--durability", durability)
+    slow, durability, policy, resume = LOSSES[loss]
+    args = ("--door", door, "--mode", mode, "--durability", durability, "--policy", policy)
     with child(tmp_path, *args, *slow) as first:
         first.await_line("READY")
         await_closed(tmp_path)

@@ -170,6 +170,7 @@ class Life:
             "default": ToolPolicy(),
             "reconcile": ToolPolicy(reconcile=self.reconcile),
             "fail": ToolPolicy(on_unknown="fail"),
+            "idempotent": ToolPolicy(idempotent=True),
             "ask": ToolPolicy(on_unknown="ask"),
         }[self.args.policy]
 
@@ -178,6 +179,7 @@ class Life:
     def graph(self, saver: Any) -> Any:
         saver.seconds, saver.checkpoint_seconds = self.args.slow_saver, self.args.slow_checkpoint
         saver.answers_seconds = self.args.slow_answers
+        saver.every_seconds, saver.fails_to_save_answer = self.args.slow_writes, self.args.saver_fails
         saver.writing, saver.saved, saver.answered = self.writing, self.saved, self.answered
         odd = {"odd": ODD} if self.args.odd else {}
         calls = [{"name": "pay", "args": {"i": i, **odd}, "id": f"call-{i}"} for i in range(self.args.calls)]
@@ -266,6 +268,8 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--slow-checkpoint", type=float, default=0.0, help="seconds for the one before the calls"
     )
+    parser.add_argument("--slow-writes", type=float, default=0.0, help="seconds for each write of any kind")
+    parser.add_argument("--saver-fails", action="store_true", help="to save the model's answer")
     parser.add_argument(
         "--slow-answers", type=float, default=0.0, help="seconds for the checkpoint after them"
     )
