@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from toolslot_langgraph._by_hand import durable_tool_calls, durable_tool_calls_sync
 from toolslot_langgraph._codec import LangGraphCodec
+from toolslot_langgraph._dangling import answer_dangling_calls
 from toolslot_langgraph._durable_nodes import DurableNodes, durable_nodes
 from toolslot_langgraph._make_durable import make_durable
 from toolslot_langgraph._node import DurableParallelToolNode
@@ -19,7 +21,10 @@ __all__ = [
     "DurableParallelToolNode",
     "DurableToolMiddleware",
     "LangGraphCodec",
+    "answer_dangling_calls",
     "durable_nodes",
+    "durable_tool_calls",
+    "durable_tool_calls_sync",
     "make_durable",
 ]
 

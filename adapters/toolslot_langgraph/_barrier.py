@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
@@ -222,9 +222,10 @@ class Barrier:
             return any(self._is_in(item, levels - 1) for item in given.values())
         if isinstance(value, (list, tuple)):
             return any(self._is_in(item, levels - 1) for item in reversed(cast("list[object]", value)))
-        if isinstance(value, BaseModel) or is_dataclass(value):
+        if isinstance(value, BaseModel):
             return any(self._is_in(item, levels - 1) for item in vars(value).values())
-        return False
+        names = [each.name for each in fields(value)] if is_dataclass(value) else ()
+        return any(self._is_in(getattr(value, name, None), levels - 1) for name in names)
 
     def _is(self, message: AIMessage) -> bool:
         if message.id and self._place.message_id:

@@ -18,6 +18,7 @@ from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.prebuilt import ToolNode, tool_node
 from langgraph.prebuilt.tool_node import ToolCallRequest, ToolRuntime
+from langgraph.runtime import Runtime
 
 from langgraph import errors
 from toolslot.hosting import in_thread
@@ -28,6 +29,7 @@ _READ = "__pregel_read"
 _TASKS = "__pregel_tasks"
 _CHECKPOINTER = "__pregel_checkpointer"
 _DURABILITY = "__pregel_durability"
+_RUNTIME = "__pregel_runtime"
 
 #: what a serializer allows that makes any class again
 ANY_CLASS = True
@@ -199,6 +201,13 @@ def read_channel(config: RunnableConfig, name: str) -> object:
         return None
 
 
+def with_runtime(config: RunnableConfig) -> RunnableConfig:
+    """The config, with what a node asks of the graph that runs it: of none, where it is run outside of one."""
+    if _RUNTIME in configurable(config):
+        return config
+    return {**config, "configurable": {**configurable(config), _RUNTIME: Runtime()}}
+
+
 class _Alone:
     """A task that is not known."""
 
@@ -368,6 +377,7 @@ __all__ = [
     "sent_state",
     "task_of",
     "thread_in_saver",
+    "with_runtime",
     "wrappers_of",
 ]
 

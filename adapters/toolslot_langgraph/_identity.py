@@ -332,6 +332,11 @@ def _lineage(response: Response, namespace: str, config: RunnableConfig) -> str 
     return _digest(_path(namespace), repr(_task_path(config)), _outer(), response.message_id, ids)
 
 
+def root_lineage(message_id: str) -> str:
+    """The lineage of a response of the outermost graph."""
+    return _shared_lineage("", message_id)
+
+
 def _shared_lineage(namespace: str, message_id: str) -> str:
     return _digest(_path(_graph(namespace)), "response", _outer(), message_id)
 

@@ -25,7 +25,7 @@ from toolslot._domain._events import Hook
 from toolslot._domain._plan import may_try_again
 from toolslot._domain._policy import Limits, ToolPolicy, check_count
 from toolslot._domain._retry import delay_after
-from toolslot._domain._slot import Batch
+from toolslot._domain._slot import Batch, SlotRecord
 from toolslot._errors import InvalidSetting
 from toolslot._text import quoted
 from toolslot.instrumentation import LoggingHook
@@ -241,6 +241,17 @@ class DurableExecutor:
     def journal(self) -> Journal:
         """The journal, opened now if it was not yet."""
         return self._engine().journal
+
+    def answer_of(self, slot: SlotRecord) -> object | None:
+        """The answer of a call as it was recorded or, of one that nobody could settle, handed out; None where there is none, or an error.
+
+        Raises:
+            UnreadablePayload: it was stored by a codec that this executor does not have.
+        """
+        outcome = slot.outcome
+        if not slot.final and slot.delivered is not None:
+            outcome = slot.delivered.outcome
+        return None if outcome is None else self._engine().decode(slot.spec.tool, outcome)
 
     @property
     def opened(self) -> bool:
