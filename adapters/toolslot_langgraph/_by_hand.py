@@ -33,9 +33,9 @@ async def durable_tool_calls(
 ) -> list[ToolOutput]:
     """Run the calls that a message asks for, at once and durably, and give their tool messages in the model's order.
 
-    In place of the loop over `message.tool_calls` in a node or workflow of your own. It does what a `DurableParallelToolNode` does there: the
-    journal, policies, limits, questions to a person, and the wait for the saver before the first call. Code of yours before it repeats when
-    the node is entered again. A `Command` that a tool returns stands in its place, for your node to return.
+    In place of the loop over `message.tool_calls` in a node or workflow of your own. It does what a `DurableParallelToolNode` does there:
+    the journal, policies, limits, questions to a person, and the wait for the saver before the first call. Code of yours before it repeats
+    when the node is entered again. A `Command` that a tool returns stands in its place, for your node to return.
 
     Args:
         message: The model's answer.

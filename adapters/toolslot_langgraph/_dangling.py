@@ -119,17 +119,24 @@ def _message(value: object, slot: SlotRecord, call: ToolCall) -> ToolMessage:
     """The message for this call in a recorded output. Of a command it may be in the update."""
     if isinstance(value, ToParent):
         value = value.command
-    for item in cast("list[object]", value) if isinstance(value, list) else [value]:
-        update: Any = item.update if isinstance(item, Command) else None
-        inside: Any = (
-            cast("Mapping[str, Any]", update).get(_MESSAGES) if isinstance(update, Mapping) else update
-        )
-        for found in cast("list[object]", inside) if isinstance(inside, list) else [item]:
-            if isinstance(found, ToolMessage):
-                return cast("ToolMessage", replayed(found, slot, call, _MESSAGES))
-    if isinstance(value, (Command, list)):
+    found = next(
+        filter(None, map(_said, cast("list[object]", value) if isinstance(value, list) else [value])), None
+    )
+    if found is None and isinstance(value, (Command, list)):
         return _told(call, DONE, status="success")
-    return cast("ToolMessage", replayed(value, slot, call, _MESSAGES))
+    return cast("ToolMessage", replayed(value if found is None else found, slot, call, _MESSAGES))
+
+
+def _said(item: object) -> ToolMessage | None:
+    """The tool message that an item of an output is, or has in its update."""
+    if not isinstance(item, Command):
+        return item if isinstance(item, ToolMessage) else None
+    update: Any = cast("Command[Any]", item).update
+    inside: object = (
+        cast("Mapping[str, object]", update).get(_MESSAGES) if isinstance(update, Mapping) else update
+    )
+    messages = cast("list[object]", inside) if isinstance(inside, list) else ()
+    return next((each for each in messages if isinstance(each, ToolMessage)), None)
 
 
 def _told(call: ToolCall, text: str, status: Any = "error") -> ToolMessage:

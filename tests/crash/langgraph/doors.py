@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, cast
 
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import StructuredTool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, create_react_agent, tools_condition
 
 from support.ledger import Ledger
-from toolslot_langgraph import DurableParallelToolNode, DurableToolMiddleware, make_durable
+from toolslot_langgraph import (
+    DurableParallelToolNode,
+    DurableToolMiddleware,
+    durable_tool_calls,
+    durable_tool_calls_sync,
+    make_durable,
+)
 
 
 class ScriptedModel(BaseChatModel):
@@ -64,7 +71,9 @@ def build(
         else {}
     )
     plain = who == "plain-node" or how
-    if who.removeprefix("plain-") == "node":
+    if who == "function":
+        graph = by_hand(model, loop_over(DurableParallelToolNode(tools, **options)), saver)
+    elif who.removeprefix("plain-") == "node":
         node = ToolNode(tools, **around) if plain else DurableParallelToolNode(tools, **around, **options)
         graph = by_hand(model, node, saver)
     elif who.removeprefix("plain-") == "agent":
@@ -80,7 +89,20 @@ def build(
     return make_durable(graph, **options) if how == "make_durable" else graph
 
 
-def by_hand(model: Any, node: ToolNode, saver: Any) -> Any:
+def loop_over(tools: DurableParallelToolNode) -> RunnableLambda[Any, Any]:
+    """A node that is a function of the user's."""
+
+    def act(state: MessagesState, config: RunnableConfig) -> Any:
+        return {"messages": durable_tool_calls_sync(cast("AIMessage", state["messages"][-1]), tools, config)}
+
+    async def aact(state: MessagesState, config: RunnableConfig) -> Any:
+        message = cast("AIMessage", state["messages"][-1])
+        return {"messages": await durable_tool_calls(message, tools, config)}
+
+    return RunnableLambda(act, aact)
+
+
+def by_hand(model: Any, node: Any, saver: Any) -> Any:
     graph = StateGraph(MessagesState)
     graph.add_node("model", lambda state: {"messages": [model.invoke(state["messages"])]})
     graph.add_node("tools", node)
