@@ -28,6 +28,7 @@ CASES: dict[str, Case] = {
     "node": graphs.node,
     "send": graphs.send,
     "agent": graphs.agent,
+    "barrier": graphs.barrier,
     "llamaindex": index_agents.agent,
     "plain": floor.plain,
     "journal": floor.journal,

@@ -317,6 +317,25 @@ def test_sigterm_ends_the_run_after_the_calls_that_run_and_the_rest_resumes(page
     assert sorted(world.paid) == ["A-1", "A-2"]
 
 
+def test_a_tool_node_written_by_hand_and_a_thread_with_open_calls(page: Page) -> None:
+    world = page.world
+    broken = world.crashed(world.one_node(), "A-2")
+    found = page.run("Tool nodes written by hand", agent=broken)
+    said = broken.get_state(world.config).values["messages"]
+    assert [message.text for message in said if isinstance(message, ToolMessage)][::2] == PAID[::2]
+    assert "failed: no answer" in said[3].text
+
+    builder = StateGraph(MessagesState)
+    model = world.model
+    builder.add_node("model", lambda state: {"messages": [model.invoke(state["messages"])]})
+    builder.add_node("tools", found["tool_node"])
+    builder.add_edge(START, "model")
+    builder.add_edge("model", "tools")
+    graph = builder.compile(checkpointer=world.checkpointer)
+    config: Any = {"configurable": {"thread_id": "by hand"}}
+    assert answers(graph.invoke({"messages": [("user", "go")]}, config)) == PAID
+
+
 def test_every_section_with_python_has_a_test() -> None:
     source = Path(__file__).read_text()
     for heading, text in sections(GUIDE).items():

@@ -26,6 +26,7 @@ from measure import Options, Row, Work, compare
 
 from toolslot import DiskJournal, Limits
 from toolslot_langgraph import DurableParallelToolNode, make_durable
+from toolslot_langgraph._barrier import Barrier
 
 #: one mode's: the event loop it runs in, None for sync ones
 Loop = asyncio.AbstractEventLoop | None
@@ -179,6 +180,65 @@ def _agent(mode: str, count: int, seconds: float, name: str, options: Options) -
         )
         plain, held = make("plain.db"), make_durable(make("held.db"), journal=at.journal)
         return compare(name, at.runs(held), "the same, plain", at.runs(plain), options, aim=1.15)
+
+
+def barrier(options: Options) -> Iterator[Row]:
+    """An agent of 10 calls whose saver takes its time with every write: waiting for the model's answer to be saved, against not waiting."""
+    for mode in ("sync", "async"):
+        for seconds in (0.0, 0.02):
+            with bench(mode) as at:
+                waits, hurries = (
+                    make_durable(
+                        create_agent(
+                            Scripted(count=10), [working()], checkpointer=slowed(at.saver(name), seconds)
+                        ),
+                        journal=at.journal,
+                    )
+                    for name in ("waits.db", "hurries.db")
+                )
+                unhindered(hurries)
+                what = f"SqliteSaver + {seconds * 1000:.0f} ms a write, barrier, {mode}"
+                yield compare(what, at.runs(waits), "without it", at.runs(hurries), options)
+
+
+def slowed(saver: Any, seconds: float) -> Any:
+    """The saver, which takes `seconds` more for each checkpoint."""
+    put, aput = saver.put, saver.aput
+
+    def slow_put(*args: Any) -> Any:
+        time.sleep(seconds)
+        return put(*args)
+
+    async def slow_aput(*args: Any) -> Any:
+        await asyncio.sleep(seconds)
+        return await aput(*args)
+
+    if seconds:
+        saver.put, saver.aput = slow_put, slow_aput
+    return saver
+
+
+class Open(Barrier):
+    """Lets everything pass."""
+
+    def passed(self) -> None:
+        return None
+
+    async def apassed(self) -> None:
+        return None
+
+
+def unhindered(agent: Any) -> None:
+    """Take the barrier away, for comparison."""
+    node: Any = agent.nodes["tools"].bound
+    place = node._barrier
+
+    def opened(*args: Any) -> Barrier:
+        made = place(*args)
+        made.__class__ = Open
+        return made  # type: ignore[no-any-return]
+
+    node._barrier = opened
 
 
 def sixteen(mode: str) -> tuple[Work, Bench]:
