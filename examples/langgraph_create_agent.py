@@ -58,7 +58,7 @@ def main(folder: Path) -> None:
     with SqliteSaver.from_conn_string(str(folder / "checkpoints.db")) as saver:
         agent = build(folder, saver)
         if first_life():
-            agent.invoke({"messages": [("user", "Pay A-1 and A-2.")]}, config, durability="sync")
+            agent.invoke({"messages": [("user", "Pay A-1 and A-2.")]}, config)
             return
 
         answer = agent.invoke(None, config)

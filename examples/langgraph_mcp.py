@@ -76,7 +76,7 @@ async def main(folder: Path) -> None:
         agent: Any = create_agent(MODEL, await client.get_tools(), checkpointer=saver)
         make_durable(agent)
         if first_life():
-            await agent.ainvoke({"messages": [("user", "Pay Ann and Bob.")]}, config, durability="sync")
+            await agent.ainvoke({"messages": [("user", "Pay Ann and Bob.")]}, config)
             return
 
         answer = await agent.ainvoke(None, config)

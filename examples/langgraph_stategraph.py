@@ -73,7 +73,7 @@ def main(folder: Path) -> None:
     with SqliteSaver.from_conn_string(str(folder / "checkpoints.db")) as saver:
         agent = build(folder, saver)
         question = {"messages": [("user", "Book my trip to Oslo.")]} if first_life() else None
-        answer = agent.invoke(question, {"configurable": {"thread_id": "trip-1"}}, durability="sync")
+        answer = agent.invoke(question, {"configurable": {"thread_id": "trip-1"}})
         for message in answer["messages"][2:]:
             replayed = " (replayed)" if "toolslot" in message.response_metadata else ""
             print(f"  {message.type}: {message.text}{replayed}")

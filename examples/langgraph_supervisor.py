@@ -78,7 +78,7 @@ def main(folder: Path) -> None:
         if first_life():
             print(f"  durable: {', '.join(durable_nodes(supervisor))}", flush=True)
         question = {"messages": [("user", "Find hotels and pay the suppliers.")]} if first_life() else None
-        answer = supervisor.invoke(question, {"configurable": {"thread_id": "trip-2"}}, durability="sync")
+        answer = supervisor.invoke(question, {"configurable": {"thread_id": "trip-2"}})
         for message in answer["messages"][2:]:
             print(f"  {message.type}: {message.text}")
 
