@@ -32,10 +32,19 @@ class Answers:
     interrupts: that of a question which is still open stays as it is. A new answer goes to the asker whose question was shown last. In a
     task that has asked nothing yet (the graph's state was updated after the question, say) it goes to the one that `expect` names. The
     first `skip` answers belong to others in the same task, who read them as LangGraph saved them; the rest, until it is kept by asker, to
-    `first`, if that is known.
+    `first`, if that is known. `ordinal`: how many other batches have begun in the same task, whose answers and nested graphs are their own.
     """
 
-    def __init__(self, config: RunnableConfig, size: int, *, skip: int = 0, first: int | None = None) -> None:
+    def __init__(
+        self,
+        config: RunnableConfig,
+        size: int,
+        *,
+        skip: int = 0,
+        first: int | None = None,
+        ordinal: int = 0,
+    ) -> None:
+        self._ordinal = ordinal
         self._scratchpad = scratchpad_of(config)
         self._send = sender_of(config)
         self._size = size
@@ -55,11 +64,18 @@ class Answers:
         """Whether LangGraph's own book-keeping has the shape known here; if not, calls share it as they do without toolslot."""
         return self._scratchpad is not None and self._send is not None
 
+    def _own(self, asker: Asker) -> Asker:
+        """The asker's name among those of all batches of the task."""
+        if isinstance(asker, int):
+            return numbered(asker, self._ordinal)
+        return asker if self._ordinal == 0 else f"{asker} {self._ordinal}"
+
     def adopt(self, asker: Asker, config: RunnableConfig) -> None:
         """Give `config`, which belongs to the asker alone, a scratchpad of the asker's own."""
         if self._scratchpad is None:
             return
-        own = list(self._newest if asker == NODE == self._asked else self._given.get(asker, ()))
+        asker = self._own(asker)
+        own = list(self._newest if asker == self._asked and _is_node(asker) else self._given.get(asker, ()))
         # LangGraph makes the id of the next question from the length of the view: a new one stands behind all that were shown.
         still_open = asker == self._asked and not self._newest
         place = self._length if still_open else self._length + 1
@@ -82,12 +98,13 @@ class Answers:
 
     def surface(self, asker: Asker) -> None:
         """Save, together with the interrupt that is raised next, whose question it is."""
+        asker = self._own(asker)
         if asker in self._views:
             self._save(len(self._views[asker][0]) - len(self._skipped), asker)
 
     def expect(self, asker: Asker | None) -> None:
         """Say who asks first, where nothing that is saved says whose question was shown last."""
-        self._expected = asker
+        self._expected = None if asker is None else self._own(asker)
 
     def awaited(self) -> bool:
         """Whether there is a new answer for a tool, and it is not known yet for which call."""
@@ -101,7 +118,7 @@ class Answers:
         get: Callable[..., Any] = self._scratchpad.get_null_resume
         if asker == self._asked:
             return get
-        if self._asked is not None or asker not in (NODE, self._expected):
+        if self._asked is not None or not (_is_node(asker) or asker == self._expected):
             return _nothing
         return _fitting(asker, get)
 
@@ -126,7 +143,7 @@ class Answers:
         own = seen[before:]
         with self._lock:
             # The node's own answers are acted upon when they come; a call reads its answers again from the first.
-            if asker != NODE and len(own) > len(self._given.get(asker, ())):
+            if not _is_node(asker) and len(own) > len(self._given.get(asker, ())):
                 self._given[asker] = list(own)
         if len(view) > length:
             self._asked = asker  # an answer came just now
@@ -141,6 +158,19 @@ class Answers:
         if self._scratchpad is not None:
             self._scratchpad.resume[:] = saved  # a retry of the node sees this list, and not what was sent
         self._send([(RESUME, saved)])
+
+
+def numbered(index: int, ordinal: int) -> int:
+    """A call's number among those of all batches of its task: of no other batch that has fewer calls than this, and nested graphs."""
+    return ordinal * _FAR + index
+
+
+_FAR = 10_000
+
+
+def _is_node(asker: Asker) -> bool:
+    """Whether it is a node, with its questions about calls of unknown outcome."""
+    return isinstance(asker, str)
 
 
 def begun_at(config: RunnableConfig) -> int | None:
@@ -186,7 +216,7 @@ def _marked(saved: list[Any]) -> bool:
 
 def _fits(asker: Asker, answer: object) -> bool:
     """Whether it may be an answer for the asker: those about calls of unknown outcome name the questions that they answer."""
-    return answer is not None and names_questions(answer) == (asker == NODE)
+    return answer is not None and names_questions(answer) == _is_node(asker)
 
 
 def _fitting(asker: Asker, get: Callable[..., Any]) -> Callable[..., Any]:

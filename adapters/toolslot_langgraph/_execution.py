@@ -43,8 +43,10 @@ class Execution:
         config: RunnableConfig,
         askable: bool,
         messages_key: str,
+        ordinal: int,
     ) -> None:
         self.run = run
+        self.ordinal = ordinal
         #: the calls that are entered here, and where each stands in the batch
         self.calls = calls
         self.places = places
@@ -52,7 +54,7 @@ class Execution:
         self.outputs: dict[int, Any] = {}
         self.failures: dict[int, BaseException] = {}
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.answers = Answers(config, len(calls)) if askable else None
+        self.answers = Answers(config, len(calls), ordinal=ordinal) if askable else None
         #: False too where an answer to our question could be read by a tool as the answer to its own
         self.askable = self.answers is not None and self.answers.usable
         self._node = node

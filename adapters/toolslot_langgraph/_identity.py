@@ -59,6 +59,8 @@ class Place:
     by_hand: bool = False
     #: the id of the response's message
     message_id: str | None = None
+    #: how many batches this attempt of the task has begun before, in a node whose own code runs several
+    ordinal: int = 0
 
     @property
     def partial(self) -> bool:
@@ -387,6 +389,10 @@ def _text(info: Any, name: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
+#: stands among the calls for the batches
+_BATCHES = ("", -1)
+
+
 def _numbered(place: Place, info: Any) -> Place:
     """The same, unless this very attempt of the task has run these calls before: then another batch."""
     if info is None:
@@ -395,10 +401,11 @@ def _numbered(place: Place, info: Any) -> Place:
     counts: dict[tuple[str, int], int] = seen[1] if seen is not None and seen[0] is info else {}
     if not counts:
         _seen.set((info, counts))
+    ordinal = counts[_BATCHES] = counts.get(_BATCHES, -1) + 1
     count = 1
     for each in ((place.batch_id, index) for index in place.indices):
         counts[each] = counts.get(each, 0) + 1
         count = max(count, counts[each])
     if count == 1:
-        return place
-    return replace(place, batch_id=f"{place.batch_id}#{count}", witness=None, again=True)
+        return replace(place, ordinal=ordinal)
+    return replace(place, ordinal=ordinal, batch_id=f"{place.batch_id}#{count}", witness=None, again=True)

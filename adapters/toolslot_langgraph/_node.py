@@ -21,6 +21,7 @@ from toolslot import (
     ToolFailed,
     UnknownOutcome,
 )
+from toolslot_langgraph._answers import numbered
 from toolslot_langgraph._asking import WHY, decisions, refusable
 from toolslot_langgraph._barrier import Barrier
 from toolslot_langgraph._callbacks import Replay, atell_replayed, facts_of, tell_replayed
@@ -241,6 +242,7 @@ class DurableParallelToolNode(ToolNode, DurableNode):
             config=config,
             askable=place.askable,
             messages_key=self._messages_key,
+            ordinal=place.ordinal,
         )
 
     def _widened(self, config: RunnableConfig, tools: list[str]) -> RunnableConfig:
@@ -343,7 +345,8 @@ class DurableParallelToolNode(ToolNode, DurableNode):
         if self._executor.declares(name) or not execution.askable:
             return None
         tool = self.tools_by_name.get(name)
-        return inside(tool, execution.slot(index), runtime.config, index, wrappers_of(self))
+        number = numbered(index, execution.ordinal)
+        return inside(tool, execution.slot(index), runtime.config, number, wrappers_of(self))
 
     def _place(self, call: ToolCall) -> tuple[Execution, int] | tuple[None, int]:
         execution = entered.get()

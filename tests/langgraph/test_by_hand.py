@@ -13,7 +13,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, MessagesState, StateGraph, add_messages
 from langgraph.prebuilt import InjectedState, ToolNode
-from langgraph.types import Command
+from langgraph.types import Command, interrupt
 
 from toolslot import InvalidSetting, MemoryJournal, ToolPolicy
 from toolslot_langgraph import (
@@ -89,13 +89,14 @@ def quickstart(talk: Any, tools: Any, turns: int = 1) -> Any:
     return builder.compile(checkpointer=talk.saver)
 
 
-def functional(talk: Any, tools: Any, turns: int = 1) -> Any:
+def functional(talk: Any, tools: Any, turns: int = 1, asks: Any = None) -> Any:
     """The functional form of the quickstart."""
+    asks = asks or (lambda messages: answer(talk, messages, turns))
     if talk.asynchronous:
 
         @task
         async def acall_llm(messages: list[AnyMessage]) -> AIMessage:
-            return answer(talk, messages, turns)
+            return asks(messages)  # type: ignore[no-any-return]
 
         @entrypoint(checkpointer=talk.saver)
         async def aagent(given: Any, config: RunnableConfig) -> Any:
@@ -111,7 +112,7 @@ def functional(talk: Any, tools: Any, turns: int = 1) -> Any:
 
     @task
     def call_llm(messages: list[AnyMessage]) -> AIMessage:
-        return answer(talk, messages, turns)
+        return asks(messages)  # type: ignore[no-any-return]
 
     @entrypoint(checkpointer=talk.saver)
     def agent(given: Any) -> Any:
@@ -260,3 +261,28 @@ def test_a_node_that_a_function_runs_is_found_for_draining(talk: Any) -> None:
     work = Work(talk)
     talk.saver = InMemorySaver()
     assert len(durable_nodes(quickstart(talk, talk.node([work.tool])))) == 1
+
+
+def test_in_one_task_the_questions_of_each_response_get_their_own_answers(talk: Any, said: Any) -> None:
+    """A workflow runs all its responses in one task, whose answers LangGraph keeps in one list."""
+
+    @tool
+    def pay(i: int) -> str:
+        """Asks first."""
+        return f"{interrupt(f'pay {i}?')}, paid {i}"
+
+    def asks(messages: list[AnyMessage]) -> AIMessage:
+        turn = sum(isinstance(message, AIMessage) for message in messages)
+        numbers = [10 * turn, 10 * turn + 1] if turn < 2 else []
+        calls: Any = [{"name": "pay", "args": {"i": i}, "id": f"c{i}", "type": "tool_call"} for i in numbers]
+        return AIMessage("", id=f"ai-{turn}", tool_calls=calls)
+
+    graph = functional(talk, talk.node([pay]), asks=asks)
+    outcome = invoked(talk, graph)
+    asked: list[str] = []
+    while "__interrupt__" in outcome:
+        (question,) = outcome["__interrupt__"]
+        asked.append(question.value)
+        outcome = invoked(talk, graph, Command(resume={question.id: f"yes to {question.value}"}))
+    assert asked == [f"pay {i}?" for i in (0, 1, 10, 11)]
+    assert said(outcome) == [f"yes to pay {i}?, paid {i}" for i in (0, 1, 10, 11)]
