@@ -193,6 +193,16 @@ def read_by_others(config: RunnableConfig) -> int:
     return scratchpad.interrupt_counter() if scratchpad is not None else 0
 
 
+def of_the_node(config: RunnableConfig) -> int:
+    """How many of the task's answers the node's own code has read, which asked before it ran calls."""
+    begun = begun_at(config)
+    if begun is not None:
+        return begun
+    counter: object = getattr(scratchpad_of(config), "interrupt_counter", None)
+    unused = getattr(counter, "_counter", counter) is None
+    return 0 if unused else read_by_others(config)
+
+
 def _read(saved: list[Any]) -> tuple[Asker | None, dict[Asker, list[Any]], list[Any]]:
     """Whose question was shown last, the answers by asker, and what LangGraph appended since: the answer to that question."""
     given: dict[Asker, list[Any]] = {}

@@ -16,7 +16,7 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt, ParentCommand
 from langgraph.prebuilt import ToolNode
 
 from toolslot import BatchRun, Draining, SlotRecord, SlotState, ToolslotError, UnknownOutcome
-from toolslot_langgraph._answers import Answers
+from toolslot_langgraph._answers import Answers, of_the_node
 from toolslot_langgraph._asking import Asking
 from toolslot_langgraph._codec import ToParent
 from toolslot_langgraph._compat import ToolRuntime, enter_config
@@ -54,7 +54,8 @@ class Execution:
         self.outputs: dict[int, Any] = {}
         self.failures: dict[int, BaseException] = {}
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.answers = Answers(config, len(calls), ordinal=ordinal) if askable else None
+        skip = of_the_node(config) if askable else 0
+        self.answers = Answers(config, len(calls), skip=skip, ordinal=ordinal) if askable else None
         #: False too where an answer to our question could be read by a tool as the answer to its own
         self.askable = self.answers is not None and self.answers.usable
         self._node = node

@@ -286,3 +286,36 @@ def test_in_one_task_the_questions_of_each_response_get_their_own_answers(talk: 
         outcome = invoked(talk, graph, Command(resume={question.id: f"yes to {question.value}"}))
     assert asked == [f"pay {i}?" for i in (0, 1, 10, 11)]
     assert said(outcome) == [f"yes to pay {i}?, paid {i}" for i in (0, 1, 10, 11)]
+
+
+@pytest.mark.parametrize("talk", ["sync"], indirect=True)
+def test_a_function_that_asks_before_it_runs_the_calls_keeps_its_own_answer(talk: Any, said: Any) -> None:
+    @tool
+    def pay(i: int) -> str:
+        """Asks."""
+        return f"{interrupt(f'pay {i}?')}, paid {i}"
+
+    node = talk.node([pay])
+    heard: list[Any] = []
+
+    def act(state: MessagesState) -> Any:
+        own = interrupt("begin?")
+        message = state["messages"][-1]
+        assert isinstance(message, AIMessage)
+        results = durable_tool_calls_sync(message, node)
+        heard.append(own)
+        return {"messages": results}
+
+    calls: Any = [{"name": "pay", "args": {"i": i}, "id": f"c{i}", "type": "tool_call"} for i in range(2)]
+    builder = StateGraph(MessagesState)
+    builder.add_node("model", lambda state: {"messages": [AIMessage("", id="ai", tool_calls=calls)]})
+    builder.add_node("act", act)
+    builder.add_edge(START, "model")
+    builder.add_edge("model", "act")
+    graph: Any = builder.compile(checkpointer=talk.saver)
+    outcome = invoked(talk, graph)
+    while "__interrupt__" in outcome:
+        (question,) = outcome["__interrupt__"]
+        outcome = invoked(talk, graph, Command(resume={question.id: f"yes to {question.value}"}))
+    assert heard == ["yes to begin?"]
+    assert said(outcome) == [f"yes to pay {i}?, paid {i}" for i in range(2)]
