@@ -12,7 +12,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
 from toolslot_langgraph._arguments import changed, settle
 from toolslot_langgraph._compat import checkpointer_of, sent_state, thread_in_saver
-from toolslot_langgraph._identity import messages_in
+from toolslot_langgraph._siblings import messages_in
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

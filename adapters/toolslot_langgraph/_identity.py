@@ -25,7 +25,7 @@ from toolslot_langgraph._compat import (
     read_channel,
     task_of,
 )
-from toolslot_langgraph._siblings import answered, earlier_ones, places, whole
+from toolslot_langgraph._siblings import answered, earlier_ones, listed, messages_in, places, whole
 from toolslot_langgraph._step import edited, ended_beside
 
 
@@ -119,7 +119,7 @@ def read_response(
     elif isinstance(input, list) and any(item is calls[0] for item in cast("list[object]", input)):
         sent, state = True, [*cast("Sequence[Any]", read_channel(config, messages_key) or ())]
     messages = messages_in(state, messages_key)
-    conversation = messages if sent else _listed(read_channel(config, messages_key))
+    conversation = messages if sent else listed(read_channel(config, messages_key))
     return respond(messages, calls, config, sent=sent, conversation=conversation)
 
 
@@ -190,19 +190,6 @@ def _push_index(config: RunnableConfig) -> int | None:
         return None
     kind, *rest = cast("Sequence[object]", path)
     return rest[0] if kind == "__pregel_push" and rest and isinstance(rest[0], int) else None
-
-
-def messages_in(input: Any, messages_key: str) -> Sequence[Any]:
-    """The conversation in a state of any form; empty when it has none."""
-    if isinstance(input, list):
-        return input  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(input, dict):
-        return _listed(cast("dict[str, object]", input).get(messages_key))
-    return _listed(getattr(input, messages_key, None))
-
-
-def _listed(found: object) -> Sequence[Any]:
-    return cast("Sequence[Any]", found) if isinstance(found, Sequence) and not isinstance(found, str) else ()
 
 
 def locate(response: Response, config: RunnableConfig, runtime: Any, *, numbered: bool = True) -> Place:

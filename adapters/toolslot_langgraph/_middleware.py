@@ -27,12 +27,13 @@ from toolslot_langgraph._entered import Entered
 from toolslot_langgraph._execution import entered
 from toolslot_langgraph._first_look import FirstLook
 from toolslot_langgraph._hints import hinted_policies
-from toolslot_langgraph._identity import Place, locate, messages_in, own_task, respond
+from toolslot_langgraph._identity import Place, locate, own_task, respond
 from toolslot_langgraph._marks import DurableAround
 from toolslot_langgraph._notices import NodeNotices
 from toolslot_langgraph._outputs import is_error
 from toolslot_langgraph._saver_types import saver_types
 from toolslot_langgraph._settings import DurableOptions, Settings
+from toolslot_langgraph._siblings import messages_in
 from toolslot_langgraph._streaming import streaming
 
 _MESSAGES = "messages"

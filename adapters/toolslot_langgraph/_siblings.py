@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 
 #: earlier responses that are looked at
 _MOST_EARLIER = 4
+
+
+def messages_in(input: Any, messages_key: str) -> Sequence[Any]:
+    """The conversation in a state of any form; empty when it has none."""
+    if isinstance(input, list):
+        return input  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(input, dict):
+        return listed(cast("dict[str, object]", input).get(messages_key))
+    return listed(getattr(input, messages_key, None))
+
+
+def listed(found: object) -> Sequence[Any]:
+    """What is a conversation; empty for everything else."""
+    return cast("Sequence[Any]", found) if isinstance(found, Sequence) and not isinstance(found, str) else ()
 
 
 def answered(calls: Sequence[ToolCall], later: Sequence[Any]) -> Collection[int]:
