@@ -177,16 +177,17 @@ class _Armed:
         self.trap = Trap.parse(text) if text else None
 
 
-_armed = _Armed(os.environ.get(VARIABLE))
+#: the trap of this process, if any
+armed = _Armed(os.environ.get(VARIABLE))
 
 
 def reach(point: CrashPoint) -> None:
     """Die here, if a test asked for it."""
-    if _armed.trap is not None:
-        _armed.trap.reach(point)
+    if armed.trap is not None:
+        armed.trap.reach(point)
 
 
 def arm(trap: Trap | None) -> Trap | None:
     """Set the process's one trap, or none, and return the one before."""
-    before, _armed.trap = _armed.trap, trap
+    before, armed.trap = armed.trap, trap
     return before

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 
-from toolslot._batch._pool import Demand, Permit, Pool, Ticket, enter_permit
+from toolslot._batch._pool import Demand, Permit, Pool, Ticket, current
 from toolslot._domain._policy import Rate
 
 
@@ -14,6 +17,11 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def enter_permit(permit: Permit) -> Callable[[], None]:
+    """Make it the one that calls begun by the current code borrow from; the returned function undoes it."""
+    return partial(current.reset, current.set(permit))
 
 
 def granted(ticket: Ticket) -> bool:

@@ -32,14 +32,10 @@ class Active:
     def detach(self) -> None:
         """The entrant goes, the code runs on."""
         with self._lock:
-            settled = self._unsettled()
+            settled = None if self.over or self.detached else self._settled
             self.detached = True
         if settled is not None:
             settled.set_result(None)
-
-    def _unsettled(self) -> Future[None] | None:
-        """What the first of detaching and ending has to complete."""
-        return None if self.over or self.detached else self._settled
 
     def settled(self) -> Future[None]:
         """Completes when the attempt is over, or runs on without its entrant."""
@@ -64,7 +60,7 @@ class Active:
         with self._lock:
             if self.over:
                 return
-            settled = self._unsettled()
+            settled = None if self.detached else self._settled
             self.over, self._error = True, error
             done = self._done
         if done is not None:

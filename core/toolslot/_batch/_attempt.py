@@ -11,12 +11,12 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, NoReturn
 
-from toolslot._batch import _context
+from toolslot._batch import _context, _pool
 from toolslot._batch._ending import Ending, Held
 from toolslot._batch._messages import no_permit, not_returned, not_started
 from toolslot._batch._open_batch import NOT_ENTERED, Begun
 from toolslot._batch._outliving import Outliving
-from toolslot._batch._pool import Permit, enter_permit
+from toolslot._batch._pool import Permit
 from toolslot._batch._recording import AttemptRecord
 from toolslot._batch._steps import Acquire, Invoke, Steps
 from toolslot._codec import encode_error
@@ -38,10 +38,14 @@ class Attempt(AttemptRecord):
             CallTimedOut: it did not return in time.
             Fenced: another owner has taken over.
         """
-        live, engine = self._live, self._engine
+        request, live, engine = self._request, self._live, self._engine
         # Dies here: the slot is RESERVED and is simply run on resume; or UNKNOWN, where its mark came with the reservation.
         begun = live.begun.pop(self._index, None)
-        permit = begun.permit if begun is not None else self._free_permit() or (yield self._in_turn())
+        permit = (
+            begun.permit
+            if begun is not None
+            else live.free_permit(request.spec.tool) or (yield self._in_turn())
+        )
         try:
             self._check_time(begun)
             mark = self._mark(begun)
@@ -53,17 +57,30 @@ class Attempt(AttemptRecord):
                 except BaseException:
                     self._withdraw()  # cancelled while the mark was on its way: the code was not entered
                     raise
-            queued = self._started()
-            with engine.running(live.key, live.slots[self._index], self._number, queued):
-                return (yield from self._run(permit))
+            with engine.running(live.key, live.slots[self._index], self._number, self._started()):
+                timeout, deadline = request.policy.timeout, request.deadline
+                timeout = timeout if deadline is None else self._cut_short(timeout, deadline)
+                invoke = Invoke(request.fn, timeout, request.offload, partial(self._inside, permit))
+                try:
+                    value = yield invoke
+                except BaseException as error:
+                    ending = self._stopped(invoke, permit, error)
+                else:
+                    ending = self._returned(invoke, permit, value)
+                    if request.held is not None and self._held_back(ending, request.held):
+                        return value
+                while ending.row is not None:
+                    try:
+                        live.wrote(ending.row, (yield self._submit(ending, ending.row)))
+                        break
+                    except ToolslotError as refused:
+                        ending = ending.refused(refused)
+                return ending.over()
         finally:
-            if not self._active.detached:
+            if not (permit.released or self._active.detached):
                 engine.pool.release(permit)
 
     # --- before the code ------------------------------------------------------------------------------------------------
-
-    def _free_permit(self) -> Permit | None:
-        return self._live.free_permit(self._request.spec.tool)
 
     def _in_turn(self) -> Acquire:
         """The wait for a permit: to the batch's deadline, and not for ever where only calls are in the way that outlived their callers."""
@@ -102,49 +119,29 @@ class Attempt(AttemptRecord):
             self._queued_at, self._started_at = begun.mark.queued_at, begun.mark.at
             reach(CrashPoint.AFTER_START)
             return None
-        self._started_at = self._engine.clock()
-        if self._idempotent:
-            return None
-        return Started(
-            index=self._index,
-            generation=self._generation,
-            attempt=self._number,
-            epoch=self._epoch,
-            at=self._started_at,
-            queued_at=self._queued_at,
-        )
+        mark = self._row(Started, queued_at=self._queued_at)
+        self._started_at = mark.at
+        return None if self._idempotent else mark
 
     def _started(self) -> float:
         """Tell it; the seconds that it waited for its permit."""
         # Dies here: the slot is RUNNING under a dead owner, so UNKNOWN, although the code was not entered. Nobody can tell from outside.
         queued = self._started_at - self._queued_at
-        if not self._idempotent:
+        if self._engine.hooks.present and not self._idempotent:
             self._engine.emit(EventKind.STARTED, self._live.key, self._live.slots[self._index], queued=queued)
         return queued
 
     # --- the code -------------------------------------------------------------------------------------------------------
 
-    def _run(self, permit: Permit) -> Steps[object]:
-        request, live = self._request, self._live
-        invoke = Invoke(request.fn, self._timeout(), request.offload, partial(self._inside, permit))
-        try:
-            value = yield invoke
-        except BaseException as error:
-            ending = self._stopped(invoke, permit, error)
-        else:
-            ending = self._returned(invoke, permit, value)
-            if request.held is not None and ending.row is not None and not self._engine.hooks.hear_ends:
-                submitted = live.write(ending.row)
-                ending.under_way()
-                request.held.append(Held(self._index, ending, submitted))
-                return value
-        while ending.row is not None:
-            try:
-                live.wrote(ending.row, (yield self._submit(ending, ending.row)))
-                break
-            except ToolslotError as refused:
-                ending = ending.refused(refused)
-        return ending.over()
+    def _held_back(self, ending: Ending, held: list[Held]) -> bool:
+        """Whether the caller holds the answer back until its record, which is under way now, is durable."""
+        row = ending.row
+        if row is None or self._engine.hooks.hear_ends:
+            return False
+        submitted = self._live.write(row)
+        ending.under_way()
+        held.append(Held(self._index, ending, submitted))
+        return True
 
     def _submit(self, ending: Ending, row: Row) -> Future[Any]:
         submitted = self._live.hand_in(row)
@@ -153,20 +150,16 @@ class Attempt(AttemptRecord):
 
     def _inside(self, permit: Permit) -> Callable[[], None]:
         """Set what the code sees of its call; the returned function undoes it."""
-        token = _context.current.set(self._call_context())
-        leave_permit = enter_permit(permit)
+        around, call = _pool.current.set(permit), _context.current.set(self._call_context())
 
         def leave() -> None:
-            leave_permit()
-            _context.current.reset(token)
+            _pool.current.reset(around)
+            _context.current.reset(call)
 
         return leave
 
-    def _timeout(self) -> float | None:
-        """The policy's, cut short by the batch's deadline."""
-        timeout, deadline = self._request.policy.timeout, self._request.deadline
-        if deadline is None:
-            return timeout
+    def _cut_short(self, timeout: float | None, deadline: float) -> float:
+        """The policy's timeout, or less where the batch's deadline comes sooner."""
         left = max(deadline - self._engine.monotonic(), 0.001)
         return left if timeout is None else min(timeout, left)
 
@@ -179,7 +172,7 @@ class Attempt(AttemptRecord):
             tool=spec.tool,
             call_id=spec.call_id,
             attempt=self._number,
-            idempotency_key=self._engine.key_of(key, self._live.slots[self._index]),
+            generation=self._generation,
         )
 
     # --- what it came to ------------------------------------------------------------------------------------------------
@@ -213,7 +206,7 @@ class Attempt(AttemptRecord):
         Not sooner: a start mark that is durable before our record would let more calls than the limit be of unknown outcome. And later
         where the code gave up waiting for a thread of its own, which runs on: the call is over with that.
         """
-        behind = invoke.left_behind
+        behind = None if invoke.offload is None else invoke.left_behind
         if behind is None:
             return partial(self._engine.pool.release, permit)
         outliving = Outliving(live=self._live, active=self._active, permit=permit, outcome=lambda _: None)

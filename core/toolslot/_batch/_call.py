@@ -37,7 +37,6 @@ class CallRun(CallRequest[T]):
     #: that the code was entered so often, and since when (monotonic seconds)
     tries: int = 0
     began: float = 0.0
-    busy_until: float | None = None
     looked: bool = False
     failed: _plan.FailedHere | None = None
     #: what is being done, and under which epoch that was decided
@@ -58,7 +57,7 @@ class CallRun(CallRequest[T]):
                             active, self.engine.busy_until(), self.engine.limits.busy_timeout
                         )
                         continue
-                    self._begin()
+                    self.began, self.tries, self.looked, self.failed = self.engine.monotonic(), 0, False, None
                     while (work := self._next(mine)) is not None:
                         try:
                             answer = yield from work
@@ -79,7 +78,8 @@ class CallRun(CallRequest[T]):
                 finally:
                     self._leave(mine, error)
             finally:
-                self._leave(mine, None)
+                if not mine.over:
+                    self._leave(mine, None)
         return self._replay()
 
     def _leave(self, mine: Active, error: BaseException | None) -> None:
@@ -99,9 +99,10 @@ class CallRun(CallRequest[T]):
             at_work=index in live.active,
         )
 
-    def _begin(self) -> None:
-        self.began, self.busy_until = self.engine.monotonic(), self.engine.busy_until()
-        self.tries, self.looked, self.failed = 0, False, None
+    def _busy_until(self) -> float | None:
+        """Until when this waits for another owner, in monotonic seconds."""
+        limit = self.engine.limits.busy_timeout
+        return None if limit is None else self.began + limit
 
     # --- one thing after the other --------------------------------------------------------------------------------------
 
@@ -141,10 +142,12 @@ class CallRun(CallRequest[T]):
             case _plan.Run() | _plan.Rerun():
                 if isinstance(action, _plan.Rerun):
                     tell_rerun(self, action)
-                self._enters()
+                self.tries += 1
+                live.answered.discard(self.spec.index)
                 return Attempt(self, mine, self.epoch, action.attempt).steps()
             case _plan.Repeat():
-                self._enters()
+                self.tries += 1
+                live.answered.discard(self.spec.index)
                 return Repetition(self, mine, self.epoch, self.slot.attempt).steps()
             case _plan.Lose():
                 return live.losing(self.spec.index, Reason.OWNER_DIED)
@@ -153,7 +156,7 @@ class CallRun(CallRequest[T]):
             case _plan.Ask() | _plan.Fail():
                 return stopping(self, action)
             case _plan.Wait():
-                return live.waiting(self.busy_until, self.engine.limits.busy_timeout)
+                return live.waiting(self._busy_until(), self.engine.limits.busy_timeout)
             case _plan.Claim():
                 return live.claiming()
             case _plan.Mismatch():
@@ -164,10 +167,6 @@ class CallRun(CallRequest[T]):
                 return live.refreshing()
             case _:
                 assert_never(action)
-
-    def _enters(self) -> None:
-        self.tries += 1
-        self.live.answered.discard(self.spec.index)
 
     # --- answers from the record ----------------------------------------------------------------------------------------
 
@@ -236,7 +235,7 @@ class CallRun(CallRequest[T]):
         if self.engine.strict:
             raise BatchMismatch(f"{detail}. {not_this_call(live.adapter)}")
         if standing is Standing.TAKEN:
-            yield from live.waiting(self.busy_until, self.engine.limits.busy_timeout)
+            yield from live.waiting(self._busy_until(), self.engine.limits.busy_timeout)
             return
         if standing is Standing.FREE:
             yield from live.claiming()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from toolslot._domain._identity import idempotency_key
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallContext:
     """The call whose code runs now.
 
-    `idempotency_key` is stable over attempts, processes and machines: hand it to the payment API. `attempt` counts from 1.
+    `idempotency_key` is stable over attempts, processes and machines: hand it to the payment API. `attempt` and `generation` count from 1.
     """
 
     run_id: str
@@ -19,7 +21,13 @@ class CallContext:
     tool: str
     call_id: str
     attempt: int
-    idempotency_key: str
+    #: which call has this place: grows when another one takes it on purpose
+    generation: int = 1
+
+    @property
+    def idempotency_key(self) -> str:
+        """`ts_` and 40 hex digits, to be handed to the API that has the effect."""
+        return idempotency_key(self.run_id, self.batch_id, self.index, self.generation)
 
 
 current: ContextVar[CallContext | None] = ContextVar("toolslot_call", default=None)

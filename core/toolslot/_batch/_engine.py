@@ -87,7 +87,7 @@ class Engine:
 
     def demand(self, key: BatchKey, tool: str, batch_limit: int | None) -> Demand:
         policy = self.policy(tool)
-        limits = [limit for limit in (policy.max_parallel, self.limits.tools.get(tool)) if limit is not None]
+        limits = filter(None, (policy.max_parallel, self.limits.tools.get(tool)))
         return Demand(
             batch=key,
             tool=tool,
@@ -152,7 +152,7 @@ class Engine:
         error: ErrorRecord | None = None,
         detail: str = "",
     ) -> None:
-        if self.hooks.wants(kind):
+        if self.hooks.present and self.hooks.wants(kind):
             error_type = error.type_name if error is not None else None
             self.hooks.emit(
                 self._event(

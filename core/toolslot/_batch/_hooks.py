@@ -18,7 +18,7 @@ class Hooks:
     `HookMethods`, too.
     """
 
-    __slots__ = ("_hooks", "_opened", "_opening", "_running", "_standing", "_wants")
+    __slots__ = ("_hooks", "_opened", "_opening", "_running", "_standing", "_wants", "attending", "present")
 
     def __init__(self, hooks: Sequence[Hook]) -> None:
         self._hooks = tuple(hooks)
@@ -27,14 +27,12 @@ class Hooks:
         self._opened = self._having("opened")
         self._standing = self._having("standing")
         self._running = self._having("running")
+        #: whether there are hooks, and whether any wants to be around attempts
+        self.present: bool = bool(self._hooks)
+        self.attending: bool = bool(self._running)
 
     def _having(self, method: str) -> tuple[Callable[..., Any], ...]:
         return tuple(getattr(hook, method) for hook in self._hooks if hasattr(hook, method))
-
-    @property
-    def attending(self) -> bool:
-        """Whether any hook wants to be around attempts."""
-        return bool(self._running)
 
     @property
     def hear_ends(self) -> bool:

@@ -308,9 +308,9 @@ class LiveBatch(OpenBatch):
         release = False
         try:
             with self.lock:
-                answered = self._all_answered()
-                busy = bool(self.entrants or self.unrecorded or (self.active and not answered))
-                release = not (busy or self._released or self.fence is None)
+                busy = bool(self.entrants or self.unrecorded or self._released) or self.fence is None
+                answered = not busy and self._all_answered()
+                release = not busy and (answered or not self.active)
                 self._released = self._released or release
                 idle = self._released and not self.active
             if idle:

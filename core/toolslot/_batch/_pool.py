@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from toolslot._domain._policy import Rate
 
 #: the permit under which the current code runs; children of that code borrow from it
-_current: ContextVar[Permit | None] = ContextVar("toolslot_permit", default=None)
+current: ContextVar[Permit | None] = ContextVar("toolslot_permit", default=None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,7 +165,15 @@ class Pool:
             holders.discard(permit)
             if not holders:
                 del self._by_tool[demand.tool]
-            self._vacate(permit)
+            # Its place in the process is free, or goes to the child that borrows it and may outlive its parent.
+            lender, borrower = permit.lender, permit.borrower
+            permit.lender = permit.borrower = None
+            if borrower is not None:
+                borrower.lender = lender
+            if lender is not None:
+                lender.borrower = borrower
+            if lender is None and borrower is None:
+                self._counted -= 1
             if permit.parent is not None:
                 permit.parent.children -= 1
             if not self._queues:
@@ -293,17 +301,6 @@ class Pool:
         ]
         return [min(waits, key=lambda pair: pair[0])[1]] if waits else []
 
-    def _vacate(self, permit: Permit) -> None:
-        """Give up its place in the process, or leave it to the child that borrows it and may outlive its parent."""
-        lender, borrower = permit.lender, permit.borrower
-        permit.lender = permit.borrower = None
-        if borrower is not None:
-            borrower.lender = lender
-        if lender is not None:
-            lender.borrower = borrower
-        if lender is None and borrower is None:
-            self._counted -= 1
-
     def _rate_wait(self, demand: Demand, now: float) -> float:
         rate = demand.rate
         if rate is None:
@@ -337,7 +334,7 @@ class Pool:
 
 def _parent() -> Permit | None:
     """The permit of the code that runs now, or of what it runs in: a background task may outlive the call that began it."""
-    parent = _current.get()
+    parent = current.get()
     while parent is not None and parent.released:
         parent = parent.parent
     return parent
@@ -346,12 +343,6 @@ def _parent() -> Permit | None:
 def _hand_out(tickets: list[Ticket]) -> None:
     for ticket in tickets:
         ticket.tell()
-
-
-def enter_permit(permit: Permit) -> Callable[[], None]:
-    """Make `permit` the one that calls begun by the current code borrow from; the returned function undoes it."""
-    token = _current.set(permit)
-    return lambda: _current.reset(token)
 
 
 _shared = Pool()

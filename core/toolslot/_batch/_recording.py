@@ -12,7 +12,7 @@ from toolslot._batch._ending import Ending
 from toolslot._batch._engine import log
 from toolslot._batch._request import CallRequest
 from toolslot._batch._steps import Steps
-from toolslot._codec import ErrorRecord, Payload, as_text, encode_error
+from toolslot._codec import ErrorRecord, Payload, as_text, encode, encode_error
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._events import EventKind
 from toolslot._domain._slot import Finished, Paused, Row
@@ -76,7 +76,8 @@ class AttemptRecord:
         # Dies here: the record is durable, the agent has not got it. It replays.
         self._live.unrecorded.pop(self._index, None)
         self._live.answered.add(self._index)
-        self._tell_end(EventKind.FAILED if row.failed else EventKind.FINISHED, row)
+        if self._engine.hooks.present:
+            self._tell_end(EventKind.FAILED if row.failed else EventKind.FINISHED, row)
         reach(CrashPoint.BEFORE_DELIVERY)
         if row.escaped and isinstance(value, Exception):
             raise value
@@ -124,7 +125,7 @@ class AttemptRecord:
     # --- rows -----------------------------------------------------------------------------------------------------------
 
     def _encode(self, value: object) -> Payload:
-        payload = self._engine.encode(self._request.spec.tool, value)
+        payload = encode(value, self._request.policy.codec or self._engine.codec)
         if payload.lossy:
             self._engine.emit(
                 EventKind.NOT_STORABLE,
@@ -152,17 +153,13 @@ class AttemptRecord:
             started_at=self._started_at,
         )
 
-    @property
-    def _epoch(self) -> int:
-        """0, which fences what it writes, in a forked child: there the batch is somebody else's."""
-        return self._own_epoch if self._live.owner is self._owner else 0
-
     def _row(self, make: Callable[..., _RowT], **fields: object) -> _RowT:
         return make(
             index=self._index,
             generation=self._generation,
             attempt=self._number,
-            epoch=self._epoch,
+            # In a forked child the batch is somebody else's: 0 fences what it writes.
+            epoch=self._own_epoch if self._live.owner is self._owner else 0,
             at=self._engine.clock(),
             **fields,
         )
@@ -181,7 +178,7 @@ class AttemptRecord:
         self._engine.emit(
             kind,
             self._live.key,
-            self._request.slot,
+            self._live.slots[self._index],
             queued=self._started_at - self._queued_at,
             latency=row.at - self._started_at,
             error=row.error,

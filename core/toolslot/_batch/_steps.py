@@ -169,7 +169,7 @@ def drive(steps: Steps[T]) -> T:
         step = next(steps)
         while True:
             try:
-                answer = perform(step)
+                answer = step.result() if isinstance(step, Future) else perform(step)
             except BaseException as error:  # the steps decide what an interruption means for the journal
                 step = steps.throw(error)
             else:
@@ -185,7 +185,7 @@ async def adrive(steps: Steps[T]) -> T:
         step = next(steps)
         while True:
             try:
-                answer = await _aperform(step)
+                answer = await (wait_for(step) if isinstance(step, Future) else _aperform(step))
             except (
                 BaseException
             ) as error:  # cancellation above all: the steps withdraw or mark what they had begun

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from toolslot._codec._json import JsonCodec
 from toolslot._codec._payload import HIDDEN, REPR, Codec, Payload
@@ -28,7 +29,11 @@ def encode(value: object, codec: Codec, *, fallback: bool = True) -> Payload:
         NotStorable: without `fallback`: the codec cannot write the value, or raised something that a codec must not.
     """
     try:
-        return Payload(codec=codec.name, data=_bytes(codec.encode(value)))
+        data = cast("object", codec.encode(value))
+        if not isinstance(data, bytes):
+            # Codecs are other people's code; a wrong type would only be found by the journal, too late to keep at least a text.
+            raise TypeError("a codec's encode must give bytes")
+        return Payload(codec=codec.name, data=data)
     except NotStorable as refused:
         if not fallback:
             raise
@@ -77,13 +82,6 @@ def decode(payload: Payload, codecs: Mapping[str, Codec]) -> object:
         raise UnreadablePayload(
             f"a stored value could not be read: the codec {one_line(payload.codec, 60)!r} raised {type(error).__name__}."
         ) from None
-
-
-def _bytes(data: object) -> bytes:
-    """Codecs are other people's code; a wrong type would only be found by the journal, too late to keep at least a text."""
-    if not isinstance(data, bytes):
-        raise TypeError("a codec's encode must give bytes")
-    return data
 
 
 def _text(data: bytes) -> str:

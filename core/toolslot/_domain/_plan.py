@@ -176,8 +176,7 @@ def _plan(
     closed: bool,
     ran_here: bool,
 ) -> Action:
-    differs = mismatch(slot.spec, presented)
-    if differs:
+    if slot.spec is not presented and (differs := mismatch(slot.spec, presented)):
         return Mismatch(differs)
     action = _by_state(slot, policy)
     if isinstance(action, Replay):
@@ -201,8 +200,6 @@ def _plan(
 
 def mismatch(recorded: SlotSpec, presented: SlotSpec) -> tuple[str, ...]:
     """Which parts of the guard differ: the tool, the arguments' digest, the framework's call id."""
-    if recorded is presented:
-        return ()
     if (
         presented.same_arguments(recorded)
         and recorded.tool == presented.tool

@@ -20,7 +20,6 @@ from toolslot._batch._bridge import wait_for
 from toolslot._domain._slot import SlotRecord, SlotState
 from toolslot._errors import Fenced, JournalBusy, JournalClosed
 from toolslot.journal import Append, Change, DiskJournal, JournalView
-from toolslot.journal._disk import _journal
 from toolslot.journal._queue import _writer
 from toolslot.testing._worker import PATIENCE, Broken, do
 
@@ -175,7 +174,7 @@ def test_a_callback_may_close_the_journal(root: Path) -> None:
 def test_too_much_waiting_work_is_refused_and_nothing_is_stranded(
     journal: DiskJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_journal, "_MOST_WAITING", 10)
+    monkeypatch.setattr(_writer, "_MOST_WAITING", 10)
     worker = reserve(journal, 100)
     taken: list[Future[SlotRecord]] = []
 

@@ -15,7 +15,7 @@ from toolslot._domain._identity import Owner, ProcessIdentity
 from toolslot._domain._operations import Operation
 from toolslot._domain._port import Holdable, Journal, OldRuns, OwnerState
 from toolslot._domain._slot import BatchHistory, BatchKey, BatchRecord
-from toolslot._errors import InvalidSetting, JournalBusy
+from toolslot._errors import InvalidSetting
 from toolslot.journal._disk import _owner_lock, _reads
 from toolslot.journal._disk._filesystem import locks_are_shared
 from toolslot.journal._disk._options import Durability, Options
@@ -24,13 +24,10 @@ from toolslot.journal._disk._place import Place, resolve
 from toolslot.journal._disk._session import Session, Terms
 from toolslot.journal._disk._view import Snapshot
 from toolslot.journal._format._encryption import Encryption, key_ids
-from toolslot.journal._queue._items import ReadItem, WriteItem
+from toolslot.journal._queue._items import ReadItem
 from toolslot.journal._queue._processes import members
 
 T = TypeVar("T")
-
-#: operations that may wait for the writer before `submit` refuses more
-_MOST_WAITING = 100_000
 
 
 class DiskJournal(Journal, Holdable):
@@ -152,15 +149,7 @@ class DiskJournal(Journal, Holdable):
         return self._session.live().writer.digest_key
 
     def submit(self, operation: Operation[T]) -> Future[T]:
-        writer = self._session.live().writer
-        if writer.waiting > _MOST_WAITING:
-            raise JournalBusy(
-                f"{writer.waiting} operations wait for the journal {self.location} already. Nothing was recorded by this"
-                " one: wait for some of the futures before submitting more."
-            )
-        item = WriteItem(operation)
-        writer.put(item)
-        return cast("Future[T]", item.future)
+        return cast("Future[T]", self._session.live().writer.submit(operation))
 
     def load(self, key: BatchKey) -> Future[BatchRecord | None]:
         return self._ask(lambda view: _reads.record(view, key))
@@ -261,7 +250,7 @@ class DiskJournal(Journal, Holdable):
         mode = "read_only" if self._session.terms.read_only else f"durability={self.durability}"
         owners = len(_owner_lock.at_work(self._session.place.owners, core.process.token))
         return (
-            f"<DiskJournal {self.location!r} {mode} waiting={core.writer.waiting} owners={owners}"
+            f"<DiskJournal {self.location!r} {mode} waiting={core.writer.waiting()} owners={owners}"
             f" commits={core.writer.commits}>"
         )
 

@@ -9,7 +9,8 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from toolslot._errors import JournalClosed, JournalError
+from toolslot._domain._operations import Operation
+from toolslot._errors import JournalBusy, JournalClosed, JournalError
 from toolslot.journal._queue._committer import Committer
 from toolslot.journal._queue._deletions import Deletions
 from toolslot.journal._queue._items import Item, Park, ReadItem, Stop, WriteItem, answer, log, refuse
@@ -18,6 +19,8 @@ from toolslot.journal._queue._store import Store
 
 V = TypeVar("V")
 
+#: operations that may wait before more are refused
+_MOST_WAITING = 100_000
 #: operations in one commit at most
 _GROUP = 256
 #: seconds without work until the write-ahead log is emptied
@@ -67,9 +70,26 @@ class Writer(Generic[V]):
             # Nobody may be looking at the queue any more; whoever looks last answers what is left in it.
             self._refuse_queued()
 
-    @property
     def waiting(self) -> int:
+        """How many operations and questions are not taken up yet."""
         return self._queue.qsize() + len(self._backlog)
+
+    def submit(self, operation: Operation[object]) -> Future[object]:
+        """Queue an operation.
+
+        Raises:
+            JournalBusy: too many wait already.
+        """
+        if self._queue.qsize() + len(self._backlog) > _MOST_WAITING:
+            raise JournalBusy(
+                f"{self.waiting()} operations wait for the journal {self._name} already. Nothing was recorded by this"
+                " one: wait for some of the futures before submitting more."
+            )
+        item = WriteItem(operation)
+        self._queue.put(item)
+        if self._ended:
+            self._refuse_queued()
+        return item.future
 
     @property
     def commits(self) -> int:
