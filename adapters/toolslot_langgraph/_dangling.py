@@ -107,8 +107,7 @@ class _Reading:
         if slot.state is SlotState.FAILED:
             error = "" if slot.error is None else f": {slot.error.message} [{slot.error.type_name}]"
             return _told(call, f"This call failed{error}")
-        owner = record.fence.owner
-        at_work = record.fence.held and self._executor.journal.owner_state(owner) is OwnerState.ALIVE
+        at_work = record.fence.held and record.owner_state is OwnerState.ALIVE
         if slot.state is SlotState.WAITING or at_work:
             return None
         never = slot.state is SlotState.RESERVED and not slot.spec.idempotent

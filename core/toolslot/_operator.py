@@ -56,8 +56,9 @@ def resolve(
             f"batch {key} has {len(record.slots)} calls, the first is 0: there is no call {index} to decide about."
         )
     slot = record.slots[index]
-    _refuse_while_it_may_run(journal, record, slot)
-    if slot.state is not SlotState.RUNNING or not _left_by_the_dead(journal, record):
+    _refuse_while_it_may_run(record, slot)
+    left_by_the_dead = record.fence.held and not record.held
+    if slot.state is not SlotState.RUNNING or not left_by_the_dead:
         return _decide(journal, record.key, index, answer, by=by, why=why, version=version, at=clock())
     lost = slot.version + 1
     if version != lost:
@@ -120,12 +121,9 @@ def takeover(
     """
     held = [record for record in _records(journal, run_id) if record.fence.held and not record.fence.closed]
     if not force:
-        _refuse_living(
-            journal, held, "toolslot takeover --force takes it from an owner that lives; it is fenced."
-        )
+        _refuse_living(held, "toolslot takeover --force takes it from an owner that lives; it is fenced.")
     for record in held:
-        living = not _left_by_the_dead(journal, record)
-        with _held(journal, record, by=by, why=why, force=living, clock=clock):
+        with _held(journal, record, by=by, why=why, force=force, clock=clock):
             pass
     return tuple(record.key for record in held)
 
@@ -153,11 +151,7 @@ def abandon(
         for record in _records(journal, run_id)
         if not record.fence.closed and (batch_ids is None or record.key.batch_id in batch_ids)
     ]
-    _refuse_living(
-        journal,
-        [record for record in records if record.fence.held],
-        "Stop it, or take the batch from it first: toolslot takeover --force.",
-    )
+    _refuse_living(records, "Stop it, or take the batch from it first: toolslot takeover --force.")
     for record in records:
         with _held(journal, record, by=by, why=f"abandoned: {why}", closing=True, clock=clock):
             pass
@@ -169,17 +163,11 @@ def _records(journal: Journal, run_id: str) -> list[BatchRecord]:
     return [record for future in loading if (record := future.result()) is not None]
 
 
-def _left_by_the_dead(journal: Journal, record: BatchRecord) -> bool:
-    return record.fence.held and journal.owner_state(record.fence.owner) is OwnerState.DEAD
-
-
-def _refuse_while_it_may_run(journal: Journal, record: BatchRecord, slot: SlotRecord) -> None:
+def _refuse_while_it_may_run(record: BatchRecord, slot: SlotRecord) -> None:
     """A thread that outlives its timeout or its caller will still report, to the owner that waits for that with the batch."""
     owner = record.fence.owner
     may_report = slot.state is SlotState.UNKNOWN and slot.reason in (Reason.TIMED_OUT, Reason.CANCELLED)
-    if not (may_report and record.fence.held and slot.epoch == record.fence.epoch):
-        return
-    if journal.owner_state(owner) is not OwnerState.DEAD:
+    if may_report and record.held and slot.epoch == record.fence.epoch:
         raise BatchBusy(
             f"call {slot.index} of batch {record.key} timed out or was cancelled in {owner}, which holds the batch and is or may be alive:"
             " its code may still run there, and what it returns is recorded. Nothing was decided. Wait until that owner has let the batch"
@@ -187,13 +175,12 @@ def _refuse_while_it_may_run(journal: Journal, record: BatchRecord, slot: SlotRe
         )
 
 
-def _refuse_living(journal: Journal, held: Collection[BatchRecord], remedy: str) -> None:
-    for record in held:
-        state = journal.owner_state(record.fence.owner)
-        if state is not OwnerState.DEAD:
+def _refuse_living(records: Collection[BatchRecord], remedy: str) -> None:
+    for record in records:
+        if record.held:
             seems = (
                 "alive"
-                if state is OwnerState.ALIVE
+                if record.owner_state is OwnerState.ALIVE
                 else "perhaps alive (its machine cannot be asked from here)"
             )
             raise BatchBusy(
@@ -228,6 +215,8 @@ def _held(
         reach(CrashPoint.BEFORE_TAKEOVER)
         taken = journal.submit(operation).result()
         reach(CrashPoint.AFTER_TAKEOVER)
+        if taken.fence.epoch == record.fence.epoch:
+            _refuse_living([taken], "Look at it again.")
         if taken.fence.owner != owner:
             raise Fenced(
                 f"batch {record.key} was taken over by {taken.fence.owner} at the same moment; nothing was changed. Look at it again."

@@ -25,7 +25,7 @@ from toolslot import (
     ToolPolicy,
     UnknownOutcome,
 )
-from toolslot.journal import MemoryStore, OwnerState
+from toolslot.journal import MemoryStore
 
 TOOLS = ("rerun", "ask", "fail", "asked about", "again and again")
 B = batch(*TOOLS)
@@ -151,8 +151,7 @@ def check_what_is_left(bank: Bank, journal: MemoryJournal) -> None:
     if record is None:
         assert bank.begun == [0] * len(TOOLS)
         return
-    free = not record.fence.held or journal.owner_state(record.fence.owner) is OwnerState.DEAD
-    assert free, "nobody holds the batch"
+    assert not record.held, "no living owner holds the batch"
     for slot, begun, done in zip(record.slots, bank.begun, bank.done, strict=True):
         match slot.state:
             case SlotState.RESERVED:

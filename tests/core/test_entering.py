@@ -26,6 +26,7 @@ from toolslot._batch._pool import process_pool
 from toolslot._domain._operations import Reserve
 from toolslot._domain._slot import Finished, Started
 from toolslot.journal import Append, OwnerState, open_journal
+from toolslot.testing._worker import state_of
 
 ASK = {"pay": ToolPolicy(on_unknown="ask")}
 TWO = batch("pay", "pay")
@@ -154,11 +155,11 @@ def test_an_opener_that_is_cancelled_while_it_reserves_takes_its_marks_back_befo
     record = journal.load(TWO.key).result()
     assert record is not None
     owner = record.fence.owner
-    assert journal.owner_state(owner) is OwnerState.ALIVE, "it has something to write"
+    assert state_of(journal, owner) is OwnerState.ALIVE, "it has something to write"
     assert process_pool().running == before
     held.let_go()
     assert states(executor) == [SlotState.RESERVED] * 2
-    assert journal.owner_state(owner) is OwnerState.DEAD
+    assert state_of(journal, owner) is OwnerState.DEAD
 
 
 @both

@@ -93,7 +93,7 @@ def test_afterwards_nobody_holds_the_batch_and_the_person_is_named_as_who_held_i
     assert record is not None
     assert record.fence.held is False
     assert (record.tenures[-1].by, record.tenures[-1].how) == ("ann", Handover.DIED)
-    assert journal.owner_state(record.fence.owner) is OwnerState.DEAD
+    assert record.owner_state is OwnerState.DEAD
 
 
 def test_results_count_as_replayed_for_an_agent_only(kit: Kit) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from toolslot._codec import Payload
 from toolslot._domain._fold import fold_slot
-from toolslot._domain._identity import Owner, ProcessIdentity
+from toolslot._domain._identity import Owner, OwnerState, ProcessIdentity
 from toolslot._domain._slot import (
     BatchKey,
     BatchRecord,
@@ -290,7 +290,9 @@ def test_a_batch_is_settled_when_all_of_its_slots_are_final(
     slots = tuple(fold(*HISTORIES[name][1]) for name in histories)
     manifest = Manifest(key=BatchKey("r", "b"), specs=(SPEC,) * len(slots), created=0.0)
     owner = Owner(process=ProcessIdentity.current(), token="t")
-    record = BatchRecord(manifest=manifest, fence=Fence(epoch=1, owner=owner), slots=slots)
+    record = BatchRecord(
+        manifest=manifest, fence=Fence(epoch=1, owner=owner), slots=slots, owner_state=OwnerState.DEAD
+    )
     assert record.settled is settled
 
 

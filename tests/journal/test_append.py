@@ -30,7 +30,7 @@ from toolslot._domain._slot import (
     Verdict,
     Withdrawn,
 )
-from toolslot._domain._state import AppendRow
+from toolslot._domain._state import AppendRow, record_of
 from toolslot._errors import BatchClosed, BatchMismatch, Fenced, InvalidSetting, ToolslotError
 from toolslot.journal import Append, BatchState, Change, MemoryStore
 
@@ -165,13 +165,13 @@ def store(*rows: Row, spec: SlotSpec = SPEC, held: bool = True, closed: bool = F
 
 def answer(view: MemoryStore, row: Row) -> Answer:
     """What Append says about the row; checks that it decides the same twice and changes nothing by itself."""
-    before = view.batches[KEY].record()
+    before = record_of(view, view.batches[KEY])
     try:
         change = Append(key=KEY, row=row).change(view)
     except Fenced:
         return Answer.FENCED
     finally:
-        assert view.batches[KEY].record() == before
+        assert record_of(view, view.batches[KEY]) == before
     again = Append(key=KEY, row=row).change(view)
     assert (again.writes, again.result) == (change.writes, change.result)
     if change.refusal is not None:

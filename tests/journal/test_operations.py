@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from toolslot._codec import Payload
-from toolslot._domain._identity import Owner, ProcessIdentity
+from toolslot._domain._identity import Owner, OwnerState, ProcessIdentity
 from toolslot._domain._slot import (
     BatchKey,
     Decided,
@@ -24,7 +24,7 @@ from toolslot._domain._slot import (
     Tenure,
     Verdict,
 )
-from toolslot._domain._state import AppendRow, DropRun, NewBatch, PutAlias, PutFence
+from toolslot._domain._state import AppendRow, DropRun, NewBatch, PutAlias, PutFence, record_of
 from toolslot._errors import (
     BatchClosed,
     BatchMismatch,
@@ -122,7 +122,7 @@ OPERATIONS: dict[str, tuple[Operation[object], MemoryStore]] = {
 
 
 def snapshot(view: MemoryStore) -> object:
-    batches = {key: state.record() for key, state in view.batches.items()}
+    batches = {key: record_of(view, state) for key, state in view.batches.items()}
     return (batches, dict(view.aliases), dict(view.lineages), dict(view.payloads), set(view.tombstones))
 
 
@@ -167,7 +167,7 @@ def test_a_second_reservation_writes_nothing() -> None:
     view = store(started(0))
     change = reserve(count=1).change(view)
     assert change.writes == ()
-    assert change.result.record == view.batches[KEY].record()
+    assert change.result.record == record_of(view, view.batches[KEY])
 
 
 def test_an_adoption_writes_an_alias_and_nothing_else() -> None:
@@ -213,11 +213,13 @@ def test_a_reservation_does_not_ask_about_a_batch_of_other_calls() -> None:
 # --- take over and release --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("force", "reason"), [(False, Reason.OWNER_DIED), (True, Reason.TAKEN_OVER)])
-def test_a_take_over_writes_the_fence_and_a_loss_for_each_running_call(force: bool, reason: Reason) -> None:
-    change = take_over(force=force).change(store(*IN_DOUBT, started(1), started(2)))
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_take_over_writes_the_fence_and_a_loss_for_each_running_call(lives: bool) -> None:
+    view = store(*IN_DOUBT, started(1), started(2))
+    view.alive = {FIRST} if lives else set()
+    change = take_over(force=lives).change(view)
     fence = Fence(epoch=2, owner=SECOND)
-    how = Handover.FORCED if force else Handover.DIED
+    how, reason = (Handover.FORCED, Reason.TAKEN_OVER) if lives else (Handover.DIED, Reason.OWNER_DIED)
     tenure = Tenure(epoch=2, owner=SECOND, at=9.0, why="it died", how=how)
     first, *losses = change.writes
     assert first == PutFence(key=KEY, fence=fence, tenure=tenure)
@@ -233,7 +235,19 @@ def test_a_take_over_writes_the_fence_and_a_loss_for_each_running_call(force: bo
 def test_a_take_over_from_another_epoch_writes_nothing(expected: int) -> None:
     view = store(started(0))
     change = take_over(expected=expected).change(view)
-    assert (change.writes, change.result) == ((), view.batches[KEY].record())
+    assert (change.writes, change.result) == ((), record_of(view, view.batches[KEY]))
+
+
+@pytest.mark.parametrize("state", [OwnerState.ALIVE, OwnerState.UNKNOWN])
+def test_a_take_over_writes_nothing_while_the_owner_may_live(
+    state: OwnerState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = store(started(0))
+    monkeypatch.setattr(view, "owner_state", lambda _: state)
+    change = take_over().change(view)
+    assert (change.writes, change.result) == ((), record_of(view, view.batches[KEY]))
+    assert change.result.owner_state is state
+    assert take_over(force=True).change(view).writes != ()
 
 
 def test_a_take_over_says_the_record_that_is_there_afterwards() -> None:
@@ -241,7 +255,7 @@ def test_a_take_over_says_the_record_that_is_there_afterwards() -> None:
     change = take_over().change(view)
     for write in change.writes:
         view.apply(write)
-    assert view.batches[KEY].record() == change.result
+    assert record_of(view, view.batches[KEY]) == change.result
 
 
 @pytest.mark.parametrize("closed", [True, False])

@@ -10,6 +10,7 @@ import sqlite3
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -57,6 +58,7 @@ from toolslot.journal import (
     Reserve,
     TakeOver,
 )
+from toolslot.testing._worker import state_of
 
 CALLS = 3
 OWNERS = 3
@@ -310,6 +312,9 @@ class Owners(RuleBasedStateMachine):
         self.journals[number] = self.open()
         self.owners[number] = self.enlisted(self.journals[number])
         self.epochs[number] = 0
+        if number == self.model.holder:
+            self.model.lives = False
+            before = replace(before, owner_state=OwnerState.DEAD)
         assert self.journals[number].keys(self.key.run_id).result() == keys
         for name in self.names:
             assert self.journals[number].load(name).result() == before
@@ -345,6 +350,7 @@ class Owners(RuleBasedStateMachine):
         assert (fence.epoch, fence.held, fence.closed) == (model.epoch, model.held, model.closed)
         assert [tenure.epoch for tenure in record.tenures] == list(range(1, model.epoch + 1))
         assert record.tenures[-1].owner == fence.owner
+        assert record.owner_state is (OwnerState.ALIVE if model.lives else OwnerState.DEAD)
 
     @invariant()
     def what_is_final_stays_as_it_is(self) -> None:
@@ -359,8 +365,8 @@ class Owners(RuleBasedStateMachine):
     @invariant()
     def it_is_known_who_lives(self) -> None:
         onlooker = self.journals[int(self.now) % OWNERS]
-        assert {onlooker.owner_state(owner) for owner in self.owners} == {OwnerState.ALIVE}
-        assert {onlooker.owner_state(owner) for owner in self.dead[-3:]} <= {OwnerState.DEAD}
+        assert {state_of(onlooker, owner) for owner in self.owners} == {OwnerState.ALIVE}
+        assert {state_of(onlooker, owner) for owner in self.dead[-3:]} <= {OwnerState.DEAD}
 
     # --- helpers --------------------------------------------------------------------------------------------
 

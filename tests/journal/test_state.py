@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolslot._codec import Payload
-from toolslot._domain._identity import Owner, ProcessIdentity
+from toolslot._domain._identity import Owner, OwnerState, ProcessIdentity
 from toolslot._domain._slot import (
     BatchKey,
     Fence,
@@ -36,7 +36,7 @@ def state(*rows: Started | Lost) -> BatchState:
 
 
 def states(batch: BatchState) -> list[SlotState]:
-    return [slot.state for slot in batch.record().slots]
+    return [slot.state for slot in batch.slots()]
 
 
 def test_rows_of_all_slots_may_come_mixed() -> None:
@@ -70,7 +70,7 @@ def test_looking_ahead_changes_nothing() -> None:
 
 def test_a_record_that_was_handed_out_does_not_change_later() -> None:
     batch = state(started(0))
-    record = batch.record()
+    record = batch.record(OwnerState.ALIVE)
     batch.append(lost(0))
     batch.fence = Fence(epoch=2, owner=OWNER)
     assert (record.slots[0].state, record.fence.epoch) == (SlotState.RUNNING, 1)

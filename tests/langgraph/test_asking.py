@@ -33,7 +33,7 @@ def test_ask_shows_all_open_questions_at_once_with_everything_else_settled(talk:
     assert "s3cr3t" not in json.dumps(shown)
     assert sorted(bank.paid) == [0, 1, 2, 3]
     (state,) = talk.world.store.batches.values()
-    kinds = [slot.state for slot in state.record().slots]
+    kinds = [slot.state for slot in state.slots()]
     assert kinds == [SlotState.SUCCEEDED, SlotState.UNKNOWN, SlotState.UNKNOWN, SlotState.SUCCEEDED]
 
 
@@ -51,7 +51,7 @@ def test_the_answers_settle_the_calls_and_the_run_goes_on(talk: Any, bank: Bank,
         None,
     )
     (state,) = talk.world.store.batches.values()
-    decision = state.record().slots[1].decision
+    decision = state.slots()[1].decision
     assert (decision.by, bool(decision.why)) == ("interrupt", True)
 
 

@@ -60,7 +60,7 @@ def shown(outcome: Any) -> Any:
 
 def states(talk: Any) -> list[SlotState]:
     (state,) = talk.world.store.batches.values()
-    return [slot.state for slot in state.record().slots]
+    return [slot.state for slot in state.slots()]
 
 
 def test_case_33_a_question_in_one_call_runs_none_of_its_siblings_again(

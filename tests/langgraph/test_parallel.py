@@ -350,4 +350,4 @@ def conversation(world: Any, work: Any, count: int, **settings: Any) -> Any:
 
 def states(world: Any) -> list[SlotState]:
     (state,) = world.store.batches.values()
-    return [slot.state for slot in state.record().slots]
+    return [slot.state for slot in state.slots()]

@@ -44,7 +44,7 @@ class Desk:
 
 
 def states(talk: Any) -> list[SlotState]:
-    return [slot.state for state in talk.world.store.batches.values() for slot in state.record().slots]
+    return [slot.state for state in talk.world.store.batches.values() for slot in state.slots()]
 
 
 def test_all_calls_run_again_after_an_answer_and_that_is_said_once(

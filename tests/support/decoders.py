@@ -20,7 +20,7 @@ from llama_index.core.tools import ToolOutput, ToolSelection
 
 from toolslot import BatchKey, Encryption, JsonCodec, ToolslotError
 from toolslot._codec import ErrorRecord, Payload, decode, encode_error
-from toolslot._domain._identity import Owner, ProcessIdentity
+from toolslot._domain._identity import Owner, OwnerState, ProcessIdentity
 from toolslot._domain._slot import Decided, Fence, Finished, Manifest, SlotSpec, Started, Tenure, Verdict
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import dumps, parse
@@ -73,7 +73,11 @@ def _batch(data: bytes, secrecy: Secrecy | None = None) -> object:
     if secrecy is not None:
         reader.secrecy = secrecy
     found = load(reader, _KEY)
-    return found.state.record() if found is not None and not isinstance(found, BatchKey) else found
+    return (
+        found.state.record(OwnerState.DEAD)
+        if found is not None and not isinstance(found, BatchKey)
+        else found
+    )
 
 
 def _any_row(data: bytes) -> object:

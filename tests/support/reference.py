@@ -69,6 +69,8 @@ class RefBatch:
     epoch: int = 1
     holder: int = 0
     held: bool = True
+    #: its owner
+    lives: bool = True
     closed: bool = False
 
     def start(self, epoch: int, index: int, attempt: int, generation: int) -> Answer:
@@ -169,12 +171,13 @@ class RefBatch:
         return None
 
     def take_over(self, holder: int, expected: int, *, force: bool) -> Answer:
-        if expected != self.epoch:
+        living = self.held and self.lives
+        if expected != self.epoch or (living and not force):
             return IGNORED
-        self.epoch, self.holder, self.held = self.epoch + 1, holder, True
+        self.epoch, self.holder, self.held, self.lives = self.epoch + 1, holder, True, True
         for slot in self.slots:
             if slot.state is S.RUNNING:
-                reason = Reason.TAKEN_OVER if force else Reason.OWNER_DIED
+                reason = Reason.TAKEN_OVER if living else Reason.OWNER_DIED
                 slot.becomes(S.UNKNOWN, slot.attempt, reason=reason)
         return None
 

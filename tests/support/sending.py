@@ -17,6 +17,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import create_react_agent
 from langgraph.types import RetryPolicy, Send
 
+from toolslot._domain._state import record_of
 from toolslot_langgraph import DurableToolMiddleware, make_durable
 
 
@@ -150,7 +151,7 @@ class Work:
 
 
 def records(talk: Any) -> list[Any]:
-    return [state.record() for state in talk.world.store.batches.values()]
+    return [record_of(talk.world.store, state) for state in talk.world.store.batches.values()]
 
 
 def calls(*ids: str, **args: Any) -> list[dict[str, Any]]:

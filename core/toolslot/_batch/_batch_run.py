@@ -209,7 +209,13 @@ class BatchRun(Opening):
         assert live.manifest is not None, "a batch is opened before it is looked at"
         assert live.fence is not None, "a batch is opened before it is looked at"
         slots = tuple(self.slot(index) for index in range(len(live.slots)))
-        return BatchRecord(manifest=live.manifest, fence=live.fence, slots=slots, tenures=live.tenures)
+        return BatchRecord(
+            manifest=live.manifest,
+            fence=live.fence,
+            slots=slots,
+            owner_state=live.owner_state,
+            tenures=live.tenures,
+        )
 
     def slot(self, index: int) -> SlotRecord:
         """The slot's record as last seen by this process; a call whose mark came with the reservation is reserved until it is entered."""
@@ -257,6 +263,7 @@ class BatchRun(Opening):
         self, index: int, answer: Done | Failed | NotDone, by: str, why: str, version: int
     ) -> Steps[None]:
         live = self._opened
+        yield from live.looking_again()
         if live.standing() is Standing.FREE:
             yield from live.claiming()
         if live.standing() is not Standing.MINE:
@@ -287,6 +294,7 @@ class BatchRun(Opening):
         live = self._opened
         if force and live.standing() is Standing.MINE and live.running():
             yield from live.dropping(why)
+        yield from live.looking_again()
         # Until it is ours: what we knew of the owner may have been old.
         while (standing := live.standing()) is not Standing.MINE:
             if standing is Standing.TAKEN and not force:

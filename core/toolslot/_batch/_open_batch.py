@@ -20,9 +20,8 @@ from toolslot._batch._steps import Steps
 from toolslot._crashpoints import CrashPoint, armed, reach
 from toolslot._domain._append import Append
 from toolslot._domain._events import EventKind
-from toolslot._domain._identity import Owner
+from toolslot._domain._identity import Owner, OwnerState
 from toolslot._domain._plan import Standing
-from toolslot._domain._port import OwnerState
 from toolslot._domain._slot import (
     Batch,
     BatchKey,
@@ -86,6 +85,8 @@ class OpenBatch:
         self.limit: int | None = min(filter(None, (engine.limits.batch, max_parallel)), default=None)
         self.slots: list[SlotRecord] = []
         self.fence: Fence | None = None
+        #: of the fence's owner, when it was looked at
+        self.owner_state: OwnerState = OwnerState.UNKNOWN
         self.manifest: Manifest | None = None
         self.tenures: tuple[Tenure, ...] = ()
         self.lock: threading.Lock = threading.Lock()
@@ -105,7 +106,8 @@ class OpenBatch:
         """Take over what the journal says, unless something newer was seen meanwhile: a load may answer after a later write."""
         with self.lock:
             if self.fence is None or record.fence.epoch >= self.fence.epoch:
-                self.fence, self.manifest, self.tenures = record.fence, record.manifest, record.tenures
+                self.fence, self.owner_state = record.fence, record.owner_state
+                self.manifest, self.tenures = record.manifest, record.tenures
             self.slots = self.slots or list(record.slots)
             for slot in record.slots:
                 if slot.version >= self.slots[slot.index].version:
@@ -149,13 +151,18 @@ class OpenBatch:
         assert fence is not None, "a batch is opened before it is worked on"
         if fence.owner is self.owner or fence.owner == self.owner:
             return fence, Standing.MINE
-        if not fence.held or self.engine.journal.owner_state(fence.owner) is OwnerState.DEAD:
+        if not fence.held or self.owner_state is OwnerState.DEAD:
             return fence, Standing.FREE
         return fence, Standing.TAKEN
 
     def refreshing(self) -> Steps[None]:
         """Look at the journal again: an operator may have decided, or another owner recorded."""
         self.loaded((yield self.engine.journal.load(self.key)))
+
+    def looking_again(self) -> Steps[None]:
+        """Load it where another owner had it: that one may be dead by now, or have let go."""
+        if self.standing() is Standing.TAKEN:
+            yield from self.refreshing()
 
     def loaded(self, record: BatchRecord | None) -> None:
         """Take over what was loaded. Raises `Fenced` when it is purged."""

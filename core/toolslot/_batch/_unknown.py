@@ -175,6 +175,7 @@ def spelled(
 def delivering(live: LiveBatch, index: int, value: object) -> Steps[None]:
     """Record what the agent was told about a call that nobody settled, so that a closed batch repeats it."""
     if not (live.slots[index].final or live.closed):  # then what is on record is told again
+        yield from live.looking_again()
         if live.standing() is Standing.FREE:
             yield from live.claiming()
         if live.standing() is Standing.MINE:  # another owner that works on the call will say more

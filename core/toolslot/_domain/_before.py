@@ -21,7 +21,7 @@ def over(view: JournalView, run_id: str, lineages: Sequence[str]) -> tuple[PutFe
         state = view.state(key) if key is not None else None
         if state is None:
             continue
-        if state.fence.closed or not all(slot.over for slot in state.record().slots):
+        if state.fence.closed or not all(slot.over for slot in state.slots()):
             return ()
         return (PutFence(key=state.key, fence=replace(state.fence, closed=True)),)
     return ()
@@ -59,7 +59,7 @@ def refuse_changed(view: JournalView, manifest: Manifest) -> None:
     state = view.state(key) if key is not None else None
     if state is None or state.fence.closed:
         return
-    for slot in state.record().slots:
+    for slot in state.slots():
         if slot.state in (SlotState.RUNNING, SlotState.UNKNOWN) and slot.delivered is None:
             called = [spec for spec in manifest.specs if _same_call(spec, slot.spec)]
             if not any(spec.same_arguments(slot.spec) for spec in called):

@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -135,6 +136,14 @@ class Owner:
         """
         process = ProcessIdentity.from_json(_get(data, "process"))
         return cls(process=process, token=_field(data, "token", str))
+
+
+class OwnerState(str, Enum):
+    """Whether an owner can still be at work. UNKNOWN (another host, say) is treated like ALIVE: wait, then give up, never reconcile."""
+
+    ALIVE = "alive"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
 
 
 def _identify(pid: int) -> ProcessIdentity:

@@ -39,6 +39,7 @@ from toolslot._domain._state import (
     NewBatch,
     PutAlias,
     PutFence,
+    record_of,
 )
 from toolslot._errors import BatchClosed, BatchMismatch, DecisionRefused, Fenced, JournalCorrupt, RunPurged
 from toolslot._text import quoted, shown
@@ -124,18 +125,18 @@ class Reserve:
         alias = view.alias(key)
         if alias is not None:
             target = existing(view, alias)
-            found = Reservation(key=target.key, record=target.record(), fresh=False, adopted=True)
+            found = Reservation(key=target.key, record=record_of(view, target), fresh=False, adopted=True)
             return Change((), found)
         state = view.state(key)
         if state is not None:
-            return Change((), Reservation(key=key, record=state.record(), fresh=False))
+            return Change((), Reservation(key=key, record=record_of(view, state), fresh=False))
         earlier = self._earlier(view)
         if earlier is not None and (not earlier.fence.closed or self.adopt is Adopt.ALWAYS):
-            found = Reservation(key=earlier.key, record=earlier.record(), fresh=False, adopted=True)
+            found = Reservation(key=earlier.key, record=record_of(view, earlier), fresh=False, adopted=True)
             return Change((PutAlias(key=key, target=earlier.key),), found)
         if earlier is not None and self.ask:
             return Change(
-                (), Reservation(key=earlier.key, record=earlier.record(), fresh=False, undecided=True)
+                (), Reservation(key=earlier.key, record=record_of(view, earlier), fresh=False, undecided=True)
             )
         refuse_outdated(view, self.manifest, self.former)
         if not (self.by_hand or self.adopt is Adopt.NEVER):
@@ -154,7 +155,7 @@ class Reserve:
         )
         made = BatchState(self.manifest, fence, (tenure,))
         begun = tuple(self._begin(made, mark) for mark in self.starts)
-        record = made.record()
+        record = record_of(view, made)
         lost = missing(view, key.run_id, self.witness)
         if lost and self.refuse_missing:
             return Change((), Reservation(key=key, record=record, fresh=False, missing=True))
@@ -187,11 +188,11 @@ class Reserve:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TakeOver:
-    """Become the owner, if the epoch is still `expected_epoch`; else the record comes back as it is now.
+    """Become the owner, if the epoch is still `expected_epoch` and its owner is dead or has let go; else nothing is written, and the
+    record comes back as it is now.
 
-    Whatever the old owner left RUNNING becomes UNKNOWN in the same commit. The caller has made sure that
-    the old owner is dead or let go; `force` says that it may be alive, which the slots' reason and the
-    tenure's `why` keep.
+    Whatever the old owner left RUNNING becomes UNKNOWN in the same commit. With `force` it is taken from an owner that may be alive, too,
+    which the slots' reason and the tenure's `how` keep.
     """
 
     key: BatchKey
@@ -207,8 +208,9 @@ class TakeOver:
 
     def change(self, view: JournalView) -> Change[BatchRecord]:
         state = existing(view, self.key)
-        if state.fence.epoch != self.expected_epoch:
-            return Change((), state.record())
+        now = record_of(view, state)
+        if state.fence.epoch != self.expected_epoch or (now.held and not self.force):
+            return Change((), now)
         epoch = self.expected_epoch + 1
         fence = Fence(epoch=epoch, owner=self.owner, closed=state.fence.closed)
         tenure = Tenure(
@@ -216,37 +218,42 @@ class TakeOver:
             owner=self.owner,
             at=self.at,
             why=self.why,
-            how=self._how(state),
+            how=_how(now),
             limit=self.limit,
             trace=self.trace,
             by=self.by,
         )
-        slots = state.record().slots
-        lost = tuple(self._lose(state, slot, epoch) for slot in slots if slot.state is SlotState.RUNNING)
+        slots = now.slots
+        reason = Reason.TAKEN_OVER if now.held else Reason.OWNER_DIED
+        lost = tuple(
+            self._lose(state, slot, epoch, reason) for slot in slots if slot.state is SlotState.RUNNING
+        )
         folds = {write.row.index: write.fold for write in lost}
         record = BatchRecord(
             manifest=state.manifest,
             fence=fence,
             slots=tuple(folds.get(index, slot) for index, slot in enumerate(slots)),
+            owner_state=view.owner_state(self.owner),
             tenures=(*state.tenures, tenure),
         )
         return Change((PutFence(key=state.key, fence=fence, tenure=tenure), *lost), record)
 
-    def _how(self, state: BatchState) -> Handover:
-        if not state.fence.held:
-            return Handover.LET_GO
-        return Handover.FORCED if self.force else Handover.DIED
-
-    def _lose(self, state: BatchState, slot: SlotRecord, epoch: int) -> AppendRow:
+    def _lose(self, state: BatchState, slot: SlotRecord, epoch: int, reason: Reason) -> AppendRow:
         row = Lost(
             index=slot.index,
             generation=slot.generation,
             attempt=slot.attempt,
             epoch=epoch,
             at=self.at,
-            reason=Reason.TAKEN_OVER if self.force else Reason.OWNER_DIED,
+            reason=reason,
         )
         return AppendRow(key=state.key, row=row, fold=state.folded_with(row))
+
+
+def _how(before: BatchRecord) -> Handover:
+    if not before.fence.held:
+        return Handover.LET_GO
+    return Handover.FORCED if before.held else Handover.DIED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol, TypeVar, runtime_checkable
 
 from toolslot._domain._identity import Owner, ProcessIdentity
@@ -13,14 +12,6 @@ from toolslot._domain._operations import Operation
 from toolslot._domain._slot import BatchHistory, BatchKey, BatchRecord
 
 T = TypeVar("T")
-
-
-class OwnerState(str, Enum):
-    """Whether an owner can still be at work. UNKNOWN (another host, say) is treated like ALIVE: wait, then give up, never reconcile."""
-
-    ALIVE = "alive"
-    DEAD = "dead"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,10 +81,6 @@ class Journal(Protocol):
 
     def retire(self, owner: Owner) -> None:
         """Tell that `owner` of this process has let go, or was abandoned."""
-        ...
-
-    def owner_state(self, owner: Owner) -> OwnerState:
-        """Whether that owner can still be at work. DEAD only when that is certain; an owner of this process is alive while enlisted."""
         ...
 
     def close(self) -> None:

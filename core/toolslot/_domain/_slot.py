@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 from typing_extensions import override
 
 from toolslot._codec import ErrorRecord, Payload
-from toolslot._domain._identity import Owner
+from toolslot._domain._identity import Owner, OwnerState
 from toolslot._text import shown
 
 
@@ -368,11 +368,12 @@ class SlotRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchRecord:
-    """All the journal knows of one batch, from one snapshot."""
+    """All the journal knows of one batch, from one snapshot. `owner_state` is that of the fence's owner at that moment."""
 
     manifest: Manifest
     fence: Fence
     slots: tuple[SlotRecord, ...]
+    owner_state: OwnerState
     tenures: tuple[Tenure, ...] = ()
 
     @property
@@ -382,6 +383,11 @@ class BatchRecord:
     @property
     def settled(self) -> bool:
         return all(slot.final for slot in self.slots)
+
+    @property
+    def held(self) -> bool:
+        """Whether an owner has it that is or may be alive; dead, it is as good as none."""
+        return self.fence.held and self.owner_state is not OwnerState.DEAD
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

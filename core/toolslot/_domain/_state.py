@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from toolslot._domain._fold import fold_slot
+from toolslot._domain._identity import Owner, OwnerState
 from toolslot._domain._slot import (
     BatchHistory,
     BatchKey,
@@ -70,16 +71,18 @@ class BatchState:
         """The slot as it will be once `row` is written; changes nothing."""
         return fold_slot(self.manifest.specs[row.index], (*self.rows(row.index), row))
 
-    def record(self) -> BatchRecord:
+    def slots(self) -> tuple[SlotRecord, ...]:
+        return tuple(self.slot(i) for i in range(self.size))
+
+    def record(self, owner_state: OwnerState) -> BatchRecord:
+        """`owner_state`: of the fence's owner."""
         return BatchRecord(
             manifest=self.manifest,
             fence=self.fence,
-            slots=tuple(self.slot(i) for i in range(self.size)),
+            slots=self.slots(),
+            owner_state=owner_state,
             tenures=self.tenures,
         )
-
-    def history(self) -> BatchHistory:
-        return BatchHistory(record=self.record(), rows=tuple(self.rows(i) for i in range(self.size)))
 
     def append(self, row: Row, fold: SlotRecord | None = None) -> None:
         self._rows[row.index] = (*self.rows(row.index), row)
@@ -98,6 +101,10 @@ class JournalView(Protocol):
 
     def alias(self, key: BatchKey) -> BatchKey | None:
         """The batch that `key` adopted, if it did."""
+        ...
+
+    def owner_state(self, owner: Owner) -> OwnerState:
+        """Whether that owner can still be at work. DEAD only when that is certain; an owner of this process is alive while enlisted."""
         ...
 
     def lineage(self, run_id: str, lineage: str) -> BatchKey | None:
@@ -119,6 +126,17 @@ class JournalView(Protocol):
     def forgotten(self, key: BatchKey, lineage: str | None = None) -> bool:
         """Whether a purge forgot the batch, one that had adopted another under this key, or one of this lineage in its run."""
         ...
+
+
+def record_of(view: JournalView, state: BatchState) -> BatchRecord:
+    """The batch as it is in that snapshot, its owner's state included."""
+    return state.record(view.owner_state(state.fence.owner))
+
+
+def history_of(view: JournalView, state: BatchState) -> BatchHistory:
+    """The same with every row."""
+    rows = tuple(state.rows(index) for index in range(state.size))
+    return BatchHistory(record=record_of(view, state), rows=rows)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

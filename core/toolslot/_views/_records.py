@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from toolslot._domain._port import OwnerState
+from toolslot._domain._identity import OwnerState
 from toolslot._domain._slot import BatchKey, Handover, Reason, SlotState, Verdict
 
 

@@ -57,10 +57,7 @@ class Insights:
     def batch(self, key: BatchKey, *, reveal: bool = False) -> BatchView | None:
         """One batch; a key that adopted it names it too."""
         history = self._journal.history(key).result()
-        if history is None:
-            return None
-        state = self._journal.owner_state(history.record.fence.owner)
-        return batch_view(history, state, reveal=reveal)
+        return None if history is None else batch_view(history, reveal=reveal)
 
     def pending(self, run_id: str | None = None, *, reveal: bool = False) -> tuple[PendingCall, ...]:
         """The calls of unknown outcome of one run or all, oldest batch first. Policies may still settle some of them on resume.

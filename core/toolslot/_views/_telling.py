@@ -9,7 +9,6 @@ from itertools import chain
 
 from toolslot._codec import JsonCodec, Payload, decode
 from toolslot._domain._identity import idempotency_key
-from toolslot._domain._port import OwnerState
 from toolslot._domain._slot import (
     BatchHistory,
     BatchRecord,
@@ -38,11 +37,11 @@ from toolslot._views._records import (
 _ARGS = JsonCodec()
 
 
-def batch_view(history: BatchHistory, owner_state: OwnerState, *, reveal: bool = False) -> BatchView:
-    """The batch; `owner_state` is that of its newest owner. `reveal`: with arguments, results and messages of errors."""
+def batch_view(history: BatchHistory, *, reveal: bool = False) -> BatchView:
+    """The batch. `reveal`: with arguments, results and messages of errors."""
     record = history.record
     fence, manifest = record.fence, record.manifest
-    dead = fence.held and owner_state is OwnerState.DEAD
+    dead = fence.held and not record.held
     owners = _owners(history, dead=dead)
     calls = tuple(
         _call(record, slot, rows, owners, dead=dead, reveal=reveal)
@@ -52,11 +51,11 @@ def batch_view(history: BatchHistory, owner_state: OwnerState, *, reveal: bool =
         run_id=manifest.key.run_id,
         batch_id=manifest.key.batch_id,
         adapter=manifest.adapter,
-        state=_state(record, calls, alive=fence.held and not dead),
+        state=_state(record, calls),
         epoch=fence.epoch,
         created=manifest.created,
         ended_at=max(manifest.created, *(owner.last_seen for owner in owners)),
-        owner_state=owner_state,
+        owner_state=record.owner_state,
         held=fence.held,
         closed=fence.closed,
         calls=calls,
@@ -64,12 +63,12 @@ def batch_view(history: BatchHistory, owner_state: OwnerState, *, reveal: bool =
     )
 
 
-def _state(record: BatchRecord, calls: tuple[CallView, ...], *, alive: bool) -> BatchStatus:
+def _state(record: BatchRecord, calls: tuple[CallView, ...]) -> BatchStatus:
     if record.fence.closed:
         return BatchStatus.CLOSED
     if record.settled:
         return BatchStatus.FINISHED
-    if alive:
+    if record.held:
         return BatchStatus.RUNNING
     unknown = any(call.state is SlotState.UNKNOWN for call in calls)
     return BatchStatus.UNKNOWN if unknown else BatchStatus.INTERRUPTED

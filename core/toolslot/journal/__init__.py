@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from toolslot._domain._append import Append
+from toolslot._domain._identity import OwnerState
 from toolslot._domain._operations import (
     Adopt,
     Decide,
@@ -13,7 +14,7 @@ from toolslot._domain._operations import (
     Reserve,
     TakeOver,
 )
-from toolslot._domain._port import Journal, OldRuns, OwnerState
+from toolslot._domain._port import Journal, OldRuns
 from toolslot._domain._state import BatchState, Change, JournalView, Write
 from toolslot.journal._disk import DiskJournal, Durability
 from toolslot.journal._doctor._findings import JournalReport

@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from typing_extensions import assert_never, override
 
-from toolslot._domain._identity import Owner, ProcessIdentity
+from toolslot._domain._identity import Owner, OwnerState, ProcessIdentity
 from toolslot._domain._operations import Operation
-from toolslot._domain._port import Journal, OldRuns, OwnerState
+from toolslot._domain._port import Journal, OldRuns
 from toolslot._domain._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot._domain._state import (
     AppendRow,
@@ -24,6 +24,8 @@ from toolslot._domain._state import (
     PutAlias,
     PutFence,
     Write,
+    history_of,
+    record_of,
 )
 from toolslot._errors import JournalClosed
 
@@ -52,6 +54,9 @@ class MemoryStore:
 
     def alias(self, key: BatchKey) -> BatchKey | None:
         return self.aliases.get(key)
+
+    def owner_state(self, owner: Owner) -> OwnerState:
+        return OwnerState.ALIVE if owner in self.alive else OwnerState.DEAD
 
     def lineage(self, run_id: str, lineage: str) -> BatchKey | None:
         return self.lineages.get((run_id, lineage))
@@ -152,15 +157,17 @@ class MemoryJournal(Journal):
 
     def load(self, key: BatchKey) -> Future[BatchRecord | None]:
         self._check_open()
-        with self._store.lock:
-            state = self._store.state(self._store.alias(key) or key)
-            return _done(state.record() if state is not None else None)
+        store = self._store
+        with store.lock:
+            state = store.state(store.alias(key) or key)
+            return _done(record_of(store, state) if state is not None else None)
 
     def history(self, key: BatchKey) -> Future[BatchHistory | None]:
         self._check_open()
-        with self._store.lock:
-            state = self._store.state(self._store.alias(key) or key)
-            return _done(state.history() if state is not None else None)
+        store = self._store
+        with store.lock:
+            state = store.state(store.alias(key) or key)
+            return _done(history_of(store, state) if state is not None else None)
 
     def keys(self, run_id: str | None = None) -> Future[tuple[BatchKey, ...]]:
         self._check_open()
@@ -189,10 +196,6 @@ class MemoryJournal(Journal):
         with self._store.lock:
             self._store.alive.discard(owner)
             self._mine.discard(owner)
-
-    def owner_state(self, owner: Owner) -> OwnerState:
-        with self._store.lock:
-            return OwnerState.ALIVE if owner in self._store.alive else OwnerState.DEAD
 
     def close(self) -> None:
         with self._store.lock:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._operations import Purge
-from toolslot._domain._port import Journal, OwnerState
+from toolslot._domain._port import Journal
 from toolslot._domain._slot import BatchRecord
 from toolslot._errors import BatchBusy, InvalidSetting, JournalCorrupt, JournalLocked
 from toolslot._text import quoted
@@ -75,7 +75,7 @@ def purge_run(journal: Journal, run_id: str, *, why: str, clock: Callable[[], fl
         JournalError: the journal failed.
     """
     for record in _records(journal, run_id):
-        if _worked_on(journal, record):
+        if record.held:
             raise BatchBusy(
                 f"batch {record.key} is worked on by {record.fence.owner}, which is or may be alive, so run {quoted(run_id)} is not"
                 " forgotten. End that process, or take the batch over by force first."
@@ -108,7 +108,7 @@ def _reason_to_keep(journal: Journal, run_id: str, before: float) -> str | None:
         for record in _records(journal, run_id):
             if record.manifest.created > before:
                 return ""
-            if _worked_on(journal, record):
+            if record.held:
                 reason = reason or f"batch {record.key} is worked on"
             elif not (record.settled or record.fence.closed):
                 reason = reason or f"batch {record.key} is unfinished"
@@ -126,7 +126,3 @@ def _purged(run_id: str, purge: Future[None]) -> str:
     purge.result()
     reach(CrashPoint.AFTER_PURGE)
     return run_id
-
-
-def _worked_on(journal: Journal, record: BatchRecord) -> bool:
-    return record.fence.held and journal.owner_state(record.fence.owner) is not OwnerState.DEAD

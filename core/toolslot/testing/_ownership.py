@@ -5,25 +5,33 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from toolslot._domain._identity import Owner
 from toolslot._domain._slot import Handover, Reason, SlotState
 from toolslot._errors import Fenced
 from toolslot.journal import OwnerState, Release, Reserve, TakeOver
 from toolslot.testing._checks import cases, raises, same
 from toolslot.testing._kit import JournalKit
-from toolslot.testing._worker import PATIENCE, Worker, do
+from toolslot.testing._worker import PATIENCE, Worker, do, state_of
+
+
+def take(
+    worker: Worker, taker: Owner, *, at: float, expected: int | None = None, force: bool = False
+) -> TakeOver:
+    return TakeOver(
+        key=worker.key,
+        owner=taker,
+        expected_epoch=worker.epoch if expected is None else expected,
+        at=at,
+        why=f"{taker.token} wants it",
+        force=force,
+    )
 
 
 class TakeOverContract(JournalKit):
     """TakeOver and Release."""
 
-    def _take(self, worker: Worker, token: str, *, expected: int | None = None) -> TakeOver:
-        return TakeOver(
-            key=worker.key,
-            owner=replace(worker.owner, token=token),
-            expected_epoch=worker.epoch if expected is None else expected,
-            at=self.clock(),
-            why=f"{token} wants it",
-        )
+    def _take(self, worker: Worker, token: str) -> TakeOver:
+        return take(worker, replace(worker.owner, token=token), at=self.clock())
 
     def test_what_the_old_owner_left_running_is_unknown_and_nothing_else_changes(self) -> None:
         worker = self.worker(5)
@@ -60,13 +68,17 @@ class TakeOverContract(JournalKit):
         same((record.fence.epoch, record.fence.owner), (3, third.owner), "fence")
 
     def test_every_tenure_says_how_it_came_about(self) -> None:
+        """Force that was not needed is not told."""
         worker = self.worker(1)
         second = worker.succeed(worker.journal, self.owner(worker.journal))
         second.release()
         third = second.succeed(worker.journal, self.owner(worker.journal))
+        third.journal.enlist(third.owner)
         fourth = third.succeed(worker.journal, self.owner(worker.journal), force=True)
-        record = fourth.through(self.reopen(worker.journal)).record()
-        how = [Handover.RESERVED, Handover.DIED, Handover.LET_GO, Handover.FORCED]
+        fifth = fourth.succeed(worker.journal, self.owner(worker.journal), force=True)
+        third.journal.retire(third.owner)
+        record = fifth.through(self.reopen(worker.journal)).record()
+        how = [Handover.RESERVED, Handover.DIED, Handover.LET_GO, Handover.FORCED, Handover.DIED]
         same([tenure.how for tenure in record.tenures], how, "how")
 
     def test_every_tenure_keeps_its_trace(self) -> None:
@@ -110,6 +122,7 @@ class TakeOverContract(JournalKit):
 
     def test_a_batch_taken_by_force_says_so(self) -> None:
         worker = self.worker(1)
+        worker.journal.enlist(worker.owner)
         worker.start(0)
         later = worker.succeed(worker.journal, self.owner(worker.journal), force=True)
         same(later.slot(0).reason, Reason.TAKEN_OVER, "reason")
@@ -160,13 +173,13 @@ class TakeOverContract(JournalKit):
 
 
 class OwnerStateContract(JournalKit):
-    """owner_state, enlist and retire."""
+    """What is told of owners: enlist, retire, and the state that every record carries."""
 
     def test_an_enlisted_owner_is_alive_to_everybody(self) -> None:
         journal, other = self.open(), self.open()
         owner = self.owner(journal)
         journal.enlist(owner)
-        same((journal.owner_state(owner), other.owner_state(owner)), (OwnerState.ALIVE, OwnerState.ALIVE))
+        same((state_of(journal, owner), state_of(other, owner)), (OwnerState.ALIVE, OwnerState.ALIVE))
 
     def test_an_owner_that_retired_is_dead(self) -> None:
         journal = self.open()
@@ -174,8 +187,8 @@ class OwnerStateContract(JournalKit):
         journal.enlist(owner)
         journal.enlist(colleague)
         journal.retire(owner)
-        same(journal.owner_state(owner), OwnerState.DEAD, "the one that retired")
-        same(journal.owner_state(colleague), OwnerState.ALIVE, "its colleague")
+        same(state_of(journal, owner), OwnerState.DEAD, "the one that retired")
+        same(state_of(journal, colleague), OwnerState.ALIVE, "its colleague")
 
     def test_retiring_twice_is_harmless(self) -> None:
         journal = self.open()
@@ -183,7 +196,7 @@ class OwnerStateContract(JournalKit):
         journal.enlist(owner)
         journal.retire(owner)
         journal.retire(owner)
-        same(journal.owner_state(owner), OwnerState.DEAD)
+        same(state_of(journal, owner), OwnerState.DEAD)
 
     def test_the_owners_of_a_dead_opener_are_dead(self) -> None:
         doomed, survivor = self.open(), self.open()
@@ -191,8 +204,8 @@ class OwnerStateContract(JournalKit):
         doomed.enlist(owner)
         survivor.enlist(mine)
         self.die(doomed)
-        same(survivor.owner_state(owner), OwnerState.DEAD, "the dead one's owner")
-        same(survivor.owner_state(mine), OwnerState.ALIVE, "the survivor's owner")
+        same(state_of(survivor, owner), OwnerState.DEAD, "the dead one's owner")
+        same(state_of(survivor, mine), OwnerState.ALIVE, "the survivor's owner")
 
     def test_what_a_dead_owner_left_can_be_taken_over(self) -> None:
         worker = self.worker(2)
@@ -205,11 +218,41 @@ class OwnerStateContract(JournalKit):
         states = [slot.state for slot in later.record().slots]
         same(states, [SlotState.SUCCEEDED, SlotState.UNKNOWN], "states")
 
-    def test_the_owner_in_a_record_is_the_one_that_reserved(self) -> None:
-        worker = self.worker(1)
+    def test_a_record_tells_of_its_owner_however_it_is_had(self) -> None:
+        worker, journal = self.worker(1), self.open()
+        for state in (OwnerState.ALIVE, OwnerState.DEAD):
+            if state is OwnerState.ALIVE:
+                worker.journal.enlist(worker.owner)
+            else:
+                worker.journal.retire(worker.owner)
+            history = journal.history(worker.key).result(PATIENCE)
+            again = self.reserve(journal, worker.record().manifest)
+            late = do(journal, take(worker, self.owner(journal), at=self.clock(), expected=7))
+            found = (self.load(journal, worker.key), history and history.record, again.record, late)
+            for record in found:
+                same(record and (record.fence.owner, record.owner_state), (worker.owner, state), "owner")
+
+    def test_a_reservation_and_a_take_over_tell_that_their_owner_lives(self) -> None:
         journal = self.open()
+        first, second = self.owner(journal), self.owner(journal)
+        journal.enlist(first)
+        journal.enlist(second)
+        reserved = self.reserve(journal, self.manifest(1), owner=first)
+        same(reserved.record.owner_state, OwnerState.ALIVE, "reserved")
+        journal.retire(first)
+        worker = Worker(journal=journal, key=reserved.key, owner=first, epoch=1, clock=self.clock)
+        taken = do(journal, take(worker, second, at=self.clock()))
+        same((taken.fence.owner, taken.owner_state), (second, OwnerState.ALIVE), "taken over")
+
+    @cases("force", {"by force": True, "without force": False})
+    def test_only_force_takes_a_batch_from_an_owner_that_lives(self, force: bool) -> None:
+        worker, journal = self.worker(2), self.open()
         worker.journal.enlist(worker.owner)
-        record = journal.load(worker.key).result(PATIENCE)
-        owner = record.fence.owner if record else None
-        same(owner, worker.owner, "owner")
-        same(journal.owner_state(worker.owner), OwnerState.ALIVE, "state")
+        worker.start(0)
+        before = worker.record()
+        taker = self.owner(journal)
+        record = do(journal, take(worker, taker, at=self.clock(), force=force))
+        same(record.fence.owner, taker if force else worker.owner, "owner")
+        if not force:
+            same((record, worker.record()), (before, before), "record")
+            same(worker.finish(0).state, SlotState.SUCCEEDED, "state of the call")

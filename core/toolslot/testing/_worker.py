@@ -24,7 +24,17 @@ from toolslot._domain._slot import (
     Verdict,
     Withdrawn,
 )
-from toolslot.journal import Append, Change, Decide, Journal, JournalView, Operation, Release, TakeOver
+from toolslot.journal import (
+    Append,
+    Change,
+    Decide,
+    Journal,
+    JournalView,
+    Operation,
+    OwnerState,
+    Release,
+    TakeOver,
+)
 from toolslot.testing._checks import raises
 from toolslot.testing._clock import FakeClock
 
@@ -40,6 +50,21 @@ class Broken:
 
     def change(self, view: JournalView) -> Change[None]:
         raise ZeroDivisionError("a bug in an operation")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AskAfter:
+    """Asks inside a transaction whether an owner can still be at work, and writes nothing."""
+
+    owner: Owner
+
+    def change(self, view: JournalView) -> Change[OwnerState]:
+        return Change((), view.owner_state(self.owner))
+
+
+def state_of(journal: Journal, owner: Owner) -> OwnerState:
+    """Whether that owner can still be at work, as that opener sees it."""
+    return do(journal, AskAfter(owner=owner))
 
 
 def do(journal: Journal, operation: Operation[T]) -> T:

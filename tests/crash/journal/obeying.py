@@ -26,7 +26,12 @@ def obey(worker: Worker, command: str, rest: list[str]) -> str:
             record = worker.record()
             mine = owner_of(worker.journal, "taker")
             take = TakeOver(
-                key=worker.key, owner=mine, expected_epoch=record.fence.epoch, at=CLOCK(), why="told to"
+                key=worker.key,
+                owner=mine,
+                expected_epoch=record.fence.epoch,
+                at=CLOCK(),
+                why="told to",
+                force=rest == ["force"],
             )
             fence = do(worker.journal, take).fence
             worker.epoch = fence.epoch if fence.owner == mine else 0

@@ -20,7 +20,7 @@ from support.batches import reserve
 from support.examining import examined
 from toolslot._domain._slot import SlotState
 from toolslot.journal import DiskJournal, OwnerState
-from toolslot.testing._worker import Worker
+from toolslot.testing._worker import Worker, state_of
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
@@ -85,7 +85,7 @@ def test_a_child_has_an_identity_of_its_own_and_sees_its_parent_alive(journal: D
     def work() -> None:
         assert journal.process.pid == os.getpid()
         assert journal.process.token != parent.token
-        assert journal.owner_state(worker.owner) is OwnerState.ALIVE
+        assert state_of(journal, worker.owner) is OwnerState.ALIVE
 
     assert ended_well(in_child(work))
 
@@ -105,10 +105,10 @@ def test_a_parent_sees_its_child_alive_and_then_dead(journal: DiskJournal) -> No
     os.read(ready[0], 1)
     record = journal.load(reserve(journal, batch="the child's").key).result(PATIENCE)
     assert record is not None
-    assert journal.owner_state(record.fence.owner) is OwnerState.ALIVE
+    assert state_of(journal, record.fence.owner) is OwnerState.ALIVE
     os.write(go_on[1], b"!")
     os.waitpid(pid, 0)
-    assert journal.owner_state(record.fence.owner) is OwnerState.DEAD
+    assert state_of(journal, record.fence.owner) is OwnerState.DEAD
     for end in (*ready, *go_on):
         os.close(end)
 
@@ -122,7 +122,7 @@ def test_a_child_that_never_uses_the_journal_does_it_no_harm(journal: DiskJourna
     assert ended_well(in_child(lambda: None))
     assert ended_well(in_child(close_it))
     worker.start(0)
-    assert journal.owner_state(worker.owner) is OwnerState.DEAD, (
+    assert state_of(journal, worker.owner) is OwnerState.DEAD, (
         "never enlisted, but still this process's to tell"
     )
     assert examined(journal).sound
@@ -149,7 +149,7 @@ def test_the_childs_end_leaves_the_parents_locks_in_place(root: Path, journal: D
     assert ended_well(in_child(lambda: worker.start(0) and journal.close()))
     other = open_apart(root)
     try:
-        assert other.owner_state(worker.owner) is OwnerState.ALIVE
+        assert state_of(other, worker.owner) is OwnerState.ALIVE
         for _ in range(3):
             assert ended_well(in_child(lambda: None))
     finally:

@@ -19,9 +19,9 @@ from support.batches import owner_of, reserve
 from toolslot._domain._identity import Owner
 from toolslot._errors import JournalUnavailable
 from toolslot.journal import DiskJournal, OwnerState
-from toolslot.journal._disk import _filesystem, _journal, _owner_lock
+from toolslot.journal._disk import _filesystem, _owner_lock, _session
 from toolslot.journal._disk._owner_lock import OwnerLock, is_dead
-from toolslot.testing._worker import PATIENCE
+from toolslot.testing._worker import PATIENCE, state_of
 
 OTHER = """
 import sys
@@ -69,22 +69,22 @@ def other(root: Path) -> Iterator[Other]:
 
 def test_an_owner_in_another_process_is_alive_until_it_ends(journal: DiskJournal, other: Other) -> None:
     owner = other.owner(journal)
-    assert journal.owner_state(owner) is OwnerState.ALIVE
+    assert state_of(journal, owner) is OwnerState.ALIVE
     other.end()
-    assert journal.owner_state(owner) is OwnerState.DEAD
+    assert state_of(journal, owner) is OwnerState.DEAD
 
 
 def test_a_killed_owner_is_dead_at_once(journal: DiskJournal, other: Other) -> None:
     owner = other.owner(journal)
     other.process.kill()
     other.process.wait()
-    assert journal.owner_state(owner) is OwnerState.DEAD
+    assert state_of(journal, owner) is OwnerState.DEAD
 
 
 def test_a_stopped_owner_is_alive(journal: DiskJournal, other: Other) -> None:
     owner = other.owner(journal)
     other.process.send_signal(signal.SIGSTOP)
-    assert journal.owner_state(owner) is OwnerState.ALIVE
+    assert state_of(journal, owner) is OwnerState.ALIVE
 
 
 def test_asking_often_disturbs_no_lock(journal: DiskJournal, other: Other, root: Path) -> None:
@@ -94,9 +94,9 @@ def test_asking_often_disturbs_no_lock(journal: DiskJournal, other: Other, root:
     apart = open_apart(root)
     try:
         for _ in range(50):
-            assert journal.owner_state(owner) is OwnerState.ALIVE
-            assert apart.owner_state(mine) is OwnerState.ALIVE
-            assert apart.owner_state(owner) is OwnerState.ALIVE
+            assert state_of(journal, owner) is OwnerState.ALIVE
+            assert state_of(apart, mine) is OwnerState.ALIVE
+            assert state_of(apart, owner) is OwnerState.ALIVE
     finally:
         apart.close()
 
@@ -108,7 +108,7 @@ def test_lock_files_of_dead_processes_are_swept_away_by_the_next_opener(root: Pa
     (left,) = (root / "owners").iterdir()
     with DiskJournal.open(root) as journal:
         assert not left.exists()
-        assert journal.owner_state(other.owner(journal)) is OwnerState.DEAD
+        assert state_of(journal, other.owner(journal)) is OwnerState.DEAD
 
 
 def test_lock_files_of_living_processes_are_not_swept_away(root: Path, other: Other) -> None:
@@ -124,11 +124,11 @@ def test_an_owner_of_an_earlier_opening_in_this_process_is_alive_until_it_retire
         owner = owner_of(first)
         first.enlist(owner)
     with DiskJournal.open(root) as journal:
-        assert journal.owner_state(owner) is OwnerState.ALIVE
+        assert state_of(journal, owner) is OwnerState.ALIVE
     with DiskJournal.open(root) as journal:
-        assert journal.owner_state(owner) is OwnerState.ALIVE
+        assert state_of(journal, owner) is OwnerState.ALIVE
         first.retire(owner)
-        assert journal.owner_state(owner) is OwnerState.DEAD
+        assert state_of(journal, owner) is OwnerState.DEAD
 
 
 CLOSING = """
@@ -154,15 +154,15 @@ def test_other_processes_see_an_owner_that_is_at_work_after_its_journal_was_clos
     other = Other(root, CLOSING)
     try:
         owner = other.owner(journal)
-        assert journal.owner_state(owner) is OwnerState.ALIVE
+        assert state_of(journal, owner) is OwnerState.ALIVE
         with open_apart(root):
-            assert journal.owner_state(owner) is OwnerState.ALIVE, "nobody has swept its lock away"
+            assert state_of(journal, owner) is OwnerState.ALIVE, "nobody has swept its lock away"
         assert other.process.stdin is not None
         assert other.process.stdout is not None
         other.process.stdin.write(b"\n")
         other.process.stdin.flush()
         assert other.process.stdout.readline() == b"retired\n"
-        assert journal.owner_state(owner) is OwnerState.DEAD
+        assert state_of(journal, owner) is OwnerState.DEAD
     finally:
         other.end()
 
@@ -174,22 +174,22 @@ def elsewhere(owner: Owner, host: str = "elsewhere") -> Owner:
 def test_an_owner_of_another_host_cannot_be_told_where_that_host_may_have_locks_of_its_own(
     journal: DiskJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_journal, "locks_are_shared", lambda _: False)
-    assert journal.owner_state(elsewhere(owner_of(journal))) is OwnerState.UNKNOWN
+    monkeypatch.setattr(_session, "locks_are_shared", lambda _: False)
+    assert state_of(journal, elsewhere(owner_of(journal))) is OwnerState.UNKNOWN
 
 
 def test_an_owner_in_another_container_is_told_by_its_lock_where_only_one_kernel_can_have_the_disk(
     journal: DiskJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_filesystem, "type_of", lambda *_: "ext4")
-    assert journal.owner_state(elsewhere(owner_of(journal))) is OwnerState.DEAD
+    assert state_of(journal, elsewhere(owner_of(journal))) is OwnerState.DEAD
 
 
 @pytest.mark.parametrize("token", ["../../etc/passwd", "", "a/b", "a\0b", "x" * 1000])
 def test_a_token_that_is_no_file_name_touches_no_file(journal: DiskJournal, token: str) -> None:
     owner = owner_of(journal)
     strange = replace(owner, process=replace(owner.process, token=token))
-    assert journal.owner_state(strange) is OwnerState.UNKNOWN
+    assert state_of(journal, strange) is OwnerState.UNKNOWN
 
 
 PROBE = """

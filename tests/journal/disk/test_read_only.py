@@ -52,9 +52,9 @@ def test_it_leaves_no_lock_and_no_owner(view: DiskJournal, root: Path) -> None:
 
 
 def test_it_tells_the_state_of_owners(view: DiskJournal, worker: Worker) -> None:
-    assert view.owner_state(worker.owner) is OwnerState.DEAD
+    assert worker.through(view).record().owner_state is OwnerState.DEAD
     worker.journal.enlist(worker.owner)
-    assert view.owner_state(worker.owner) is OwnerState.ALIVE
+    assert worker.through(view).record().owner_state is OwnerState.ALIVE
 
 
 def test_closing_it_harms_no_writer(worker: Worker, root: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_journal_that_was_killed_can_be_looked_at(root: Path) -> None:
         record = view.load(key).result(PATIENCE)
         assert record is not None
         assert record.slots[0].state is SlotState.SUCCEEDED
-        assert view.owner_state(record.fence.owner) is OwnerState.DEAD
+        assert record.owner_state is OwnerState.DEAD
 
 
 LOOK = """

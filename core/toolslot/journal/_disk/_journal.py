@@ -13,13 +13,11 @@ from typing_extensions import Self
 
 from toolslot._domain._identity import Owner, ProcessIdentity
 from toolslot._domain._operations import Operation
-from toolslot._domain._port import Holdable, Journal, OldRuns, OwnerState
+from toolslot._domain._port import Holdable, Journal, OldRuns
 from toolslot._domain._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot._errors import InvalidSetting
 from toolslot.journal._disk import _owner_lock, _reads
-from toolslot.journal._disk._filesystem import locks_are_shared
 from toolslot.journal._disk._options import Durability, Options
-from toolslot.journal._disk._owner_lock import is_dead
 from toolslot.journal._disk._place import Place, resolve
 from toolslot.journal._disk._session import Session, Terms
 from toolslot.journal._disk._view import Snapshot
@@ -191,20 +189,6 @@ class DiskJournal(Journal, Holdable):
             last = self._closing = not self._users and not self._holders
         if last:
             self._end()
-
-    def owner_state(self, owner: Owner) -> OwnerState:
-        core = self._session.live()
-        here = members.enlisted(owner)
-        if here is not None:
-            return OwnerState.ALIVE if here else OwnerState.DEAD
-        place = self._session.place
-        if owner.process.host != core.process.host and not locks_are_shared(place.root):
-            return OwnerState.UNKNOWN
-        match is_dead(place.owners, owner.process.token):
-            case None:
-                return OwnerState.UNKNOWN
-            case dead:
-                return OwnerState.DEAD if dead else OwnerState.ALIVE
 
     def close(self) -> None:
         """Let go of the journal, once for every `open`: write what is queued and wait for it. The last one ends it.

@@ -26,6 +26,7 @@ from toolslot.journal._disk._place import Place, check_safe, why_not_writable
 from toolslot.journal._disk._read_store import ReadStore
 from toolslot.journal._disk._table import Table
 from toolslot.journal._disk._unlocking import unlock
+from toolslot.journal._disk._view import OwnerLook
 from toolslot.journal._queue._items import log
 
 _SQLITE_TIMEOUT = 10.0
@@ -37,7 +38,7 @@ _LOOK_EVERY = 1.0
 class LockedStore(ReadStore):
     """The open database with its one connection, the commit lock, and this process's owner lock."""
 
-    def __init__(self, place: Place, options: Options, token: str) -> None:
+    def __init__(self, place: Place, look: OwnerLook, options: Options, token: str) -> None:
         self._options = options
         self._token = token
         self._broken = False
@@ -45,7 +46,7 @@ class LockedStore(ReadStore):
         with self._translated():
             self.lock = CommitLock.shared(place.commit_lock, place.commit_holder)
         try:
-            super().__init__(place)
+            super().__init__(place, look)
         except BaseException:
             self.lock.drop()
             raise

@@ -15,7 +15,7 @@ from toolslot.journal._disk._states import States
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._disk._transaction import Transaction
 from toolslot.journal._disk._unlocking import look_in
-from toolslot.journal._disk._view import Snapshot
+from toolslot.journal._disk._view import OwnerLook, Snapshot
 from toolslot.journal._format._encryption import Encryption
 
 _SQLITE_TIMEOUT = 5.0
@@ -28,8 +28,9 @@ class ReadStore:
     #: mapped by `_translated`, and nowhere else
     faults = (sqlite3.Error, OSError)
 
-    def __init__(self, place: Place, encryption: Encryption | None = None) -> None:
+    def __init__(self, place: Place, look: OwnerLook, encryption: Encryption | None = None) -> None:
         self.place = place
+        self._look = look
         self._encryption = encryption
         self.states = States()
         with self._translated():
@@ -54,7 +55,7 @@ class ReadStore:
         """Read, without any lock: writers do not wait for it, nor it for them."""
         with self._translated():
             self._ready()
-            view = Snapshot(self.reader, self.states)
+            view = Snapshot(self.reader, self.states, self._look)
             self.connection.execute("BEGIN")
             try:
                 yield view

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from toolslot._domain._port import OldRuns
 from toolslot._domain._slot import BatchHistory, BatchKey, BatchRecord
+from toolslot._domain._state import history_of, record_of
 from toolslot._errors import JournalCorrupt, JournalLocked
 from toolslot._text import quoted
 from toolslot.journal._disk import _keys as keys
@@ -22,13 +23,13 @@ _RUNS_AT_ONCE = 50
 def record(view: Snapshot, key: BatchKey) -> BatchRecord | None:
     """The batch that `key` names or adopted."""
     state = view.state(view.alias(key) or key)
-    return None if state is None else state.record()
+    return None if state is None else record_of(view, state)
 
 
 def history(view: Snapshot, key: BatchKey) -> BatchHistory | None:
     """The same with all its rows."""
     state = view.state(view.alias(key) or key)
-    return None if state is None else state.history()
+    return None if state is None else history_of(view, state)
 
 
 def batch_keys(view: Snapshot, run_id: str | None) -> tuple[BatchKey, ...]:

@@ -7,14 +7,15 @@ import secrets
 import threading
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from toolslot._crashpoints import CrashPoint, reach
-from toolslot._domain._identity import Owner, ProcessIdentity
+from toolslot._domain._identity import Owner, OwnerState, ProcessIdentity
 from toolslot._errors import JournalClosed
 from toolslot.journal._disk import _commit_lock, _owner_lock
 from toolslot.journal._disk._cache import diskcache
 from toolslot.journal._disk._faults import translate
-from toolslot.journal._disk._filesystem import check
+from toolslot.journal._disk._filesystem import check, locks_are_shared
 from toolslot.journal._disk._options import Options
 from toolslot.journal._disk._place import Place, prepare
 from toolslot.journal._disk._read_store import ReadStore
@@ -91,10 +92,11 @@ class Session:
             process = replace(process, token=secrets.token_hex(8))
 
         def open_store() -> ReadStore:
+            look = partial(_state_of, place, process.host)
             return (
-                ReadStore(place, terms.options.encryption)
+                ReadStore(place, look, terms.options.encryption)
                 if terms.read_only
-                else Store(place, terms.options, process.token)
+                else Store(place, look, terms.options, process.token)
             )
 
         writer = Writer(str(place.root), open_store)
@@ -155,3 +157,16 @@ class Session:
 
     def finish(self, timeout: float) -> None:
         self.end(timeout)
+
+
+def _state_of(place: Place, host: str, owner: Owner) -> OwnerState:
+    here = members.enlisted(owner)
+    if here is not None:
+        return OwnerState.ALIVE if here else OwnerState.DEAD
+    if owner.process.host != host and not locks_are_shared(place.root):
+        return OwnerState.UNKNOWN
+    match _owner_lock.is_dead(place.owners, owner.process.token):
+        case None:
+            return OwnerState.UNKNOWN
+        case dead:
+            return OwnerState.DEAD if dead else OwnerState.ALIVE

@@ -15,6 +15,7 @@ from toolslot.journal._disk._options import Options
 from toolslot.journal._disk._place import Place
 from toolslot.journal._disk._reads import runs_being_deleted
 from toolslot.journal._disk._transaction import Transaction
+from toolslot.journal._disk._view import OwnerLook
 
 #: a checkpoint is due when about so many pages were written to the write-ahead log. It holds the lock until all of them are in their places
 #: in the database, which may lie far apart.
@@ -34,9 +35,9 @@ _VACUUM_PAGES = 200
 class Store(LockedStore):
     """What a process that writes has of a journal."""
 
-    def __init__(self, place: Place, options: Options, token: str) -> None:
+    def __init__(self, place: Place, look: OwnerLook, options: Options, token: str) -> None:
         self._pages = 0
-        super().__init__(place, options, token)
+        super().__init__(place, look, options, token)
 
     @override
     @contextmanager
@@ -51,7 +52,7 @@ class Store(LockedStore):
             with self.locked():
                 self._hold_owner_lock()
                 self._check_files(held=True)
-                view = Transaction(self.table, self.states, self._options.max_bytes)
+                view = Transaction(self.table, self.states, self._look, self._options.max_bytes)
                 with self._transact():
                     reach(CrashPoint.AFTER_BEGIN)
                     yield view

@@ -15,7 +15,7 @@ from toolslot.journal._disk._chunks import Encoded, dumps, encode
 from toolslot.journal._disk._loading import alias_to_json, head_to_json
 from toolslot.journal._disk._states import Entry, States, payload_size, weight_of_manifest, weight_of_row
 from toolslot.journal._disk._table import Table
-from toolslot.journal._disk._view import Snapshot
+from toolslot.journal._disk._view import OwnerLook, Snapshot
 from toolslot.journal._format._row_codec import bytes_to_json, key_to_json, row_to_json, tenure_to_json
 from toolslot.journal._format._secrecy import RUN_PAYLOAD, TOMBSTONE, Memo
 from toolslot.journal._queue._store import Chunks
@@ -33,8 +33,8 @@ class Transaction(Snapshot):
     After a failure it must be thrown away without `keep`: the batches it touched are then read anew.
     """
 
-    def __init__(self, table: Table, states: States, max_bytes: int) -> None:
-        super().__init__(table, states)
+    def __init__(self, table: Table, states: States, look: OwnerLook, max_bytes: int) -> None:
+        super().__init__(table, states, look)
         self._table = table
         self._secrecy = table.secrecy
         self._max_bytes = max_bytes

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
+from toolslot._domain._identity import Owner, OwnerState
 from toolslot._domain._slot import BatchKey
 from toolslot._domain._state import BatchState
 from toolslot._errors import JournalCorrupt
@@ -15,6 +17,9 @@ from toolslot.journal._disk._table import Reader
 from toolslot.journal._format._fields import Fields
 from toolslot.journal._format._row_codec import key_from_json
 
+#: tells whether an owner can still be at work
+OwnerLook: TypeAlias = Callable[[Owner], OwnerState]
+
 
 class Snapshot:
     """A `JournalView` over one read or write transaction.
@@ -22,8 +27,9 @@ class Snapshot:
     Entries are taken out of `states` when touched; `keep` puts them back once it is certain that they are the truth.
     """
 
-    def __init__(self, reader: Reader, states: States) -> None:
+    def __init__(self, reader: Reader, states: States, look: OwnerLook) -> None:
         self.reader = reader
+        self._look = look
         self._states = states
         self._entries: dict[BatchKey, Entry | None] = {}
         self._aliases: dict[BatchKey, BatchKey] = {}
@@ -42,6 +48,9 @@ class Snapshot:
             self._open(key)
             known = self._aliases.get(key)
         return known
+
+    def owner_state(self, owner: Owner) -> OwnerState:
+        return self._look(owner)
 
     def lineage(self, run_id: str, lineage: str) -> BatchKey | None:
         place = (run_id, lineage)
