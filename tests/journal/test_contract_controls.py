@@ -11,10 +11,11 @@ from typing import TypeVar
 import pytest
 from typing_extensions import override
 
+from toolslot._domain._identity import Owner
 from toolslot._domain._slot import BatchKey
 from toolslot._domain._state import AppendRow, DropRun, NewBatch, PutAlias, PutFence, Write
 from toolslot._errors import ToolslotError
-from toolslot.journal import BatchState, Journal, MemoryJournal, MemoryStore, Operation
+from toolslot.journal import BatchState, Journal, MemoryJournal, MemoryStore, Operation, OwnerState
 from toolslot.testing import JournalContract
 
 T = TypeVar("T")
@@ -30,6 +31,14 @@ class Forgetful(MemoryStore):
         self.rows += isinstance(write, AppendRow)
         if not isinstance(write, AppendRow) or self.rows % 10:
             super().apply(write)
+
+
+class TellingThatAllAreDead(MemoryStore):
+    """Lets every batch be taken."""
+
+    @override
+    def owner_state(self, owner: Owner) -> OwnerState:
+        return OwnerState.DEAD
 
 
 class Upserting(MemoryStore):
@@ -239,6 +248,11 @@ CONTROLS: list[tuple[Broken, Callable[[Kit], None]]] = [
     (FailingTogether, Kit.test_a_failing_operation_fails_alone),
     (WritingLate, Kit.test_what_a_future_answered_survives_the_death_of_its_opener),
     (WritingLate, Kit.test_what_a_future_answered_is_seen_by_others_at_once),
+    (
+        TellingThatAllAreDead,
+        lambda kit: kit.test_only_force_takes_a_batch_from_an_owner_that_lives(force=False),
+    ),
+    (TellingThatAllAreDead, Kit.test_a_record_tells_of_its_owner_however_it_is_had),
     (Undying, Kit.test_the_owners_of_a_dead_opener_are_dead),
     (AlwaysOpen, lambda kit: kit.test_a_closed_journal_takes_no_more_work(lambda journal: journal.keys())),
     (Unshared, Kit.test_another_opener_sees_the_reservation),

@@ -32,9 +32,9 @@ class Restless(_store.Store):
 
     moved = 0
 
-    @property
-    def checkpoint_due(self) -> bool:
-        return self.checkpoint_wanted
+    def _wrote(self, size: int) -> None:
+        super()._wrote(size)
+        self.upkeep_due = True
 
     def checkpoint(self, *, truncate: bool = False, timeout: float | None = None) -> None:
         Restless.moved += 1
@@ -43,9 +43,9 @@ class Restless(_store.Store):
 
 
 def main(root: str, seed: str) -> None:
-    from toolslot.journal._disk import _session
+    from toolslot.journal._disk import _back_end
 
-    _session.Store = Restless  # type: ignore[misc]
+    _back_end.Store = Restless  # type: ignore[misc]
     journal = DiskJournal.open(root, durability="process")
     for number in range(2):
         name = f"{seed}-{number}"

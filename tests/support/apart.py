@@ -6,9 +6,9 @@ import os
 
 from toolslot import Encryption
 from toolslot.journal import DiskJournal
+from toolslot.journal._disk._back_end import Terms
 from toolslot.journal._disk._options import Options
 from toolslot.journal._disk._place import resolve
-from toolslot.journal._disk._session import Terms
 from toolslot.journal._queue._processes import members
 
 

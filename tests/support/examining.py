@@ -7,4 +7,4 @@ from toolslot.journal import DiskJournal, JournalReport, examine
 
 def examined(journal: DiskJournal) -> JournalReport:
     """Examined with the keys that it is open with."""
-    return examine(journal.location, encryption=journal._session.terms.options.encryption)
+    return examine(journal.location, encryption=journal._directory.terms.options.encryption)

@@ -20,24 +20,24 @@ from toolslot._domain._operations import existing
 from toolslot._domain._plan import Standing
 from toolslot._domain._slot import Finished
 from toolslot.journal import Append, Change
-from toolslot.journal._queue._committer import Committer, _run
+from toolslot.journal._queue._committer import Committer
+from toolslot.journal._queue._items import answer, refuse
 
 
 def acks_before_commit() -> None:
     """Answers as soon as a write is applied in memory, and commits a little later."""
 
-    def group(self: Any, items: list[Any], outcomes: list[Any]) -> list[Any]:
-        with self._store.transaction() as view:
-            for number, item in enumerate(items):
-                outcome = _run(view, item, self._store.faults)
-                if outcome is None:
-                    return items[number:]
-                outcome.tell(self.dropped)
-            if any(isinstance(getattr(item.operation, "row", None), Finished) for item in items):
-                time.sleep(0.1)
-        return []
+    decide = Committer._decide
 
-    Committer._group = group  # type: ignore[method-assign]
+    def hasty(self: Any, items: list[Any], decided: list[Any], group: Any) -> None:
+        decide(self, items, decided, group)
+        for item, result, refusal in decided:
+            if isinstance(item.operation, Append):
+                answer(item.future, result) if refusal is None else refuse(item.future, refusal)
+        if any(isinstance(getattr(item.operation, "row", None), Finished) for item in items):
+            time.sleep(0.1)
+
+    Committer._decide = hasty  # type: ignore[method-assign]
 
 
 def forgets_start_marks() -> None:

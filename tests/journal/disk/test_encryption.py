@@ -363,7 +363,7 @@ def test_one_process_does_not_open_a_journal_with_two_sets_of_keys(root: Path) -
 def test_neither_keys_nor_digest_keys_are_in_reprs_and_errors(root: Path) -> None:
     encryption = encrypted()
     with DiskJournal.open(root, encryption=encryption) as journal:
-        texts = [repr(encryption), repr(journal), repr(journal._session.terms)]
+        texts = [repr(encryption), repr(journal), repr(journal._directory.terms)]
         assert journal.digest_key is not None
         secret = journal.digest_key.hex()
     with pytest.raises(JournalLocked) as caught:

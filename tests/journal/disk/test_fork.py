@@ -6,25 +6,21 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.apart import open_apart
 from support.batches import reserve
+from support.children import PATIENCE, ended_well, in_child
 from support.examining import examined
 from toolslot._domain._slot import SlotState
 from toolslot.journal import DiskJournal, OwnerState
-from toolslot.testing._worker import Worker, state_of
+from toolslot.testing._worker import state_of
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-
-PATIENCE = 30.0
 
 
 @pytest.fixture(autouse=True)
@@ -32,62 +28,6 @@ def _forking_with_threads_is_what_is_tested() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         yield
-
-
-def in_child(work: Callable[[], None]) -> int:
-    """Fork; the child does the work and ends without the parent's cleanup. Its pid."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        work()
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def ended_well(pid: int) -> bool:
-    """Whether the child ended by itself, in time and without an error."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status) == 0
-        time.sleep(0.01)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return False
-
-
-def test_a_child_uses_the_journal_it_was_born_with(journal: DiskJournal) -> None:
-    worker = reserve(journal, 3)
-    worker.run(0, "parent")
-
-    def work() -> None:
-        assert worker.slot(0).state is SlotState.SUCCEEDED
-        worker.run(1, "child")
-
-    assert ended_well(in_child(work))
-    worker.run(2, "parent again")
-    assert worker.record().settled
-    assert examined(journal).sound
-
-
-def test_a_child_has_an_identity_of_its_own_and_sees_its_parent_alive(journal: DiskJournal) -> None:
-    worker = reserve(journal)
-    journal.enlist(worker.owner)
-    parent = journal.process
-
-    def work() -> None:
-        assert journal.process.pid == os.getpid()
-        assert journal.process.token != parent.token
-        assert state_of(journal, worker.owner) is OwnerState.ALIVE
-
-    assert ended_well(in_child(work))
 
 
 def test_a_parent_sees_its_child_alive_and_then_dead(journal: DiskJournal) -> None:
@@ -157,78 +97,6 @@ def test_the_childs_end_leaves_the_parents_locks_in_place(root: Path, journal: D
     assert worker.finish(0).state is SlotState.SUCCEEDED
 
 
-def test_children_forked_while_threads_write_all_get_through(journal: DiskJournal) -> None:
-    stop = threading.Event()
-    failures: list[BaseException] = []
-
-    def write(number: int) -> None:
-        try:
-            for turn in range(10**6):
-                worker = reserve(journal, 5, batch=f"{number}/{turn}")
-                for index in range(5):
-                    worker.run(index)
-                if stop.is_set():
-                    return
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        for number in range(12):
-
-            def work(number: int = number) -> None:
-                child: Worker = reserve(journal, 2, batch=f"child {number}")
-                child.run(0)
-                assert child.slot(0).state is SlotState.SUCCEEDED
-
-            assert ended_well(in_child(work)), f"child {number}"
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert failures == []
-    assert examined(journal).sound
-
-
-def test_a_fork_inside_a_futures_callback_does_not_hang(journal: DiskJournal) -> None:
-    pids: list[int] = []
-    forked = threading.Event()
-
-    def fork(_: object) -> None:  # in the writer's thread
-        pids.append(in_child(lambda: None))
-        forked.set()
-
-    from toolslot.journal import Append
-
-    worker = reserve(journal)
-    journal.submit(Append(key=worker.key, row=worker.started(0))).add_done_callback(fork)
-    assert forked.wait(PATIENCE)
-    assert ended_well(pids[0])
-    assert worker.finish(0).state is SlotState.SUCCEEDED
-
-
-def start_of(worker: Worker, index: int) -> None:
-    worker.start(index)
-
-
-def test_grandchildren_get_through_too(journal: DiskJournal) -> None:
-    worker = reserve(journal, 3)
-
-    def child() -> None:
-        worker.start(0)
-        assert ended_well(in_child(lambda: start_of(worker, 1)))
-        worker.finish(0)
-
-    assert ended_well(in_child(child))
-    assert [slot.state for slot in worker.record().slots] == [
-        SlotState.SUCCEEDED,
-        SlotState.RUNNING,
-        SlotState.RESERVED,
-    ]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing_children_work_whatever_the_start_method(root: Path, method: str) -> None:
@@ -250,6 +118,7 @@ import os, sys
 sys.path[:0] = {sys.path!r}
 from toolslot.journal import DiskJournal
 from support.batches import reserve
+from support.children import PATIENCE, ended_well, in_child
 from support.examining import examined
 journal = DiskJournal.open(sys.argv[1])
 """

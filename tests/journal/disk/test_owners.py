@@ -19,7 +19,7 @@ from support.batches import owner_of, reserve
 from toolslot._domain._identity import Owner
 from toolslot._errors import JournalUnavailable
 from toolslot.journal import DiskJournal, OwnerState
-from toolslot.journal._disk import _filesystem, _owner_lock, _session
+from toolslot.journal._disk import _back_end, _filesystem, _owner_lock
 from toolslot.journal._disk._owner_lock import OwnerLock, is_dead
 from toolslot.testing._worker import PATIENCE, state_of
 
@@ -174,7 +174,7 @@ def elsewhere(owner: Owner, host: str = "elsewhere") -> Owner:
 def test_an_owner_of_another_host_cannot_be_told_where_that_host_may_have_locks_of_its_own(
     journal: DiskJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_session, "locks_are_shared", lambda _: False)
+    monkeypatch.setattr(_back_end, "locks_are_shared", lambda _: False)
     assert state_of(journal, elsewhere(owner_of(journal))) is OwnerState.UNKNOWN
 
 

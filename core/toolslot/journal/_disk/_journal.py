@@ -5,30 +5,27 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from types import TracebackType
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from typing_extensions import Self
 
-from toolslot._domain._identity import Owner, ProcessIdentity
-from toolslot._domain._operations import Operation
-from toolslot._domain._port import Holdable, Journal, OldRuns
-from toolslot._domain._slot import BatchHistory, BatchKey, BatchRecord
+from toolslot._domain._identity import Owner
+from toolslot._domain._port import Holdable, Journal
 from toolslot._errors import InvalidSetting
-from toolslot.journal._disk import _owner_lock, _reads
+from toolslot.journal._disk import _owner_lock
+from toolslot.journal._disk._back_end import Directory, Terms
 from toolslot.journal._disk._options import Durability, Options
 from toolslot.journal._disk._place import Place, resolve
-from toolslot.journal._disk._session import Session, Terms
-from toolslot.journal._disk._view import Snapshot
 from toolslot.journal._format._encryption import Encryption, key_ids
-from toolslot.journal._queue._items import ReadItem
 from toolslot.journal._queue._processes import members
+from toolslot.journal._queue._queued import QueuedJournal
+from toolslot.journal._queue._session import Session
 
 T = TypeVar("T")
 
 
-class DiskJournal(Journal, Holdable):
+class DiskJournal(QueuedJournal, Holdable):
     """A journal in a directory of this machine, for any number of its processes. Get it from `open`.
 
     Safe to use from any thread, and in forked children, which open it anew as a process of their own at the first use. A process has
@@ -40,7 +37,8 @@ class DiskJournal(Journal, Holdable):
     """
 
     def __init__(self, place: Place, terms: Terms) -> None:
-        self._session = Session(place, terms)
+        self._directory = Directory(place, terms)
+        super().__init__(Session(self._directory))
         #: how often it was opened and not closed
         self._users = 0
         #: threads that have yet to write what they return
@@ -120,7 +118,7 @@ class DiskJournal(Journal, Holdable):
                 f"the journal {self.location} is open in this process with durability={self.durability!r}, and now"
                 f" {options.durability!r} is asked for. Use one setting for all, or close it first."
             )
-        here = self._session.terms.options.encryption
+        here = self._directory.terms.options.encryption
         if key_ids(here) != key_ids(options.encryption):
             raise InvalidSetting(
                 f"the journal {self.location} is open in this process {'without keys' if here is None else 'with other keys'} than"
@@ -131,53 +129,22 @@ class DiskJournal(Journal, Holdable):
 
     @property
     def location(self) -> str:
-        return str(self._session.place.root)
+        return str(self._directory.place.root)
 
     @property
     def durability(self) -> Durability:
         """What an acknowledged record survives: "power" a power cut, "process" the death of the process."""
-        return self._session.terms.options.durability
-
-    @property
-    def process(self) -> ProcessIdentity:
-        return self._session.live().process
-
-    @property
-    def digest_key(self) -> bytes | None:
-        return self._session.live().writer.digest_key
-
-    def submit(self, operation: Operation[T]) -> Future[T]:
-        return cast("Future[T]", self._session.live().writer.submit(operation))
-
-    def load(self, key: BatchKey) -> Future[BatchRecord | None]:
-        return self._ask(lambda view: _reads.record(view, key))
-
-    def history(self, key: BatchKey) -> Future[BatchHistory | None]:
-        return self._ask(lambda view: _reads.history(view, key))
-
-    def keys(self, run_id: str | None = None) -> Future[tuple[BatchKey, ...]]:
-        return self._ask(lambda view: _reads.batch_keys(view, run_id))
-
-    def old_runs(self, before: float, cursor: str | None = None) -> Future[OldRuns]:
-        return self._ask(lambda view: _reads.old_runs(view, before, cursor))
-
-    def run_payload(self, run_id: str) -> Future[bytes | None]:
-        return self._ask(lambda view: _reads.run_payload(view, run_id))
-
-    def _ask(self, read: Callable[[Snapshot], T]) -> Future[T]:
-        item = ReadItem(read)
-        self._session.live().writer.put(item)
-        return cast("Future[T]", item.future)
+        return self._directory.terms.options.durability
 
     def enlist(self, owner: Owner) -> None:
         self._session.live()
-        _owner_lock.enlist(self._session.place.owners, owner)
+        _owner_lock.enlist(self._directory.place.owners, owner)
 
     def retire(self, owner: Owner) -> None:
-        _owner_lock.retire(self._session.place.owners, owner)
+        _owner_lock.retire(self._directory.place.owners, owner)
 
     def hold(self) -> Callable[[], None]:
-        if self._session.terms.own_identity:
+        if self._directory.terms.own_identity:
             return lambda: None  # to the others its closing is the death of a process
         with members.lock:
             self._holders += 1
@@ -211,7 +178,7 @@ class DiskJournal(Journal, Holdable):
             self._session.end()
         finally:
             with members.lock:
-                place = (self._session.place, self._session.terms.read_only)
+                place = (self._directory.place, self._directory.terms.read_only)
                 if _open.get(place) is self:
                     del _open[place]
                 members.discard(self._session)
@@ -231,8 +198,8 @@ class DiskJournal(Journal, Holdable):
             return (
                 f"<DiskJournal {self.location!r} {'closed' if self._closing else 'not open in this process'}>"
             )
-        mode = "read_only" if self._session.terms.read_only else f"durability={self.durability}"
-        owners = len(_owner_lock.at_work(self._session.place.owners, core.process.token))
+        mode = "read_only" if self._directory.terms.read_only else f"durability={self.durability}"
+        owners = len(self._directory.at_work(core.process))
         return (
             f"<DiskJournal {self.location!r} {mode} waiting={core.writer.waiting()} owners={owners}"
             f" commits={core.writer.commits}>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 
 from toolslot._errors import JournalError, JournalReadOnly, JournalUnavailable
@@ -13,10 +13,10 @@ from toolslot.journal._disk._opening import uri, verify_connection
 from toolslot.journal._disk._place import Place, check_safe
 from toolslot.journal._disk._states import States
 from toolslot.journal._disk._table import Reader
-from toolslot.journal._disk._transaction import Transaction
 from toolslot.journal._disk._unlocking import look_in
 from toolslot.journal._disk._view import OwnerLook, Snapshot
 from toolslot.journal._format._encryption import Encryption
+from toolslot.journal._queue import _store as queue
 
 _SQLITE_TIMEOUT = 5.0
 
@@ -68,13 +68,11 @@ class ReadStore:
         if self._still is not None and (_size(self.place.wal) or _lying(self.place) != self._still):
             self.reconnect()
 
-    @contextmanager
-    def transaction(self) -> Generator[Transaction]:
+    def commit(self, work: Callable[[queue.Group], None]) -> None:
         """Refuses."""
         raise self._refusal()
-        yield
 
-    def add_chunks(self, chunks: tuple[tuple[str, bytes], ...]) -> None:
+    def add_chunks(self, chunks: queue.Chunks) -> None:
         """Refuses."""
         raise self._refusal()
 
@@ -102,19 +100,14 @@ class ReadStore:
 
     # --- upkeep, of which a reader has none ---------------------------------------------------------------------
 
-    @property
-    def checkpoint_due(self) -> bool:
-        return False
+    upkeep_due: bool = False
+    upkeep_wanted: bool = False
 
-    @property
-    def checkpoint_wanted(self) -> bool:
-        return False
+    def upkeep(self, *, idle: bool) -> None:
+        """Refuses."""
+        raise self._refusal()
 
-    @property
-    def log_is_long(self) -> bool:
-        return False
-
-    def checkpoint(self, *, truncate: bool = False, timeout: float | None = None) -> None:
+    def give_back(self) -> None:
         """Refuses."""
         raise self._refusal()
 
@@ -126,7 +119,7 @@ class ReadStore:
         """Refuses."""
         raise self._refusal()
 
-    def vacuum_piece(self) -> bool:
+    def give_back_piece(self) -> bool:
         """Refuses."""
         raise self._refusal()
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from toolslot._domain._port import OldRuns
-from toolslot._domain._slot import BatchHistory, BatchKey, BatchRecord
-from toolslot._domain._state import history_of, record_of
+from toolslot._domain._slot import BatchKey
 from toolslot._errors import JournalCorrupt, JournalLocked
 from toolslot._text import quoted
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import parse, resolve
 from toolslot.journal._disk._loading import created
 from toolslot.journal._disk._table import Reader
-from toolslot.journal._disk._view import Snapshot
 from toolslot.journal._format._fields import Fields
 from toolslot.journal._format._row_codec import key_from_json
 from toolslot.journal._format._secrecy import RUN_PAYLOAD
@@ -20,46 +18,34 @@ from toolslot.journal._format._secrecy import RUN_PAYLOAD
 _RUNS_AT_ONCE = 50
 
 
-def record(view: Snapshot, key: BatchKey) -> BatchRecord | None:
-    """The batch that `key` names or adopted."""
-    state = view.state(view.alias(key) or key)
-    return None if state is None else record_of(view, state)
-
-
-def history(view: Snapshot, key: BatchKey) -> BatchHistory | None:
-    """The same with all its rows."""
-    state = view.state(view.alias(key) or key)
-    return None if state is None else history_of(view, state)
-
-
-def batch_keys(view: Snapshot, run_id: str | None) -> tuple[BatchKey, ...]:
+def batch_keys(reader: Reader, run_id: str | None) -> tuple[BatchKey, ...]:
     """The batches in the order they were reserved."""
     bounds = keys.under(keys.BATCH_INDEX) if run_id is None else keys.under(keys.index_of_run(run_id))
-    return tuple(key_of_index(name, body) for name, body in view.reader.scan_by_age(bounds))
+    return tuple(key_of_index(name, body) for name, body in reader.scan_by_age(bounds))
 
 
-def old_runs(view: Snapshot, before: float, cursor: str | None) -> OldRuns:
+def old_runs(reader: Reader, before: float, cursor: str | None) -> OldRuns:
     """In the order of the list of batches, where those of a run stand together; the cursor is where the next run may begin."""
     begin, end = keys.under(keys.BATCH_INDEX)
     begin = cursor or begin
     found: list[str] = []
     for _ in range(_RUNS_AT_ONCE):
-        first = view.reader.first_key((begin, end))
+        first = reader.first_key((begin, end))
         if first is None:
             return OldRuns(run_ids=tuple(found), cursor=None)
         run = keys.under(keys.run_of_index(first))
         begin = run[1]
-        name, body = view.reader.newest(run)
+        name, body = reader.newest(run)
         key = key_of_index(name, body)
-        if _is_old(view, key, before):
+        if _is_old(reader, key, before):
             found.append(key.run_id)
     return OldRuns(run_ids=tuple(found), cursor=begin)
 
 
-def _is_old(view: Snapshot, key: BatchKey, before: float) -> bool:
+def _is_old(reader: Reader, key: BatchKey, before: float) -> bool:
     """A batch that cannot be read counts: whoever asks must learn of it."""
     try:
-        return created(view.reader, key) < before
+        return created(reader, key) < before
     except JournalCorrupt:
         return True
 
@@ -87,12 +73,12 @@ def runs_being_deleted(reader: Reader) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def run_payload(view: Snapshot, run_id: str) -> bytes | None:
+def run_payload(reader: Reader, run_id: str) -> bytes | None:
     name = keys.run_payload(run_id)
-    body = view.reader.get(name)
+    body = reader.get(name)
     if body is None:
         return None
-    data = view.reader.secrecy.reveal_in_run(run_id, RUN_PAYLOAD, resolve(view.reader, name, parse(body)))
+    data = reader.secrecy.reveal_in_run(run_id, RUN_PAYLOAD, resolve(reader, name, parse(body)))
     fields = Fields(data, "run payload")
     stored, payload = fields.text("run_id"), fields.data_or_none("payload")
     fields.done()

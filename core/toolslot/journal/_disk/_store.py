@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 
 from typing_extensions import override
 
@@ -16,6 +15,7 @@ from toolslot.journal._disk._place import Place
 from toolslot.journal._disk._reads import runs_being_deleted
 from toolslot.journal._disk._transaction import Transaction
 from toolslot.journal._disk._view import OwnerLook
+from toolslot.journal._queue._store import Chunks, Group
 
 #: a checkpoint is due when about so many pages were written to the write-ahead log. It holds the lock until all of them are in their places
 #: in the database, which may lie far apart.
@@ -40,9 +40,8 @@ class Store(LockedStore):
         super().__init__(place, look, options, token)
 
     @override
-    @contextmanager
-    def transaction(self) -> Generator[Transaction]:
-        """Commit what the block applies, under the lock. On any failure nothing is written, and memory is as it was.
+    def commit(self, work: Callable[[Group], None]) -> None:
+        """Run `work` and commit what it wrote, under the lock. On any failure nothing is written, and memory is as it was.
 
         Raises:
             JournalError: the database refused; foreign errors are its cause.
@@ -55,7 +54,7 @@ class Store(LockedStore):
                 view = Transaction(self.table, self.states, self._look, self._options.max_bytes)
                 with self._transact():
                     reach(CrashPoint.AFTER_BEGIN)
-                    yield view
+                    work(view)
                     view.flush()
                     reach(CrashPoint.BEFORE_COMMIT)
                 reach(CrashPoint.AFTER_COMMIT)
@@ -67,7 +66,7 @@ class Store(LockedStore):
             self._wrote(view.size)
 
     @override
-    def add_chunks(self, chunks: tuple[tuple[str, bytes], ...]) -> None:
+    def add_chunks(self, chunks: Chunks) -> None:
         """Write parts of a large value, in a commit of their own."""
         with self._translated():
             self._ready()
@@ -79,37 +78,33 @@ class Store(LockedStore):
 
     # --- upkeep -------------------------------------------------------------------------------------------------
 
-    @property
-    @override
-    def checkpoint_due(self) -> bool:
-        return self._pages >= _CHECKPOINT_PAGES
+    def _wrote(self, size: int) -> None:
+        self._pages += _PAGES_PER_COMMIT + size // _PAGE
+        self.upkeep_wanted = True
+        self.upkeep_due = self._pages >= _CHECKPOINT_PAGES
 
-    @property
     @override
-    def checkpoint_wanted(self) -> bool:
-        """Whether anything was written since the last checkpoint."""
-        return self._pages > 0
+    def upkeep(self, *, idle: bool) -> None:
+        self.checkpoint(truncate=idle and self._log_is_long(), timeout=0 if idle else None)
 
-    @property
     @override
-    def log_is_long(self) -> bool:
+    def give_back(self) -> None:
+        self.checkpoint(truncate=True)  # what was deleted still stands in the write-ahead log
+
+    def _log_is_long(self) -> bool:
         """Whether the write-ahead log has grown so much that its space should be given back. A short one is kept and written over:
         a sync that need not make the file grow is much cheaper.
         """
         with self._translated():
             return os.stat(self.place.wal).st_size > _LONG_LOG
 
-    def _wrote(self, size: int) -> None:
-        self._pages += _PAGES_PER_COMMIT + size // _PAGE
-
-    @override
     def checkpoint(self, *, truncate: bool = False, timeout: float | None = None) -> None:
         """Move the write-ahead log into the database. Never outside the lock: SQLite up to 3.51.2 can lose commits
         when two checkpoints meet a commit. What readers still need is left for the next time.
         """
         with self._translated(), self.locked(timeout):
             self._checkpoint(truncate=truncate)
-        self._pages = 0
+        self._pages, self.upkeep_due, self.upkeep_wanted = 0, False, False
 
     @override
     def deletions(self) -> list[str]:
@@ -142,7 +137,7 @@ class Store(LockedStore):
         return gone
 
     @override
-    def vacuum_piece(self) -> bool:
+    def give_back_piece(self) -> bool:
         """Give some free pages back to the system; whether that was the last of them."""
         with self._translated(), self.locked():
             reach(CrashPoint.BEFORE_VACUUM)

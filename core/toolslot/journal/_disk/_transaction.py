@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Collection
 
 from typing_extensions import assert_never
 
@@ -46,45 +45,40 @@ class Transaction(Snapshot):
 
     # --- encode ---------------------------------------------------------------------------------------------------------
 
-    def prepare(self, writes: tuple[Write, ...], hidden: Memo) -> tuple[Chunks, Callable[[], None]]:
-        """Encode; changes nothing yet. `hidden` is what the operation had encrypted when it was tried before.
-
-        Returns the chunks that must be in the database before the writes, and what applies them.
-
-        Raises:
-            NotStorable: a value is larger than the journal takes.
-        """
-        encoded = tuple((write, self._encode(write, hidden)) for write in writes)
+    def write(self, writes: tuple[Write, ...], memo: Memo, stored: Collection[str]) -> Chunks:
+        encoded = tuple((write, self._encode(write, memo)) for write in writes)
         chunks = tuple(chunk for _, parts in encoded for part in parts for chunk in part.chunks)
-        return chunks, partial(self._apply, encoded)
+        if all(name in stored for name, _ in chunks):
+            self._apply(encoded)
+        return chunks
 
-    def _encode(self, write: Write, hidden: Memo) -> tuple[Encoded, ...]:
+    def _encode(self, write: Write, memo: Memo) -> tuple[Encoded, ...]:
         match write:
             case AppendRow():
                 self._check_size(write.key, payload_size(write.row), f"the result of call {write.row.index}")
-                row = self._secrecy.hide_row(write.key, row_to_json(write.row), hidden)
+                row = self._secrecy.hide_row(write.key, row_to_json(write.row), memo)
                 return (encode(keys.fence(keys.batch_prefix(write.key)), row),)
             case NewBatch():
-                return self._encode_batch(write, hidden)
+                return self._encode_batch(write, memo)
             case PutFence() | PutAlias() | DropRun():
                 return ()
             case _:
                 assert_never(write)
 
-    def _encode_batch(self, write: NewBatch, hidden: Memo) -> tuple[Encoded, ...]:
+    def _encode_batch(self, write: NewBatch, memo: Memo) -> tuple[Encoded, ...]:
         manifest = write.manifest
         for spec in manifest.specs:
             self._check_size(manifest.key, len(spec.args.data), f"the arguments of call {spec.index}")
         self._check_size(manifest.key, len(manifest.payload or b""), "the payload")
         self._check_size(manifest.key, len(write.run_payload or b""), "the run's payload")
         near = keys.manifest(keys.batch_prefix(manifest.key))
-        data = self._secrecy.hide_head(manifest.key, head_to_json(manifest, write.tenure), hidden)
+        data = self._secrecy.hide_head(manifest.key, head_to_json(manifest, write.tenure), memo)
         head = encode(near, data, in_place=_HEAD_IN_PLACE)
         if write.run_payload is None:
             return (head,)
         run_id = manifest.key.run_id
         payload: dict[str, object] = {"run_id": run_id, "payload": bytes_to_json(write.run_payload)}
-        data = self._secrecy.hide_in_run(run_id, RUN_PAYLOAD, payload, hidden)
+        data = self._secrecy.hide_in_run(run_id, RUN_PAYLOAD, payload, memo)
         return (head, encode(keys.run_payload(run_id), data))
 
     def _check_size(self, key: BatchKey, size: int, what: str) -> None:

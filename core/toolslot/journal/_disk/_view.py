@@ -6,23 +6,26 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from toolslot._domain._identity import Owner, OwnerState
+from toolslot._domain._port import OldRuns
 from toolslot._domain._slot import BatchKey
 from toolslot._domain._state import BatchState
 from toolslot._errors import JournalCorrupt
 from toolslot.journal._disk import _keys as keys
+from toolslot.journal._disk import _reads
 from toolslot.journal._disk._chunks import parse
 from toolslot.journal._disk._loading import load
 from toolslot.journal._disk._states import Entry, States
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._format._fields import Fields
 from toolslot.journal._format._row_codec import key_from_json
+from toolslot.journal._queue._store import View
 
 #: tells whether an owner can still be at work
 OwnerLook: TypeAlias = Callable[[Owner], OwnerState]
 
 
-class Snapshot:
-    """A `JournalView` over one read or write transaction.
+class Snapshot(View):
+    """One read or write transaction.
 
     Entries are taken out of `states` when touched; `keep` puts them back once it is certain that they are the truth.
     """
@@ -82,6 +85,15 @@ class Snapshot:
 
     def forgotten(self, key: BatchKey, lineage: str | None = None) -> bool:
         return self.purged(key.run_id) and is_forgotten(self.reader, key, lineage)
+
+    def keys(self, run_id: str | None) -> tuple[BatchKey, ...]:
+        return _reads.batch_keys(self.reader, run_id)
+
+    def old_runs(self, before: float, cursor: str | None) -> OldRuns:
+        return _reads.old_runs(self.reader, before, cursor)
+
+    def run_payload(self, run_id: str) -> bytes | None:
+        return _reads.run_payload(self.reader, run_id)
 
     def keep(self) -> None:
         """The transaction is over and was no failure: what it read and wrote is the truth until somebody else writes."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
+from typing import TypeAlias
 
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._operations import Purge
@@ -17,22 +19,26 @@ _ROOM_DELAYS = (0.05, 0.2, 0.5, 1.0)
 #: chunks in one commit: 1 MiB keeps the lock for some milliseconds
 _CHUNKS_PER_COMMIT = 4
 
+#: operations that were decided, each with what it is answered once the commit is done: a result, or an error
+Decided: TypeAlias = list[tuple[WriteItem, object, BaseException | None]]
+
 
 class Committer:
     """Commits operations in the order given, and completes their futures."""
 
-    def __init__(self, store: Store[object]) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        #: nothing is to be committed before this moment (monotonic): the disk was full
+        self._faults = store.faults
+        #: nothing is to be committed before this moment (monotonic), 0 for now: the disk was full
         self.not_before = 0.0
         #: runs that got their tombstone, with the futures that wait for their rows to be gone
         self.dropped: list[tuple[str, Future[object], object]] = []
 
     def commit(self, items: list[WriteItem], *, last_try: bool = False) -> list[WriteItem]:
         """Commit one group from the head of `items`. Returns what is left, to be committed next."""
-        outcomes: list[_Outcome] = []
+        decided: Decided = []
         try:
-            rest = self._group(items, outcomes)
+            self._store.commit(partial(self._decide, items, decided))
         except JournalError as error:
             return self._after_failure(items, error, last_try=last_try)
         except BaseException as error:
@@ -41,23 +47,37 @@ class Committer:
                 return self._one_by_one(items)
             refuse(items[0].future, error)
             return []
-        for outcome in outcomes:
-            outcome.tell(self.dropped)
-        if rest and rest[0].missing:
-            return self._write_chunks(rest)
-        return rest
+        for item, result, refusal in decided:
+            if refusal is not None:
+                refuse(item.future, refusal)
+            elif isinstance(item.operation, Purge):
+                # Also when it was purged before: an earlier purge may have died before all its rows were gone.
+                self.dropped.append((item.operation.run_id, item.future, result))
+            else:
+                answer(item.future, result)
+        if len(decided) == len(items):
+            return []
+        rest = items[len(decided) :]
+        return self._write_chunks(rest) if rest[0].missing else rest
 
-    def _group(self, items: list[WriteItem], outcomes: list[_Outcome]) -> list[WriteItem]:
-        faults, most = self._store.faults, self._store.group_bytes
-        with self._store.transaction() as view:
-            for number, item in enumerate(items):
-                if view.size > most:
-                    return items[number:]
-                outcome = _run(view, item, faults)
-                if outcome is None:
-                    return items[number:]
-                outcomes.append(outcome)
-        return []
+    def _decide(self, items: list[WriteItem], decided: Decided, group: Group) -> None:
+        """Decide and apply one operation after the other, until the group is large or one needs chunks to be written first."""
+        faults, most = self._faults, self._store.group_bytes
+        for item in items:
+            if group.size > most:
+                return
+            try:
+                change = item.operation.change(group)
+                chunks = group.write(change.writes, item.memo, item.chunks) if change.writes else ()
+            except faults:
+                raise  # the journal could not be read, which is no answer to the operation
+            except BaseException as error:
+                decided.append((item, None, error))
+                continue
+            if chunks and not item.chunks.issuperset(name for name, _ in chunks):
+                item.missing = chunks
+                return
+            decided.append((item, change.result, change.refusal))
 
     def _write_chunks(self, items: list[WriteItem]) -> list[WriteItem]:
         first, missing = items[0], items[0].missing
@@ -68,7 +88,7 @@ class Committer:
         except JournalError as error:
             return self._after_failure([first], error, last_try=True) + items[1:]
         reach(CrashPoint.AFTER_CHUNKS)
-        first.chunks = frozenset(key for key, _ in missing)
+        first.chunks = frozenset(name for name, _ in missing)
         return items
 
     def _after_failure(
@@ -90,7 +110,7 @@ class Committer:
         """Only what cannot be committed by itself fails."""
         for number, item in enumerate(items):
             rest = self.commit([item], last_try=True)
-            while rest and not self.stalled:
+            while rest and not self.stalled():
                 rest = self.commit(rest, last_try=True)
             if rest:
                 return rest + items[number + 1 :]
@@ -101,7 +121,7 @@ class Committer:
             return self._one_by_one(items)
         (item,) = items
         with suppress(JournalError):
-            self._store.checkpoint(truncate=True)  # gives back what the write-ahead log holds
+            self._store.give_back()
         if not item.records or item.tries >= len(_ROOM_DELAYS):
             refuse(item.future, error)
             return []
@@ -110,46 +130,8 @@ class Committer:
         item.tries += 1
         return items
 
-    @property
     def stalled(self) -> bool:
-        return time.monotonic() < self.not_before
-
-
-class _Outcome:
-    """How an operation will be answered once the commit is done."""
-
-    __slots__ = ("_dropped", "_error", "_future", "_result")
-
-    def __init__(
-        self, future: Future[object], result: object, error: BaseException | None, dropped: str | None
-    ) -> None:
-        self._future = future
-        self._result = result
-        self._error = error
-        self._dropped = dropped
-
-    def tell(self, dropped: list[tuple[str, Future[object], object]]) -> None:
-        if self._error is not None:
-            refuse(self._future, self._error)
-        elif self._dropped is not None:
-            dropped.append((self._dropped, self._future, self._result))
-        else:
-            answer(self._future, self._result)
-
-
-def _run(view: Group, item: WriteItem, faults: tuple[type[BaseException], ...]) -> _Outcome | None:
-    """Decide and apply one operation. None: its chunks must be written first, and nothing was applied."""
-    try:
-        change = item.operation.change(view)
-        chunks, apply = view.prepare(change.writes, item.hidden)
-    except faults:
-        raise  # the journal could not be read, which is no answer to the operation
-    except BaseException as error:
-        return _Outcome(item.future, None, error, None)
-    if chunks and not item.chunks.issuperset(key for key, _ in chunks):
-        item.missing = chunks
-        return None
-    apply()
-    # Also when it was purged before: an earlier purge may have died before all its rows were gone.
-    dropped = item.operation.run_id if isinstance(item.operation, Purge) else None
-    return _Outcome(item.future, change.result, change.refusal, dropped)
+        """Whether a record waits for room, and everything behind it."""
+        if self.not_before and time.monotonic() >= self.not_before:
+            self.not_before = 0.0
+        return self.not_before > 0

@@ -20,7 +20,7 @@ _RUNS_TOGETHER = 64
 class Deletions:
     """The runs that have their tombstone and still have rows, with the futures that wait for those to be gone."""
 
-    def __init__(self, store: Store[object]) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self._waiting: dict[str, list[tuple[Future[object], object]]] = {}
         #: the runs among them whose rows are gone, and the space of those not yet
@@ -54,9 +54,9 @@ class Deletions:
                 self._clearing = len(self._emptied) >= min(_RUNS_TOGETHER, len(self._waiting))
                 reach(CrashPoint.AFTER_DELETION)
                 return
-            if not self._store.vacuum_piece():
+            if not self._store.give_back_piece():
                 return
-            self._store.checkpoint(truncate=True)  # what was deleted still stands in the write-ahead log
+            self._store.give_back()
         except JournalError as error:
             runs = tuple(self._emptied if self._clearing else self._next())
             if isinstance(error, (JournalCorrupt, JournalIOError)) and not self._clearing and len(runs) > 1:

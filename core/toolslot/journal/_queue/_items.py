@@ -6,15 +6,15 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Generic, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from toolslot._domain._append import Append
 from toolslot._domain._operations import Operation, Reserve, TakeOver
 from toolslot._domain._slot import Started
 from toolslot.journal._format._secrecy import Memo
+from toolslot.journal._queue._store import View
 
 T = TypeVar("T")
-V = TypeVar("V")
 
 log = logging.getLogger("toolslot")
 
@@ -22,7 +22,7 @@ log = logging.getLogger("toolslot")
 class WriteItem:
     """An operation and who waits for it."""
 
-    __slots__ = ("chunks", "future", "hidden", "missing", "operation", "tries")
+    __slots__ = ("chunks", "future", "memo", "missing", "operation", "tries")
 
     def __init__(self, operation: Operation[object]) -> None:
         self.operation = operation
@@ -32,7 +32,7 @@ class WriteItem:
         #: chunk rows that must be written before it can be
         self.missing: tuple[tuple[str, bytes], ...] = ()
         #: what was encrypted for it already
-        self.hidden: Memo = {}
+        self.memo: Memo = {}
         #: how often it met a full disk
         self.tries = 0
 
@@ -47,12 +47,12 @@ class WriteItem:
         return not isinstance(operation, (Reserve, TakeOver))
 
 
-class ReadItem(Generic[V]):
+class ReadItem:
     """A question about one snapshot, and who waits for the answer."""
 
     __slots__ = ("future", "read")
 
-    def __init__(self, read: Callable[[V], object]) -> None:
+    def __init__(self, read: Callable[[View], object]) -> None:
         self.read = read
         self.future: Future[object] = Future()
 
@@ -73,7 +73,7 @@ class Stop:
     __slots__ = ()
 
 
-Item: TypeAlias = WriteItem | ReadItem[V] | Park | Stop
+Item: TypeAlias = WriteItem | ReadItem | Park | Stop
 
 
 def answer(future: Future[T], result: T) -> None:

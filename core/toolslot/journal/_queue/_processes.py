@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from toolslot._domain._identity import Owner
 from toolslot.journal._queue._items import Park, log
@@ -23,7 +23,7 @@ _EXIT_PATIENCE = 10.0
 class Member(Protocol):
     """An open journal, as the process sees it."""
 
-    def running(self) -> Writer[Any] | None:
+    def running(self) -> Writer | None:
         """Its writer, if it has one in this process."""
         ...
 

@@ -2,41 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias
 
+from toolslot._domain._port import OldRuns
+from toolslot._domain._slot import BatchKey
 from toolslot._domain._state import JournalView, Write
 from toolslot.journal._format._secrecy import Memo
-
-V_co = TypeVar("V_co", covariant=True)
 
 #: names and bytes of parts of large values
 Chunks: TypeAlias = tuple[tuple[str, bytes], ...]
 
 
+class View(JournalView, Protocol):
+    """One state of the journal, of which questions are asked. The methods are those of the journal's port."""
+
+    def keys(self, run_id: str | None) -> tuple[BatchKey, ...]: ...
+
+    def old_runs(self, before: float, cursor: str | None) -> OldRuns: ...
+
+    def run_payload(self, run_id: str) -> bytes | None: ...
+
+
 class Group(JournalView, Protocol):
-    """What the operations of one transaction read and write. They are written when the transaction ends."""
+    """What the operations of one transaction read, and where they write."""
 
     @property
     def size(self) -> int:
         """Bytes to write so far, roughly."""
         ...
 
-    def prepare(self, writes: tuple[Write, ...], hidden: Memo) -> tuple[Chunks, Callable[[], None]]:
-        """Encode; changes nothing yet. `hidden` is what the operation had encrypted when it was tried before.
+    def write(self, writes: tuple[Write, ...], memo: Memo, stored: Collection[str]) -> Chunks:
+        """Take the writes of one operation: those after it see them. Returns the parts of large values that must be in the store before;
+        unless all their names are among `stored`, nothing was taken.
 
-        Returns the chunks that must be in the store before the writes, and what lets the operations after this one see the writes.
+        `memo` is what the operation had encrypted when it was tried before.
+
+        Raises:
+            NotStorable: a value is larger than the journal takes; nothing was taken.
         """
         ...
 
 
-class Store(Protocol[V_co]):
+class Store(Protocol):
     """Made and used by the writer's thread only. What it raises is a `JournalError`, whatever it is made of; it maps foreign errors itself.
 
     `JournalFull` tells that nothing was written and that there may be room later, `JournalIOError` that a new connection may help,
     `JournalCorrupt` that it may be the fault of one operation of the group.
     """
+
+    #: upkeep must come before other work
+    upkeep_due: bool
+    #: there is upkeep to be done when nothing else is
+    upkeep_wanted: bool
 
     @property
     def name(self) -> str:
@@ -60,12 +79,12 @@ class Store(Protocol[V_co]):
         """As the journal's."""
         ...
 
-    def snapshot(self) -> AbstractContextManager[V_co]:
+    def snapshot(self) -> AbstractContextManager[View]:
         """One state of the journal, to be read."""
         ...
 
-    def transaction(self) -> AbstractContextManager[Group]:
-        """Commit what the block applies. On any failure nothing is written."""
+    def commit(self, work: Callable[[Group], None]) -> None:
+        """Run `work` in a transaction and commit what it wrote. On any failure, of `work` too, nothing is written."""
         ...
 
     def add_chunks(self, chunks: Chunks) -> None:
@@ -76,23 +95,12 @@ class Store(Protocol[V_co]):
         """Begin again after an I/O error: what the store really holds is only known then."""
         ...
 
-    @property
-    def checkpoint_due(self) -> bool:
-        """Whether upkeep is to come before other work."""
+    def upkeep(self, *, idle: bool) -> None:
+        """Put things in order after many commits; `idle`: nobody waits for a commit, and it must wait for nobody."""
         ...
 
-    @property
-    def checkpoint_wanted(self) -> bool:
-        """Whether there is upkeep to be done when nothing else is."""
-        ...
-
-    @property
-    def log_is_long(self) -> bool:
-        """Whether that is to give space back."""
-        ...
-
-    def checkpoint(self, *, truncate: bool = False, timeout: float | None = None) -> None:
-        """Do the upkeep; with `truncate` give space back."""
+    def give_back(self) -> None:
+        """Give back the space that can be had at once: there is no room, or much was deleted."""
         ...
 
     def deletions(self) -> list[str]:
@@ -103,8 +111,8 @@ class Store(Protocol[V_co]):
         """Delete some rows of these runs, in this order; those of which nothing is left."""
         ...
 
-    def vacuum_piece(self) -> bool:
-        """Give some space back; whether that was the last of it."""
+    def give_back_piece(self) -> bool:
+        """Give back some of the space of deleted rows; whether that was the last of it."""
         ...
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
 
 from toolslot._domain._operations import Operation
 from toolslot._errors import JournalBusy, JournalClosed, JournalError
@@ -17,36 +16,34 @@ from toolslot.journal._queue._items import Item, Park, ReadItem, Stop, WriteItem
 from toolslot.journal._queue._leak import keep_for_ever
 from toolslot.journal._queue._store import Store
 
-V = TypeVar("V")
-
 #: operations that may wait before more are refused
 _MOST_WAITING = 100_000
 #: operations in one commit at most
 _GROUP = 256
-#: seconds without work until the write-ahead log is emptied
+#: seconds without work until the store does what upkeep there is
 _IDLE = 0.5
 #: seconds that closing spends on deleting purged rows; what is left then is deleted by the next opener
 _DELETING_AT_CLOSE = 5.0
 
 
-class Writer(Generic[V]):
+class Writer:
     """The queue and its thread. The thread is a daemon: an agent that forgets to close the journal must still be able to end;
     `atexit` (see `_processes`) lets it finish what was queued.
     """
 
-    def __init__(self, name: str, open_store: Callable[[], Store[V]]) -> None:
+    def __init__(self, name: str, open_store: Callable[[], Store]) -> None:
         self._name = name
         self._open_store = open_store
-        self._queue: SimpleQueue[Item[V]] = SimpleQueue()
+        self._queue: SimpleQueue[Item] = SimpleQueue()
         self._opened: Future[None] = Future()
         self._ended = False
         self._commits = 0
         self._thread = threading.Thread(target=self._run, name="toolslot-journal", daemon=True)
         self._backlog: list[WriteItem] = []
-        self._reads: list[ReadItem[V]] = []
+        self._reads: list[ReadItem] = []
         self._control: Park | Stop | None = None
         self._digest_key: bytes | None = None
-        self._store: Store[V]
+        self._store: Store
         self._committer: Committer
         self._deletions: Deletions
 
@@ -63,7 +60,7 @@ class Writer(Generic[V]):
             self.put(Stop())  # an interrupt while waiting must not leave it running
             raise
 
-    def put(self, item: Item[V]) -> None:
+    def put(self, item: Item) -> None:
         """Queue something. When the writer has ended, its future is refused with `JournalClosed`."""
         self._queue.put(item)
         if self._ended:
@@ -144,7 +141,7 @@ class Writer(Generic[V]):
 
     def _step(self) -> None:
         idle = self._collect()
-        if self._backlog and not self._committer.stalled:
+        if self._backlog and not self._committer.stalled():
             group, behind = self._backlog[:_GROUP], self._backlog[_GROUP:]
             self._backlog = self._committer.commit(group) + behind
             self._commits += 1
@@ -152,7 +149,7 @@ class Writer(Generic[V]):
                 self._deletions.add(*dropped)
             self._committer.dropped.clear()
         # A question sees what was asked to be written before it, unless that waits for room on the disk.
-        if self._reads and (not self._backlog or self._committer.stalled):
+        if self._reads and (not self._backlog or self._committer.stalled()):
             self._read()
         if isinstance(self._control, Park) and not self._backlog:
             self._park(self._control)
@@ -167,7 +164,7 @@ class Writer(Generic[V]):
             time.sleep(timeout or 0)
             return False
         try:
-            while len(self._backlog) < _GROUP or self._committer.stalled:
+            while len(self._backlog) < _GROUP or self._committer.stalled():
                 item = self._queue.get_nowait() if timeout == 0 else self._queue.get(timeout=timeout)
                 timeout = 0
                 if isinstance(item, WriteItem):
@@ -183,15 +180,15 @@ class Writer(Generic[V]):
 
     def _patience(self) -> float | None:
         """How long to wait for work: 0 when there is some, None for ever."""
-        if self._backlog and self._committer.stalled:
+        if self._backlog and self._committer.stalled():
             return max(self._committer.not_before - time.monotonic(), 0.001)
         if self._backlog or self._deletions or self._control is not None:
             return 0
-        return _IDLE if self._store.checkpoint_wanted else None
+        return _IDLE if self._store.upkeep_wanted else None
 
     def _read(self) -> None:
         reads, self._reads = self._reads, []
-        answers: list[tuple[ReadItem[V], object, BaseException | None]] = []
+        answers: list[tuple[ReadItem, object, BaseException | None]] = []
         faults = self._store.faults
         try:
             with self._store.snapshot() as view:
@@ -215,12 +212,12 @@ class Writer(Generic[V]):
     def _upkeep(self, *, idle: bool) -> None:
         store = self._store
         try:
-            if store.checkpoint_due:
-                store.checkpoint()
+            if store.upkeep_due:
+                store.upkeep(idle=False)
             elif self._deletions:
                 self._deletions.piece()
-            elif idle and store.checkpoint_wanted:
-                store.checkpoint(truncate=store.log_is_long, timeout=0)
+            elif idle and store.upkeep_wanted:
+                store.upkeep(idle=True)
         except JournalError as error:
             log.warning("upkeep of the journal %s: %s", self._name, error)
 
