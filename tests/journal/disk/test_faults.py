@@ -18,7 +18,7 @@ from toolslot._errors import (
     JournalUnsafe,
     JournalUnsupported,
 )
-from toolslot.journal._disk._faults import is_timeout, translate
+from toolslot.journal._disk._faults import translate
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,3 @@ def test_real_errors_of_this_sqlite_are_known() -> None:
     with pytest.raises(sqlite3.Error) as missing:
         sqlite3.connect("/no/such/directory/file")
     assert type(translate(missing.value, "x")) is JournalUnavailable
-
-
-def test_diskcaches_timeout_is_known_by_whichever_package_raises_it() -> None:
-    import diskcache
-
-    assert is_timeout(diskcache.Timeout())
-    assert not is_timeout(TimeoutError())

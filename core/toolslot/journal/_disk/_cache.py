@@ -8,7 +8,7 @@ import importlib
 import os
 import sqlite3
 import sys
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from operator import attrgetter
 from types import ModuleType
 from typing import Protocol
@@ -47,15 +47,9 @@ _EXPECTED_ATTRIBUTES = {"eviction_policy": "none", "cull_limit": 0, "statistics"
 
 
 class Cache(Protocol):
-    """The part of diskcache's Cache that a journal may use, always with `retry=False`: with retry it spins for ever on a
-    database that refuses writes.
+    """The part of diskcache's Cache that a journal uses, beside its connection. Rows are written without it, as it would write them:
+    its `add` and `set` take two statements and more for each.
     """
-
-    def add(self, key: str, value: bytes, *, retry: bool) -> bool: ...
-
-    def set(self, key: str, value: bytes, *, retry: bool) -> bool: ...
-
-    def transact(self, *, retry: bool) -> AbstractContextManager[None]: ...
 
     def close(self) -> None: ...
 

@@ -71,11 +71,6 @@ def translate(error: sqlite3.Error | OSError, place: str) -> JournalError:
     return kind(f"the journal {place}: {error}: {_ADVICE[kind]}")
 
 
-def is_timeout(error: BaseException) -> bool:
-    """Whether it is diskcache's Timeout, which it raises for whatever kept it from beginning a transaction."""
-    return type(error).__name__ == "Timeout" and type(error).__module__.startswith("diskcache")
-
-
 def _of_sqlite(error: sqlite3.Error) -> type[JournalError]:
     text = str(error).lower()
     for part, kind in _BY_TEXT:

@@ -14,7 +14,7 @@ class Intact:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._identity = place.identity()
+        self._identity = [(status.st_dev, status.st_ino) for status in _files(place)]
         self._size = 0
         self.resized()
 
@@ -28,12 +28,13 @@ class Intact:
         Raises:
             JournalReplaced: a file was deleted, exchanged, emptied or cut.
         """
-        if self._place.identity() != self._identity:
+        found = _files(self._place)
+        if [(status.st_dev, status.st_ino) for status in found] != self._identity:
             raise JournalReplaced(
                 f"the files of the journal {self._place.root} were exchanged while it was open. What this process recorded"
                 " since then may be lost, and nothing more is taken. Restart it, and find out who moves files there."
             )
-        size = os.stat(self._place.database).st_size
+        size = found[1].st_size
         if size < self._size:
             if not _gave_back(connection, size):
                 raise JournalReplaced(
@@ -48,7 +49,7 @@ class Intact:
             found = [os.stat(path) for path in (self._place.commit_lock, self._place.database)]
         except FileNotFoundError:
             return False
-        same = [(status.st_dev, status.st_ino) for status in found] == list(self._identity[:2])
+        same = [(status.st_dev, status.st_ino) for status in found] == self._identity[:2]
         return same and not os.path.exists(self._place.wal)
 
     def save_log(self, connection: sqlite3.Connection) -> JournalReplaced:
@@ -64,6 +65,21 @@ class Intact:
             " journal, and find out who deletes files there."
         )
         return JournalReplaced(f"{self._place.wal} was deleted while the journal was open. {kept}")
+
+
+def _files(place: Place) -> list[os.stat_result]:
+    """The files that must stay the same while the journal is open.
+
+    Raises:
+        JournalReplaced: one of them is gone.
+    """
+    try:
+        return [os.stat(place.commit_lock), os.stat(place.database), os.stat(place.wal)]
+    except FileNotFoundError as error:
+        raise JournalReplaced(
+            f"{error.filename} was deleted while the journal {place.root} was open. What this process recorded since then"
+            " is lost with it, and nothing more is taken. Restore the directory, or begin a new journal, and restart."
+        ) from error
 
 
 def _gave_back(connection: sqlite3.Connection, size: int) -> bool:

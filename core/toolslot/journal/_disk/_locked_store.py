@@ -16,7 +16,7 @@ from toolslot._errors import JournalBusy, JournalCorrupt, JournalError, JournalI
 from toolslot.journal._disk import _opening
 from toolslot.journal._disk._cache import open_cache
 from toolslot.journal._disk._commit_lock import CommitLock
-from toolslot.journal._disk._faults import is_timeout, translate
+from toolslot.journal._disk._faults import translate
 from toolslot.journal._disk._intact import Intact
 from toolslot.journal._disk._log_frames import unread_commits
 from toolslot.journal._disk._migrations import migrate
@@ -42,6 +42,8 @@ class LockedStore(ReadStore):
         self._options = options
         self._token = token
         self._broken = False
+        #: the files may have been exchanged
+        self._suspect = False
         self.place = place
         with self._translated():
             self.lock = CommitLock.shared(place.commit_lock, place.commit_holder)
@@ -108,12 +110,12 @@ class LockedStore(ReadStore):
             synchronous=self._options.synchronous,
         )
         try:
-            self.table = self.reader = Table(self._cache, self.connection)
+            self.table = self.reader = Table(self.connection)
             _opening.check_id(self.place, self.lock, self.table)
             self.table.secrecy = unlock(
                 self.table,
                 self._options.encryption,
-                transact=self._transact,
+                connection=self.connection,
                 place=str(self.place.root),
             )
             check_safe(self.place)
@@ -136,38 +138,6 @@ class LockedStore(ReadStore):
         finally:
             self.lock.release()
 
-    @contextmanager
-    def _transact(self) -> Generator[None]:
-        try:
-            with self._cache.transact(retry=False):
-                yield
-        except BaseException as error:
-            # A failed COMMIT leaves the transaction open. A full disk has ended it already; then diskcache's own
-            # ROLLBACK fails, and hides the reason.
-            if self.connection.in_transaction:
-                with suppress(sqlite3.Error):
-                    self.connection.execute("ROLLBACK")
-            if is_timeout(error):
-                raise self._why_not_begun() from error
-            if (
-                isinstance(error, sqlite3.Error)
-                and "no transaction is active" in str(error)
-                and error.__context__
-            ):
-                raise error.__context__ from None
-            raise
-
-    def _why_not_begun(self) -> sqlite3.Error | JournalError:
-        try:
-            self.connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            return error
-        self.connection.execute("ROLLBACK")
-        return JournalBusy(
-            f"the journal {self.place.root}: another program held SQLite's lock on it for too long. Nothing was"
-            " recorded; try again."
-        )
-
     @override
     def _told(self, error: sqlite3.Error | OSError) -> JournalError:
         """To SQLite a quota and a disk that became read-only are I/O errors; trying to write tells them apart."""
@@ -182,7 +152,12 @@ class LockedStore(ReadStore):
         self._check_files()
 
     def _reopen(self) -> None:
-        if self._broken or _is_closed(self.connection):
+        """diskcache-community closes the connection of a thread that forks, as the writer does when a future's callback forks."""
+        try:
+            _ = self.connection.in_transaction
+        except sqlite3.ProgrammingError:
+            self._broken = True
+        if self._broken:
             self.reconnect()
 
     def _hold_owner_lock(self) -> None:
@@ -263,12 +238,3 @@ class LockedStore(ReadStore):
             yield True
         finally:
             self.lock.release()
-
-
-def _is_closed(connection: sqlite3.Connection) -> bool:
-    """diskcache-community closes the connection of a thread that forks, as the writer does when a future's callback forks."""
-    try:
-        _ = connection.in_transaction
-    except sqlite3.ProgrammingError:
-        return True
-    return False

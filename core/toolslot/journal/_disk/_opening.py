@@ -20,7 +20,7 @@ from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._cache import known_setting, made, open_cache
 from toolslot.journal._disk._commit_lock import CommitLock
 from toolslot.journal._disk._place import DATABASE, Place, sync_directory
-from toolslot.journal._disk._table import Reader, Table
+from toolslot.journal._disk._table import Reader, Table, transaction
 from toolslot.journal._disk._unlocking import first_row
 from toolslot.journal._format._encryption import Encryption
 
@@ -83,8 +83,8 @@ def create_database(
         connection.execute(f"PRAGMA user_version={SCHEMA}")
     cache, connection = open_cache(str(directory), timeout=10, synchronous=0, making=True)
     with closing(cache):
-        table = Table(cache, connection)
-        with cache.transact(retry=False):
+        table = Table(connection)
+        with transaction(connection):
             table.add(keys.JOURNAL_ID, journal_id.encode())
             table.add(keys.SCHEMA, str(SCHEMA).encode())
             for key, body in rows.items():

@@ -23,7 +23,6 @@ from pathlib import Path
 
 from toolslot._errors import (
     InvalidSetting,
-    JournalReplaced,
     JournalUnavailable,
     JournalUnsafe,
     NotAJournal,
@@ -72,21 +71,6 @@ class Place:
     @cached_property
     def wal(self) -> str:
         return self.database + "-wal"
-
-    def identity(self) -> tuple[tuple[int, int], ...]:
-        """Device and inode of the files that must stay the same while the journal is open.
-
-        Raises:
-            JournalReplaced: one of them is gone.
-        """
-        try:
-            lock, base, log = os.stat(self.commit_lock), os.stat(self.database), os.stat(self.wal)
-        except FileNotFoundError as error:
-            raise JournalReplaced(
-                f"{error.filename} was deleted while the journal {self.root} was open. What this process recorded since then"
-                " is lost with it, and nothing more is taken. Restore the directory, or begin a new journal, and restart."
-            ) from error
-        return (lock.st_dev, lock.st_ino), (base.st_dev, base.st_ino), (log.st_dev, log.st_ino)
 
 
 def resolve(path: str | os.PathLike[str]) -> Place:

@@ -58,6 +58,7 @@ class ReadStore:
             view = Snapshot(self.reader, self.states, self._look)
             self.connection.execute("BEGIN")
             try:
+                self.states.begin(self.connection)
                 yield view
             finally:
                 self.connection.execute("ROLLBACK")

@@ -15,7 +15,7 @@ _HEAD = 5
 
 def seal(key: str, body: bytes) -> bytes:
     """`body` as it is stored under `key`."""
-    return _VERSION + _checksum(key, body) + body
+    return _VERSION + zlib.crc32(body, zlib.crc32(key.encode())).to_bytes(4, "big") + body
 
 
 def unseal(key: str, value: object) -> bytes:

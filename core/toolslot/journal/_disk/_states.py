@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from toolslot._domain._slot import (
@@ -30,7 +32,7 @@ _PER_ROW = 400
 @dataclass(slots=True)
 class Entry:
     """One batch in memory. `tally` is the sealed fence row it agrees with; equal bytes in the database mean that nobody
-    has written the batch since.
+    has written the batch since. Nor has anybody while `seen` is the version of the database.
     """
 
     state: BatchState
@@ -39,6 +41,7 @@ class Entry:
     segments: int
     rows: int
     size: int
+    seen: int | None = None
     #: encoded rows that the current transaction adds
     pending: list[bytes] = field(default_factory=lambda: [])
     fence: Fence | None = None
@@ -52,46 +55,71 @@ class Entry:
 
 
 class States:
-    """The entries and aliases kept between transactions, least recently used first out."""
+    """What is kept between transactions, least recently used first out. A transaction changes the entries themselves: what one that
+    failed has touched is dropped.
+    """
 
     def __init__(self, most_slots: int = _MOST_SLOTS, most_bytes: int = _MOST_BYTES) -> None:
         self._entries: OrderedDict[BatchKey, Entry] = OrderedDict()
+        #: what each entry counts for
+        self._weights: dict[BatchKey, tuple[int, int]] = {}
         self._most_slots = most_slots
         self._most_bytes = most_bytes
         self._slots = 0
         self._bytes = 0
         self.aliases: dict[BatchKey, BatchKey] = {}
+        #: grows when another connection commits, and never by what this one does
+        self.version: int | None = None
+        #: runs without a tombstone, in that version of the database
+        self.never_purged: set[str] = set()
 
-    def take(self, key: BatchKey) -> Entry | None:
-        """The entry, which is the caller's until it is put back: a transaction that fails must not leave its traces here."""
-        entry = self._entries.pop(key, None)
-        if entry is not None:
-            self._slots -= entry.state.size
-            self._bytes -= entry.size
-        return entry
+    def begin(self, connection: sqlite3.Connection) -> None:
+        """Called inside every transaction before anything is read."""
+        (version,) = connection.execute("PRAGMA data_version").fetchone()
+        if version != self.version or len(self.never_purged) > _MOST_ALIASES:
+            self.version = version
+            self.never_purged.clear()
 
-    def put(self, key: BatchKey, entry: Entry) -> None:
-        self.take(key)
-        self._entries[key] = entry
-        self._slots += entry.state.size
-        self._bytes += entry.size
+    def get(self, key: BatchKey) -> Entry | None:
+        return self._entries.get(key)
+
+    def drop(self, keys: Iterable[BatchKey]) -> None:
+        for key in keys:
+            if self._entries.pop(key, None) is not None:
+                slots, size = self._weights.pop(key)
+                self._slots -= slots
+                self._bytes -= size
+
+    def keep(self, entries: Mapping[BatchKey, Entry | None]) -> None:
+        """They are the truth until somebody else writes."""
+        for key, entry in entries.items():
+            if entry is not None:
+                slots, size = self._weights.get(key, (0, 0))
+                weight = self._weights[key] = (entry.state.size, entry.size)
+                self._slots += weight[0] - slots
+                self._bytes += weight[1] - size
+                self._entries[key] = entry
+                self._entries.move_to_end(key)
         while len(self._entries) > 1 and (self._slots > self._most_slots or self._bytes > self._most_bytes):
-            self.take(next(iter(self._entries)))
+            self.drop([next(iter(self._entries))])
 
-    def put_alias(self, key: BatchKey, target: BatchKey) -> None:
+    def keep_aliases(self, aliases: Mapping[BatchKey, BatchKey]) -> None:
         if len(self.aliases) >= _MOST_ALIASES:
             self.aliases.clear()
-        self.aliases[key] = target
+        self.aliases.update(aliases)
 
     def forget_run(self, run_id: str) -> None:
-        for key in [key for key in self._entries if key.run_id == run_id]:
-            self.take(key)
+        self.never_purged.discard(run_id)
+        self.drop([key for key in self._entries if key.run_id == run_id])
         for key in [key for key in self.aliases if key.run_id == run_id]:
             del self.aliases[key]
 
     def clear(self) -> None:
         self._entries.clear()
+        self._weights.clear()
         self.aliases.clear()
+        self.never_purged.clear()
+        self.version = None
         self._slots = self._bytes = 0
 
     def __len__(self) -> int:

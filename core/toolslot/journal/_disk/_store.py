@@ -13,6 +13,7 @@ from toolslot.journal._disk._locked_store import LockedStore
 from toolslot.journal._disk._options import Options
 from toolslot.journal._disk._place import Place
 from toolslot.journal._disk._reads import runs_being_deleted
+from toolslot.journal._disk._table import roll_back, transaction
 from toolslot.journal._disk._transaction import Transaction
 from toolslot.journal._disk._view import OwnerLook
 from toolslot.journal._queue._store import Chunks, Group
@@ -46,31 +47,49 @@ class Store(LockedStore):
         Raises:
             JournalError: the database refused; foreign errors are its cause.
         """
-        with self._translated():
+        try:
             self._reopen()
-            with self.locked():
+            self.lock.acquire(self._options.lock_timeout)
+            try:
                 self._hold_owner_lock()
-                self._check_files(held=True)
+                if self._suspect:
+                    self._check_files(held=True)
                 view = Transaction(self.table, self.states, self._look, self._options.max_bytes)
-                with self._transact():
-                    reach(CrashPoint.AFTER_BEGIN)
-                    work(view)
-                    view.flush()
-                    reach(CrashPoint.BEFORE_COMMIT)
-                reach(CrashPoint.AFTER_COMMIT)
-                # Whatever was exchanged before or meanwhile shows here, and nobody is told that it was recorded.
-                self._check_files(held=True)
-            view.keep()
-            for run_id in view.dropped:
-                self.states.forget_run(run_id)
-            self._wrote(view.size)
+                try:
+                    self._commit(view, work)
+                except BaseException:
+                    roll_back(self.connection)
+                    view.drop()
+                    raise
+                view.keep()
+            finally:
+                self.lock.release()
+        except self.faults as error:
+            raise self._told(error) from error
+        self._wrote(view.size)
+
+    def _commit(self, view: Transaction, work: Callable[[Group], None]) -> None:
+        execute = self.connection.execute
+        execute("BEGIN IMMEDIATE")
+        reach(CrashPoint.AFTER_BEGIN)
+        self.states.begin(self.connection)
+        work(view)
+        view.flush()
+        reach(CrashPoint.BEFORE_COMMIT)
+        execute("COMMIT")
+        reach(CrashPoint.AFTER_COMMIT)
+        # Whatever was exchanged before or meanwhile shows here, and nobody is told that it was recorded. After that nothing is written
+        # before the files were looked at.
+        self._suspect = True
+        self._check_files(held=True)
+        self._suspect = False
 
     @override
     def add_chunks(self, chunks: Chunks) -> None:
         """Write parts of a large value, in a commit of their own."""
         with self._translated():
             self._ready()
-            with self.locked(), self._transact():
+            with self.locked(), transaction(self.connection):
                 for key, body in chunks:
                     self.table.add_once(key, body)
                 reach(CrashPoint.IN_CHUNKS)
@@ -117,7 +136,7 @@ class Store(LockedStore):
         """Delete some rows of dropped runs, in this order; those of which nothing is left."""
         with self._translated():
             self._ready()
-            with self.locked(), self._transact():
+            with self.locked(), transaction(self.connection):
                 gone = self._delete(run_ids)
                 reach(CrashPoint.IN_DELETION)
                 return gone

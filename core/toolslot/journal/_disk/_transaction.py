@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from typing_extensions import assert_never
+from typing_extensions import assert_never, override
 
 from toolslot._domain._slot import BatchKey
 from toolslot._domain._state import AppendRow, BatchState, DropRun, NewBatch, PutAlias, PutFence, Write
@@ -12,6 +12,7 @@ from toolslot._errors import NotStorable
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import Encoded, dumps, encode
 from toolslot.journal._disk._loading import alias_to_json, head_to_json
+from toolslot.journal._disk._seal import seal
 from toolslot.journal._disk._states import Entry, States, payload_size, weight_of_manifest, weight_of_row
 from toolslot.journal._disk._table import Table
 from toolslot.journal._disk._view import OwnerLook, Snapshot
@@ -27,10 +28,7 @@ _HEAD_IN_PLACE = 2**20
 
 
 class Transaction(Snapshot):
-    """A view that also takes writes. They reach the database in `flush`: one segment and one fence row for each batch.
-
-    After a failure it must be thrown away without `keep`: the batches it touched are then read anew.
-    """
+    """A view that also takes writes. They reach the database in `flush`: one segment and one fence row for each batch."""
 
     def __init__(self, table: Table, states: States, look: OwnerLook, max_bytes: int) -> None:
         super().__init__(table, states, look)
@@ -38,19 +36,20 @@ class Transaction(Snapshot):
         self._secrecy = table.secrecy
         self._max_bytes = max_bytes
         self._dirty: dict[BatchKey, Entry] = {}
+        #: rows that must not be there yet, in the order in which they are to be written
+        self._added: list[tuple[str, bytes]] = []
         #: bytes to write so far, roughly
         self.size = 0
-        #: runs that got a tombstone, whose rows are to be deleted once it is durable
-        self.dropped: list[str] = []
-
-    # --- encode ---------------------------------------------------------------------------------------------------------
 
     def write(self, writes: tuple[Write, ...], memo: Memo, stored: Collection[str]) -> Chunks:
-        encoded = tuple((write, self._encode(write, memo)) for write in writes)
+        encoded = [(write, self._encode(write, memo)) for write in writes]
         chunks = tuple(chunk for _, parts in encoded for part in parts for chunk in part.chunks)
         if all(name in stored for name, _ in chunks):
-            self._apply(encoded)
+            for write, parts in encoded:
+                self._apply(write, parts)
         return chunks
+
+    # --- encode ---------------------------------------------------------------------------------------------------------
 
     def _encode(self, write: Write, memo: Memo) -> tuple[Encoded, ...]:
         match write:
@@ -90,25 +89,22 @@ class Transaction(Snapshot):
 
     # --- apply to memory ------------------------------------------------------------------------------------------------
 
-    def _apply(self, encoded: tuple[tuple[Write, tuple[Encoded, ...]], ...]) -> None:
-        """Let the operations after this one see the writes."""
-        for write, parts in encoded:
-            match write:
-                case AppendRow():
-                    self._append(write, parts[0])
-                case NewBatch():
-                    self._reserve(write, *parts)
-                case PutFence():
-                    self._put_fence(write)
-                case PutAlias():
-                    self._aliases[write.key] = write.target
-                    self._add(
-                        keys.alias(keys.batch_prefix(write.key)), alias_to_json(write.key, write.target)
-                    )
-                case DropRun():
-                    self._drop(write)
-                case _:
-                    assert_never(write)
+    def _apply(self, write: Write, parts: tuple[Encoded, ...]) -> None:
+        """Let the operations after this one see the write."""
+        match write:
+            case AppendRow():
+                self._append(write, parts[0])
+            case NewBatch():
+                self._reserve(write, *parts)
+            case PutFence():
+                self._put_fence(write)
+            case PutAlias():
+                self._aliases[write.key] = write.target
+                self._add(keys.alias(keys.batch_prefix(write.key)), alias_to_json(write.key, write.target))
+            case DropRun():
+                self._drop(write)
+            case _:
+                assert_never(write)
 
     def _append(self, write: AppendRow, row: Encoded) -> None:
         entry = self._touch(write.key)
@@ -123,7 +119,13 @@ class Transaction(Snapshot):
         prefix = keys.batch_prefix(key)
         state = BatchState(manifest, write.fence, (write.tenure,))
         entry = Entry(
-            state=state, prefix=prefix, tally=b"", segments=0, rows=0, size=weight_of_manifest(manifest)
+            state=state,
+            prefix=prefix,
+            tally=b"",
+            segments=0,
+            rows=0,
+            size=weight_of_manifest(manifest),
+            seen=self._states.version,
         )
         self._entries[key] = self._dirty[key] = entry
         self._add_body(keys.manifest(prefix), head.body)
@@ -147,6 +149,7 @@ class Transaction(Snapshot):
 
     def _drop(self, write: DropRun) -> None:
         run_id = write.run_id
+        self._write_added()
         self.dropped.append(run_id)
         secret = self._secrecy.digest_key
         batches = [*self._table.folders(keys.under(keys.batches(run_id)))]
@@ -185,24 +188,39 @@ class Transaction(Snapshot):
 
     def flush(self) -> None:
         """Write what was applied. The caller commits."""
+        fences: list[tuple[str, bytes]] = []
         for entry in self._dirty.values():
+            prefix = entry.prefix
             if entry.pending:
                 entry.segments += 1
                 entry.rows += len(entry.pending)
-                self._table.add(
-                    keys.segment(entry.prefix, entry.segments), b"[%b]" % b",".join(entry.pending)
-                )
+                name = keys.segment(prefix, entry.segments)
+                self._added.append((name, seal(name, b"[%b]" % b",".join(entry.pending))))
                 entry.pending.clear()
-            entry.tally = self._table.put(keys.fence(entry.prefix), entry.encode_tally())
+            name = keys.fence(prefix)
+            entry.tally = seal(name, entry.encode_tally())
+            fences.append((name, entry.tally))
+        self._write_added()
+        self._table.put_sealed(fences)
+
+    def _write_added(self) -> None:
+        if self._added:
+            self._table.add_sealed(self._added)
+            self._added.clear()
+
+    @override
+    def holds(self, run_id: str) -> bool:
+        self._write_added()  # for it is looked up in the database
+        return super().holds(run_id)
 
     def _add(self, key: str, data: object) -> None:
         self._add_body(key, dumps(data))
+
+    def _add_body(self, key: str, body: bytes) -> None:
+        self.size += len(body)
+        self._added.append((key, seal(key, body)))
 
     def _once(self, key: str, data: object) -> None:
         body = dumps(data)
         self.size += len(key) + len(body)
         self._table.add_once(key, body)
-
-    def _add_body(self, key: str, body: bytes) -> None:
-        self.size += len(body)
-        self._table.add(key, body)

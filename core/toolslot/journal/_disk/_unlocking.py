@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from toolslot._errors import JournalCorrupt, JournalLocked
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import dumps, parse
-from toolslot.journal._disk._table import Reader, Table
+from toolslot.journal._disk._table import Reader, Table, transaction
 from toolslot.journal._format._encryption import Cipher, Encryption, NotAuthentic
 from toolslot.journal._format._fields import Fields
 from toolslot.journal._format._secrecy import Secrecy
@@ -32,7 +32,7 @@ def unlock(
     table: Table,
     encryption: Encryption | None,
     *,
-    transact: Callable[[], AbstractContextManager[None]],
+    connection: sqlite3.Connection,
     place: str,
 ) -> Secrecy:
     """How the journal hides payloads, for a process that writes. Turns encryption on, or the key over, when the keys ask for it.
@@ -49,7 +49,7 @@ def unlock(
     lock = _Lock.new(plain=True) if stored is None else _unwrapped(stored, cipher, place)
     if stored is None or key_of(stored) != cipher.current:
         # Dies here: the next opener finds the row as it was, or as it is now. Either key opens it.
-        with transact():
+        with transaction(connection):
             table.put(keys.ENCRYPTION, _wrapped(cipher, lock))
     return Secrecy(cipher, lock.scope, digest_key=lock.digest_key, plain=lock.plain)
 

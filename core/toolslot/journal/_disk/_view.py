@@ -25,9 +25,8 @@ OwnerLook: TypeAlias = Callable[[Owner], OwnerState]
 
 
 class Snapshot(View):
-    """One read or write transaction.
-
-    Entries are taken out of `states` when touched; `keep` puts them back once it is certain that they are the truth.
+    """One read or write transaction, which has begun with `states.begin`. `keep` once it is certain that what it saw and wrote is the
+    truth; else `drop`.
     """
 
     def __init__(self, reader: Reader, states: States, look: OwnerLook) -> None:
@@ -38,16 +37,20 @@ class Snapshot(View):
         self._aliases: dict[BatchKey, BatchKey] = {}
         self._lineages: dict[tuple[str, str], BatchKey | None] = {}
         self._purged: dict[str, bool] = {}
+        #: runs that got a tombstone in this transaction
+        self.dropped: list[str] = []
 
     def state(self, key: BatchKey) -> BatchState | None:
-        entry = self._open(key)
+        entry = self._entries.get(key)
+        if entry is None and key not in self._entries:
+            entry = self._open(key)
         return None if entry is None else entry.state
 
     def alias(self, key: BatchKey) -> BatchKey | None:
         if self.forgotten(key):
             return None
         known = self._aliases.get(key) or self._states.aliases.get(key)
-        if known is None:
+        if known is None and key not in self._entries:
             self._open(key)
             known = self._aliases.get(key)
         return known
@@ -77,10 +80,14 @@ class Snapshot(View):
         return [key_from_json(parse(body)) for _, body in self.reader.scan(bounds)]
 
     def purged(self, run_id: str) -> bool:
+        if run_id in self._states.never_purged and run_id not in self.dropped:
+            return False
         known = self._purged.get(run_id)
         if known is None:
             first = self.reader.first_key(keys.under(keys.tombstones(run_id)))
             known = self._purged[run_id] = first is not None
+            if not known:
+                self._states.never_purged.add(run_id)
         return known
 
     def forgotten(self, key: BatchKey, lineage: str | None = None) -> bool:
@@ -97,28 +104,36 @@ class Snapshot(View):
 
     def keep(self) -> None:
         """The transaction is over and was no failure: what it read and wrote is the truth until somebody else writes."""
-        for key, entry in self._entries.items():
-            if entry is not None:
-                self._states.put(key, entry)
-        for key, target in self._aliases.items():
-            self._states.put_alias(key, target)
+        self._states.keep(self._entries)
+        if self._aliases:
+            self._states.keep_aliases(self._aliases)
+        for run_id in self.dropped:
+            self._states.forget_run(run_id)
+
+    def drop(self) -> None:
+        """The transaction failed: what it touched is read anew."""
+        self._states.drop(self._entries)
+        for run_id in self.dropped:
+            self._states.forget_run(run_id)
 
     def _open(self, key: BatchKey) -> Entry | None:
-        try:
-            return self._entries[key]
-        except KeyError:
-            pass
-        if self.forgotten(key):
-            return None
-        entry = self._states.take(key)
-        if entry is None or self.reader.raw(keys.fence(entry.prefix)) != entry.tally:
-            found = load(self.reader, key)
-            if isinstance(found, BatchKey):
-                self._aliases[key] = found
-                found = None
-            entry = found
+        entry = self._states.get(key)
+        if entry is None or entry.seen != self._states.version or self.dropped:
+            if self.forgotten(key):
+                return None
+            if entry is None or self.reader.raw(keys.fence(entry.prefix)) != entry.tally:
+                entry = self._load(key)
+            if entry is not None:
+                entry.seen = self._states.version
         self._entries[key] = entry
         return entry
+
+    def _load(self, key: BatchKey) -> Entry | None:
+        found = load(self.reader, key)
+        if isinstance(found, BatchKey):
+            self._aliases[key] = found
+            return None
+        return found
 
 
 def is_forgotten(reader: Reader, key: BatchKey, lineage: str | None = None) -> bool:

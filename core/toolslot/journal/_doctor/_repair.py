@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from toolslot._errors import JournalError
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._alone import alone, back_up
-from toolslot.journal._disk._cache import Cache, open_cache
+from toolslot.journal._disk._cache import open_cache
 from toolslot.journal._disk._chunks import dumps
 from toolslot.journal._disk._faults import translate
 from toolslot.journal._disk._loading import key_of_prefix
 from toolslot.journal._disk._opening import uri
 from toolslot.journal._disk._owner_lock import sweep
 from toolslot.journal._disk._place import Place
-from toolslot.journal._disk._table import Table
+from toolslot.journal._disk._table import Table, transaction
 from toolslot.journal._doctor._diagnosis import diagnose
 from toolslot.journal._doctor._findings import Finding, FindingKind, JournalReport
 from toolslot.journal._doctor._reindexing import rebuild
@@ -108,15 +108,15 @@ def _in_database(place: Place, before: JournalReport) -> list[str]:
     with closing(cache):
         if before.of(FindingKind.SETTINGS):
             done.append("put the settings in the database right")
-        table = Table(cache, connection)
+        table = Table(connection)
         table.secrecy = Secrecy(lenient=True)  # whole or not can be seen without any key
         found = survey(table, connection)
-        with cache.transact(retry=False):
+        with transaction(connection):
             done += _list(table, connection, found)
             done += _drop_orphans(table, found)
         for finding in found.findings:
             if finding.kind is FindingKind.DELETION:
-                _delete_run(cache, table, finding.subject)
+                _delete_run(connection, table, finding.subject)
                 done.append(f"finished deleting the rows of the purged run {finding.subject!r}")
         connection.executescript("PRAGMA incremental_vacuum")
         (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -125,13 +125,13 @@ def _in_database(place: Place, before: JournalReport) -> list[str]:
     return done
 
 
-def _delete_run(cache: Cache, table: Table, run_id: str) -> None:
+def _delete_run(connection: sqlite3.Connection, table: Table, run_id: str) -> None:
     """Its mark goes last: killed before, the deletion is still known to be unfinished."""
     while (mark := table.first_key(keys.under(keys.deletions(run_id)))) is not None:
         for bounds in (keys.under(keys.of_deletion(mark)), (mark, mark + "\0")):
             left = True
             while left:
-                with cache.transact(retry=False):
+                with transaction(connection):
                     left = table.delete(bounds, _PIECE_ROWS, _PIECE_BYTES)[0] > 0
 
 
