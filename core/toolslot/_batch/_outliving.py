@@ -35,7 +35,7 @@ class Outliving:
         journal = self.live.engine.journal
         let_go = journal.hold() if isinstance(journal, Holdable) else lambda: None
         self.active.detach()
-        self.permit.overstays(self._name)
+        self.live.engine.pool.overstays(self.permit, self._name)
         running.add_done_callback(partial(self._ended, let_go))
 
     @property

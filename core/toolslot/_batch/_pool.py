@@ -54,10 +54,6 @@ class Permit:
             yield permit
             permit = permit.parent
 
-    def overstays(self, name: str) -> None:
-        """Its holder has outlived its timeout or its caller."""
-        self.overstayer = name
-
 
 class Ticket:
     """A place in the queue. `permit` is there once it is granted.
@@ -107,6 +103,7 @@ class Pool:
         self._held: set[Permit] = set()
         self._by_batch: dict[Hashable, int] = {}
         self._by_tool: dict[Hashable, set[Permit]] = {}
+        self._overstaying: set[Permit] = set()
         self._counted = 0  # permits that count against the process: those not borrowed
         self._starts: dict[Hashable, deque[float]] = {}
 
@@ -158,6 +155,7 @@ class Pool:
             permit.released = True
             demand = permit.demand
             self._held.discard(permit)
+            self._overstaying.discard(permit)
             self._by_batch[demand.batch] -= 1
             if not self._by_batch[demand.batch]:
                 del self._by_batch[demand.batch]
@@ -197,10 +195,19 @@ class Pool:
         _hand_out(granted)
         return min(waits, default=None)
 
+    def overstays(self, permit: Permit, name: str) -> None:
+        """The permit's holder, which is called so, has outlived its timeout or its caller."""
+        with self._lock:
+            permit.overstayer = name
+            if permit in self._held:
+                self._overstaying.add(permit)
+
     def overstayers(self, ticket: Ticket) -> list[str]:
         """Who keeps the ticket from its permit, if all of them have outlived their timeouts or callers: it may wait for ever."""
         demand = ticket.demand
         with self._lock:
+            if not self._overstaying:
+                return []
             blocked = [
                 holders
                 for limit, holders in (
