@@ -6,12 +6,12 @@ knows that they were made. LangGraph's default durability saves while the next s
 
 from __future__ import annotations
 
-import asyncio
+import math
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, TypeAlias, cast
+from functools import partial
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from langchain_core.messages import AIMessage
@@ -21,7 +21,7 @@ from langgraph.types import Send
 from pydantic import BaseModel
 
 from toolslot import DurableExecutor, ResponseNotSaved
-from toolslot.hosting import Notices, quoted
+from toolslot.hosting import Await, Consult, Notices, Pause, Steps, quoted
 from toolslot_langgraph._compat import checkpointer_of, configurable, thread_in_saver
 from toolslot_langgraph._identity import Place
 from toolslot_langgraph._loops import Loop, ended, loops_around, needs_this_thread
@@ -35,20 +35,11 @@ _DEEPEST = 4
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Ask the saver for a checkpoint; the answer is what it has."""
+    """Where to ask a saver for a checkpoint."""
 
     saver: BaseCheckpointSaver[Any]
     config: RunnableConfig
 
-
-@dataclass(frozen=True, slots=True)
-class _Pause:
-    seconds: float
-
-
-#: what a pass through the barrier asks of its driver. A future is waited for, and the answer is whether it ended in time.
-_Step: TypeAlias = "Future[None] | _Look | _Pause"
-_Steps: TypeAlias = Generator[_Step, Any, None]
 
 #: responses that were found in a saver, by the loop that runs their graph
 _found: WeakKeyDictionary[object, set[tuple[object, ...]]] = WeakKeyDictionary()
@@ -74,63 +65,30 @@ class Barrier:
         self._timeout, self._node = timeout, node
         self._deadline = None if timeout is None else time.monotonic() + timeout
 
-    def passed(self) -> None:
+    def _left(self) -> float:
+        return math.inf if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def _asked(self, look: _Look, *, awaits: bool) -> Steps[CheckpointTuple | None]:
+        ask = look.saver.aget_tuple if awaits else look.saver.get_tuple
+        found: CheckpointTuple | None
+        try:
+            found = yield Consult(partial(ask, look.config))
+        except Exception as error:
+            raise self._refusal(
+                f"the saver failed when it was asked for it ({type(error).__name__})"
+            ) from error
+        return found
+
+    # --- what is to be saved, and who saves it --------------------------------------------------------------------------
+
+    def passing(self, *, awaits: bool) -> Steps[None]:
         """Return when the response is known to be saved, or no saver will ever hold it and the policies of the tools allow that.
+
+        `awaits`: ask the saver by its async methods.
 
         Raises:
             ResponseNotSaved: nothing has begun.
         """
-        steps = self._steps(awaits=False)
-        answer: Any = None
-        while (step := _next(steps, answer)) is not None:
-            if isinstance(step, _Look):
-                answer = self._asked(step)
-            elif isinstance(step, _Pause):
-                time.sleep(step.seconds)
-            else:
-                answer = bool(wait([step], self._left()).done)
-
-    async def apassed(self) -> None:
-        """As `passed`."""
-        steps = self._steps(awaits=True)
-        answer: Any = None
-        while (step := _next(steps, answer)) is not None:
-            if isinstance(step, _Look):
-                answer = await self._aasked(step)
-            elif isinstance(step, _Pause):
-                await asyncio.sleep(step.seconds)
-            else:
-                answer = await self._awaited(step)
-
-    async def _awaited(self, ended: Future[None]) -> bool:
-        own = asyncio.wrap_future(ended)
-        try:
-            return bool((await asyncio.wait([own], timeout=self._left()))[0])
-        finally:
-            own.cancel()
-
-    def _left(self) -> float | None:
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-
-    def _asked(self, look: _Look) -> CheckpointTuple | None:
-        try:
-            return look.saver.get_tuple(look.config)
-        except Exception as error:
-            raise self._refusal(
-                f"the saver failed when it was asked for it ({type(error).__name__})"
-            ) from error
-
-    async def _aasked(self, look: _Look) -> CheckpointTuple | None:
-        try:
-            return await look.saver.aget_tuple(look.config)
-        except Exception as error:
-            raise self._refusal(
-                f"the saver failed when it was asked for it ({type(error).__name__})"
-            ) from error
-
-    # --- what is to be saved, and who saves it --------------------------------------------------------------------------
-
-    def _steps(self, *, awaits: bool) -> _Steps:
         place = self._place
         if not place.durable or all(self._executor.policy(call["name"]).idempotent for call in self._calls()):
             return
@@ -139,7 +97,7 @@ class Barrier:
             # Outside a graph it is the caller who has the response.
             saver = checkpointer_of(self._config)
             if saver is not None:
-                yield from self._looks(_Look(saver, self._latest()), self._in_checkpoint)
+                yield from self._looks(_Look(saver, self._latest()), self._in_checkpoint, awaits=awaits)
             return
         gap = _gap(loops)
         if gap is not None:
@@ -157,10 +115,10 @@ class Barrier:
         seen = _found.setdefault(own.own, set())
         name = (place.message_id, *((call["id"], call["name"]) for call in place.calls))
         if name not in seen:
-            yield from self._looks(_look_at(own), self._in_writes)
+            yield from self._looks(_look_at(own), self._in_writes, awaits=awaits)
             seen.add(name)
 
-    def _saved(self, loop: Loop, *, awaits: bool) -> _Steps:
+    def _saved(self, loop: Loop, *, awaits: bool) -> Steps[None]:
         """Wait for LangGraph's write of the step's checkpoint, and so of all before it."""
         saving = loop.saving
         if saving is None:
@@ -168,25 +126,28 @@ class Barrier:
         if not saving.done():
             if not awaits and needs_this_thread(saving):
                 # Only a saver that writes in threads of its own can get there now.
-                yield from self._looks(_look_at(loop), lambda _: True)
+                yield from self._looks(_look_at(loop), lambda _: True, awaits=awaits)
                 return
-            if not (yield ended(saving)):
-                raise self._refusal(f"the saver did not write it within {self._timeout} s")
+            written = ended(saving)
+            try:
+                yield written if self._deadline is None else Await(written, self._left())
+            except TimeoutError:
+                raise self._refusal(f"the saver did not write it within {self._timeout} s") from None
         error = None if saving.cancelled() else saving.exception()
         if saving.cancelled() or error is not None:
             raise self._refusal("the saver failed to write it") from error
 
-    def _looks(self, look: _Look, held: Callable[[CheckpointTuple], bool]) -> _Steps:
+    def _looks(self, look: _Look, held: Callable[[CheckpointTuple], bool], *, awaits: bool) -> Steps[None]:
         """Ask the saver until it has it. That it does not may mean that a replica is behind, so it only delays."""
         pause = _SOON
         while True:
-            found: CheckpointTuple | None = yield look
+            found = yield from self._asked(look, awaits=awaits)
             if found is not None and held(found):
                 return
             left = self._left()
-            if left is not None and left <= 0:
+            if left <= 0:
                 raise self._refusal(f"the saver did not have it within {self._timeout} s")
-            yield _Pause(pause if left is None else min(pause, left))
+            yield Pause(min(pause, left))
             pause = min(2 * pause, _LATER)
 
     def _latest(self) -> RunnableConfig:
@@ -260,8 +221,9 @@ class Barrier:
     def _refusal(self, why: str) -> ResponseNotSaved:
         names = ", ".join(sorted({quoted(call["name"]) for call in self._calls()}))
         return ResponseNotSaved(
-            f"The model's answer that asked for {names} in node {quoted(self._node or '')} is not known to be saved: {why}. A crash would"
-            " make the model answer anew, so no call began. Mend the saver and resume the thread; answer_timeout= says how long to wait."
+            f"The model's answer that asked for {names} in node {quoted(self._node or '')} is not known to be saved: {why}. After a crash"
+            " the model would be asked again, so no call began. Mend the saver and resume the thread; answer_timeout= says how long to"
+            " wait."
         )
 
 
@@ -288,10 +250,3 @@ def _gap(loops: list[Loop]) -> str | None:
 def _look_at(loop: Loop) -> _Look:
     assert loop.saver is not None
     return _Look(loop.saver, loop.config)
-
-
-def _next(steps: _Steps, answer: object) -> _Step | None:
-    try:
-        return steps.send(answer)
-    except StopIteration:
-        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
@@ -14,6 +15,7 @@ from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
 
 from toolslot import BatchRun
+from toolslot.hosting import Consult, Steps
 from toolslot_langgraph._compat import inputs_of
 
 _COLOR = "green"
@@ -45,13 +47,14 @@ def facts_of(run: BatchRun, index: int) -> dict[str, object]:
     }
 
 
-def tell_replayed(replay: Replay, output: object) -> None:
-    """Tell the sync callbacks that the tool started and ended, as `BaseTool.run` does, one right after the other.
+def telling_replayed(replay: Replay, output: object, *, awaits: bool) -> Steps[None]:
+    """Tell the callbacks that the tool started and ended, as `BaseTool.run` does, one right after the other.
 
     Args:
         replay: The call. Nothing is told without a tool, as ToolNode tells nothing of tools it does not have.
         output: What the agent gets. A message that tells of an error ends the tool like any other, for whether its tool or its node made
             it is not recorded; an exception, such as `ParentCommand`, is told as the tool's error.
+        awaits: Whether the run is async.
 
     Raises:
         Exception: whatever a handler with `raise_error` set raises.
@@ -59,25 +62,13 @@ def tell_replayed(replay: Replay, output: object) -> None:
     if replay.tool is None:
         return
     config = ensure_config(replay.config)
-    manager = CallbackManager.configure(**_settings(replay, replay.tool, config))
-    run = manager.on_tool_start(**_start(replay, replay.tool, config))
+    managers: Any = AsyncCallbackManager if awaits else CallbackManager
+    manager = managers.configure(**_settings(replay, replay.tool, config))
+    run: Any = yield Consult(partial(manager.on_tool_start, **_start(replay, replay.tool, config)))
     if isinstance(output, BaseException):
-        run.on_tool_error(output, tool_call_id=replay.call["id"])
+        yield Consult(partial(run.on_tool_error, output, tool_call_id=replay.call["id"]))
     else:
-        run.on_tool_end(output, color=_COLOR, name=replay.tool.name)
-
-
-async def atell_replayed(replay: Replay, output: object) -> None:
-    """As `tell_replayed`, for the callbacks of an async run."""
-    if replay.tool is None:
-        return
-    config = ensure_config(replay.config)
-    manager = AsyncCallbackManager.configure(**_settings(replay, replay.tool, config))
-    run = await manager.on_tool_start(**_start(replay, replay.tool, config))
-    if isinstance(output, BaseException):
-        await run.on_tool_error(output, tool_call_id=replay.call["id"])
-    else:
-        await run.on_tool_end(output, color=_COLOR, name=replay.tool.name)
+        yield Consult(partial(run.on_tool_end, output, color=_COLOR, name=replay.tool.name))
 
 
 def _settings(replay: Replay, tool: BaseTool, config: RunnableConfig) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def check_tool_node() -> None:
         "_run_one": ["self", "call", "input_type", "tool_runtime"],
         "_arun_one": ["self", "call", "input_type", "tool_runtime"],
         "_execute_tool_async": ["self", "request", "input_type", "config"],
+        "_combine_tool_outputs": ["self", "outputs", "input_type"],
     }
     for name, parameters in wanted.items():
         method: object = getattr(ToolNode, name, None)

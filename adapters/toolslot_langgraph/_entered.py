@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import ToolMessage
@@ -32,11 +33,12 @@ _ALONE = 0
 
 
 class Entered:
-    """Made for one entrance. `run` is its batch, not entered yet, and `index` the call's place in it."""
+    """Made for one entrance. `handler` runs the call, `run` is its batch, not entered yet, and `index` the call's place in it."""
 
     def __init__(
         self,
         request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], Any],
         config: RunnableConfig,
         place: Place,
         executor: DurableExecutor,
@@ -51,7 +53,9 @@ class Entered:
         self._executor = executor
         # Where LangGraph's book-keeping is not known, an answer could reach another question: then the failure is shown instead.
         self._askable = place.askable and Answers(config, 1).usable
-        self._code = Code(around=self._own_answers)
+        run = partial(handler, outliving(request) if awaits else request)
+        self.code = Code(run, awaits=awaits, around=self._own_answers)
+        self._around = handler
         # As long as nobody asks about the call itself, LangGraph's own book-keeping is all it takes.
         begun = begun_at(config) if place.askable else None
         self._answers = Answers(config, 1, skip=begun) if begun is not None else None
@@ -61,20 +65,12 @@ class Entered:
 
     # --- the call's code ------------------------------------------------------------------------------------------------
 
-    def code(self, handler: Callable[[ToolCallRequest], Any]) -> Callable[[], object]:
-        """What runs the call, for `BatchRun.call`."""
-        return self._code.sync(lambda: handler(self._request))
-
-    def acode(self, handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Callable[[], Awaitable[object]]:
-        """What runs the call, for `BatchRun.acall`."""
-        return self._code.awaiting(lambda: handler(outliving(self._request)))
-
-    def agent(self, handler: object) -> Inside | None:
+    def agent(self) -> Inside | None:
         """Where an agent that the call may have run has its checkpoints; None where its policy decides alone."""
         request = self._request
         if self._executor.declares(request.tool_call["name"]) or not ran_no_graph(self._config):
             return None
-        return inside(request.tool, self.run.slot(self.index), self._config, 0, handler)
+        return inside(request.tool, self.run.slot(self.index), self._config, 0, self._around)
 
     @contextmanager
     def _own_answers(self) -> Generator[None]:
@@ -107,7 +103,7 @@ class Entered:
     @property
     def ran(self) -> bool:
         """Whether the call's code was run here."""
-        return self._code.ran
+        return self.code.ran
 
     # --- what came of it ------------------------------------------------------------------------------------------------
 
@@ -115,7 +111,7 @@ class Entered:
         """The call's output from its answer; or the exception that stands for it, when it hands over to the parent graph."""
         if isinstance(value, ToParent):
             return ParentCommand(value.command)
-        if self._code.made(value):
+        if self.code.made(value):
             return value
         # Recorded earlier, or by an attempt that came to nothing here.
         return replayed(value, self.run.slot(self.index), self._request.tool_call, self._messages_key)

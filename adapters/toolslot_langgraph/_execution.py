@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, cast
 
 from langchain_core.messages import ToolCall, ToolMessage
@@ -16,6 +17,7 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt, ParentCommand
 from langgraph.prebuilt import ToolNode
 
 from toolslot import BatchRun, Draining, SlotRecord, SlotState, ToolslotError, UnknownOutcome
+from toolslot.hosting import Steps
 from toolslot_langgraph._answers import Answers, of_the_node
 from toolslot_langgraph._asking import Asking
 from toolslot_langgraph._codec import ToParent
@@ -25,6 +27,14 @@ from toolslot_langgraph._questions import Question
 
 #: stands for a call that has not been answered; the output it ends up in is thrown away
 PLACEHOLDER = ToolMessage("", tool_call_id="")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A call that ToolNode has made ready to run."""
+
+    steps: Steps[Any]
+    input_type: Any
 
 
 class Execution:
@@ -53,12 +63,14 @@ class Execution:
         #: answers by index; a call that has one is not entered again in this execution
         self.outputs: dict[int, Any] = {}
         self.failures: dict[int, BaseException] = {}
+        #: calls of a sync node that were made ready in this round, in order, and not begun
+        self.ready: list[Ready] = []
         self.tasks: set[asyncio.Task[Any]] = set()
         skip = of_the_node(config) if askable else 0
         self.answers = Answers(config, len(calls), skip=skip, ordinal=ordinal) if askable else None
         #: False too where an answer to our question could be read by a tool as the answer to its own
         self.askable = self.answers is not None and self.answers.usable
-        self._node = node
+        self.node = node
         self.ask = Asking(self.answers, config)
         self._host_limit = config.get("max_concurrency")
         self._messages_key = messages_key
@@ -116,10 +128,8 @@ class Execution:
         """The slot of one of the calls entered here."""
         return self.run.slot(self.places[index])
 
-    def index_of(self, node: ToolNode, call: ToolCall) -> int | None:
-        """The slot of a call that the node is about to run; None when it is none of this execution."""
-        if node is not self._node:
-            return None
+    def index_of(self, call: ToolCall) -> int | None:
+        """Which call it is that the node is about to run; None when it is none of this execution."""
         with self._lock:
             places = self._waiting.get(id(call)) or self._equal(call)
             return places.popleft() if places else None
@@ -202,12 +212,12 @@ class Execution:
         if task is not None:
             self.tasks.add(task)
 
-    async def siblings_settled(self) -> None:
+    def siblings_settled(self) -> Steps[None]:
         """Wait for the calls of the batch that run in other tasks, if one here failed: LangGraph would cancel them in the middle."""
         if len(self.places) < len(self.run.record.slots) and any(
             not isinstance(error, GraphBubbleUp) and not self._asks(error) for error in self.failures.values()
         ):
-            await self.run.asettled()
+            yield from self.run.settling()
 
     async def settled(self) -> None:
         """Wait for the calls that still run: gather() leaves them alone when one of them was cancelled."""

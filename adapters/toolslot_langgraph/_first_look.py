@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
+from toolslot.hosting import Consult, Steps
 from toolslot_langgraph._arguments import changed, settle
 from toolslot_langgraph._compat import checkpointer_of, sent_state, thread_in_saver
 from toolslot_langgraph._siblings import messages_in
@@ -46,23 +49,13 @@ class FirstLook:
             checkpoint={"configurable": where},
         )
 
-    def read(self) -> None:
-        """Settle what the calls are."""
-        try:
-            found = self.saver.get_tuple(self.checkpoint) if self.saver is not None else None
-        except NotImplementedError:
-            found = None
-        self._settle(found)
-
-    async def aread(self) -> None:
-        """As `read`."""
-        try:
-            found = await self.saver.aget_tuple(self.checkpoint) if self.saver is not None else None
-        except NotImplementedError:
-            found = None
-        self._settle(found)
-
-    def _settle(self, found: CheckpointTuple | None) -> None:
+    def reading(self, *, awaits: bool) -> Steps[None]:
+        """Settle what the calls are. `awaits`: ask the saver by its async methods."""
+        found: CheckpointTuple | None = None
+        if self.saver is not None:
+            ask = self.saver.aget_tuple if awaits else self.saver.get_tuple
+            with suppress(NotImplementedError):
+                found = yield Consult(partial(ask, self.checkpoint))
         saved: list[AIMessage] = []
         if found is not None and self.message.id is not None:
             values = found.checkpoint["channel_values"]

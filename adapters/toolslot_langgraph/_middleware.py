@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
@@ -17,11 +18,11 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 from typing_extensions import Unpack, override
 
 from toolslot import DurableExecutor, ToolPolicy
+from toolslot.hosting import Consult, Steps, adrive, drive
 from toolslot_langgraph._arguments import answered
 from toolslot_langgraph._asking import WHY, decisions, refusable
 from toolslot_langgraph._barrier import Barrier
-from toolslot_langgraph._callbacks import atell_replayed, tell_replayed
-from toolslot_langgraph._code import acalled
+from toolslot_langgraph._callbacks import telling_replayed
 from toolslot_langgraph._compat import ToolRuntime
 from toolslot_langgraph._entered import Entered
 from toolslot_langgraph._execution import entered
@@ -97,79 +98,60 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any], DurableAround
 
     @override
     def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:
-        if (first := _first_look(request)) is not None:
-            first.read()
-        place = self._located(request)
-        if place is None:
-            return handler(request)
-        self._barrier(request, place).passed()
-        call = self._entering(request, place, awaits=False)
-        config = _runtime(request).config
-        with streaming(_runtime(request), config), saver_types(config), call.run as run:
-            if (agent := call.agent(handler)) and agent.ran():
-                run.goes_on(call.index)
-            while True:
-                failure: Exception
-                try:
-                    value = run.call(
-                        call.index,
-                        call.code(handler),
-                        is_error=is_error,
-                        unserved=self._unserved(request),
-                    )
-                    return self._given(call, value)
-                except Exception as error:
-                    failure = error
-                self._saw(call, failure)
-                told = call.told(failure)
-                if told is not None:
-                    run.deliver(call.index, told)
-                    return told
-                questions = call.questions(failure)
-                if not questions:
-                    raise call.shown(failure)
-                for asked, decision in decisions(call.ask, questions, _NODE):
-                    with refusable(_NODE):
-                        run.decide(asked.index, decision, by="interrupt", why=WHY, version=asked.version)
+        return drive(self._answering(request, handler, awaits=False))
 
     @override
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Any]]
     ) -> Any:
+        return await adrive(self._answering(request, handler, awaits=True))
+
+    def _answering(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any], *, awaits: bool
+    ) -> Steps[Any]:
         if (first := _first_look(request)) is not None:
-            await first.aread()
+            yield from first.reading(awaits=awaits)
         place = self._located(request)
         if place is None:
-            return await handler(request)
-        await self._barrier(request, place).apassed()
-        call = self._entering(request, place, awaits=True)
+            return (yield Consult(partial(handler, request)))
+        yield from self._barrier(request, place).passing(awaits=awaits)
+        call = self._entering(request, handler, place, awaits=awaits)
         config = _runtime(request).config
         with streaming(_runtime(request), config), saver_types(config):
-            async with call.run as run:
-                if (agent := call.agent(handler)) and await agent.aran():
-                    run.goes_on(call.index)
-                while True:
-                    failure: Exception
-                    try:
-                        value = await acalled(
-                            run, call.index, call.acode(handler), unserved=self._unserved(request)
-                        )
-                        return await self._agiven(call, value)
-                    except Exception as error:
-                        failure = error
-                    self._saw(call, failure)
-                    told = call.told(failure)
-                    if told is not None:
-                        await run.adeliver(call.index, told)
-                        return told
-                    questions = call.questions(failure)
-                    if not questions:
-                        raise await self._settled(call, failure)
-                    for asked, decision in decisions(call.ask, questions, _NODE):
-                        with refusable(_NODE):
-                            await run.adecide(
-                                asked.index, decision, by="interrupt", why=WHY, version=asked.version
-                            )
+            try:
+                yield from call.run.opening()
+                return (yield from self._until_answered(request, call, awaits=awaits))
+            finally:
+                call.run.release()
+
+    def _until_answered(self, request: ToolCallRequest, call: Entered, *, awaits: bool) -> Steps[Any]:
+        run = call.run
+        agent = call.agent()
+        if agent is not None and (yield from agent.ran(awaits=awaits)):
+            run.goes_on(call.index)
+        while True:
+            failure: Exception
+            try:
+                value = yield from call.code.called(run, call.index, unserved=self._unserved(request))
+                return (yield from self._given(call, value, awaits=awaits))
+            except Exception as error:
+                failure = error
+            self._saw(call, failure)
+            told = call.told(failure)
+            if told is not None:
+                yield from run.delivering(call.index, told)
+                return told
+            questions = call.questions(failure)
+            if not questions:
+                shown = call.shown(failure)
+                if awaits and not isinstance(shown, GraphBubbleUp):
+                    yield from run.settling()  # LangGraph would cancel the siblings in the middle
+                raise shown
+            for asked, decision in decisions(call.ask, questions, _NODE):
+                with refusable(_NODE):
+                    yield from run.deciding(
+                        asked.index, decision, by="interrupt", why=WHY, version=asked.version
+                    )
 
     def _unserved(self, request: ToolCallRequest) -> bool:
         """Whether nothing here is known to serve the call's tool: the node has none, and no middleware was seen to have one."""
@@ -179,30 +161,14 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any], DurableAround
         if call.ran and call.tool is None and not is_error(outcome):
             self._seen_served.add(call.name)
 
-    def _given(self, call: Entered, value: object) -> Any:
+    def _given(self, call: Entered, value: object, *, awaits: bool) -> Steps[Any]:
         self._saw(call, value)
         output = call.answered(value)
         if self._settings.replay_callbacks and (replay := call.replay) is not None:
-            tell_replayed(replay, output)
+            yield from telling_replayed(replay, output, awaits=awaits)
         if isinstance(output, ParentCommand):
             raise output
         return output
-
-    async def _agiven(self, call: Entered, value: object) -> Any:
-        self._saw(call, value)
-        output = call.answered(value)
-        if self._settings.replay_callbacks and (replay := call.replay) is not None:
-            await atell_replayed(replay, output)
-        if isinstance(output, ParentCommand):
-            raise output
-        return output
-
-    async def _settled(self, call: Entered, failure: Exception) -> Exception:
-        """The error to raise, once no sibling runs any more: LangGraph would cancel them in the middle."""
-        shown = call.shown(failure)
-        if not isinstance(shown, GraphBubbleUp):
-            await call.run.asettled()
-        return shown
 
     def _located(self, request: ToolCallRequest) -> Place | None:
         """Where the call is kept; None when a durable node runs it, which keeps it already."""
@@ -229,9 +195,17 @@ class DurableToolMiddleware(AgentMiddleware[AgentState[Any], Any], DurableAround
         timeout, config = self._settings.answer_timeout, _runtime(request).config
         return Barrier(place, config, self._executor_for(request), self._notices, timeout=timeout, node=_NODE)
 
-    def _entering(self, request: ToolCallRequest, place: Place, *, awaits: bool) -> Entered:
+    def _entering(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], Any],
+        place: Place,
+        *,
+        awaits: bool,
+    ) -> Entered:
         return Entered(
             request,
+            handler,
             _runtime(request).config,
             place,
             self._executor_for(request),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -10,6 +11,7 @@ from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from toolslot import SlotRecord, SlotState
+from toolslot.hosting import Consult, Steps
 from toolslot_langgraph._compat import checkpointer_of, place_inside
 from toolslot_langgraph._hints import may_go_on
 
@@ -24,13 +26,10 @@ class Inside:
     saver: BaseCheckpointSaver[Any]
     config: RunnableConfig
 
-    def ran(self) -> bool:
-        """Whether it ran there, and so goes on from where it stood."""
-        return self.saver.get_tuple(self.config) is not None
-
-    async def aran(self) -> bool:
-        """As `ran`."""
-        return await self.saver.aget_tuple(self.config) is not None
+    def ran(self, *, awaits: bool) -> Steps[bool]:
+        """Whether it ran there, and so goes on from where it stood. `awaits`: ask the saver by its async methods."""
+        ask = self.saver.aget_tuple if awaits else self.saver.get_tuple
+        return (yield Consult(partial(ask, self.config))) is not None
 
 
 def inside(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from langchain_core.messages import ToolCall, ToolMessage
@@ -21,11 +22,12 @@ from toolslot import (
     ToolFailed,
     UnknownOutcome,
 )
+from toolslot.hosting import Consult, Steps, adrive, drive, drive_all, settle
 from toolslot_langgraph._answers import numbered
 from toolslot_langgraph._asking import WHY, decisions, refusable
 from toolslot_langgraph._barrier import Barrier
-from toolslot_langgraph._callbacks import Replay, atell_replayed, facts_of, tell_replayed
-from toolslot_langgraph._code import Code, acalled
+from toolslot_langgraph._callbacks import Replay, facts_of, telling_replayed
+from toolslot_langgraph._code import Code
 from toolslot_langgraph._compat import (
     DEFAULT_HANDLER,
     ToolRuntime,
@@ -33,7 +35,7 @@ from toolslot_langgraph._compat import (
     outliving,
     wrappers_of,
 )
-from toolslot_langgraph._execution import Execution, apart, entered
+from toolslot_langgraph._execution import PLACEHOLDER, Execution, Ready, apart, entered
 from toolslot_langgraph._identity import Place, locate, read_response
 from toolslot_langgraph._joining import opened
 from toolslot_langgraph._marks import DurableNode
@@ -133,71 +135,78 @@ class DurableParallelToolNode(ToolNode, DurableNode):
 
     @override
     def _func(self, input: Any, config: RunnableConfig, runtime: Any) -> Any:
-        calls = self._own_calls(input, config)
-        if not calls:
-            return super()._func(input, config, runtime)
-        place = self._located(input, calls, config, runtime)
-        self._barrier(place, config).passed()
-        execution = self._execution(place, calls, config, awaits=False)
-        run = execution.run
-        with streaming(runtime, config), saver_types(config), run:
-            if self._as_upstream(execution):
-                with apart():
-                    return super()._func(input, config, runtime)
-            widened = self._widened(config, execution.pending())
-            token = entered.set(execution)
-            try:
-                while True:
-                    execution.begin()
-                    output = super()._func(input, widened, runtime)
-                    execution.not_recorded(run.record_held())
-                    if execution.answered_already():
-                        continue
-                    execution.raise_first()
-                    questions = execution.questions()
-                    if not questions:
-                        return output
-                    for asked, decision in decisions(execution.ask, questions, self.name):
-                        with refusable(self.name):
-                            run.decide(asked.index, decision, by="interrupt", why=WHY, version=asked.version)
-            finally:
-                entered.reset(token)
+        upstream = partial(super()._func, input, runtime=runtime)
+        return drive(self._answering(input, config, runtime, upstream, awaits=False))
 
     @override
     async def _afunc(self, input: Any, config: RunnableConfig, runtime: Any) -> Any:
+        upstream = partial(super()._afunc, input, runtime=runtime)
+        return await adrive(self._answering(input, config, runtime, upstream, awaits=True))
+
+    def _answering(
+        self, input: Any, config: RunnableConfig, runtime: Any, upstream: Callable[..., Any], *, awaits: bool
+    ) -> Steps[Any]:
+        """What the node gives; `upstream` runs it with a config as a `ToolNode` does."""
         calls = self._own_calls(input, config)
         if not calls:
-            return await super()._afunc(input, config, runtime)
+            return (yield Consult(partial(upstream, config=config)))
         place = self._located(input, calls, config, runtime)
-        await self._barrier(place, config).apassed()
-        execution = self._execution(place, calls, config, awaits=True)
+        yield from self._barrier(place, config).passing(awaits=awaits)
+        execution = self._execution(place, calls, config, awaits=awaits)
         run = execution.run
         with streaming(runtime, config), saver_types(config):
-            async with run:
+            try:
+                yield from run.opening()
                 if self._as_upstream(execution):
                     with apart():
-                        return await super()._afunc(input, config, runtime)
-                token = entered.set(execution)
-                try:
-                    while True:
-                        execution.begin()
-                        output = await super()._afunc(input, config, runtime)
-                        execution.not_recorded(await run.arecord_held())
-                        if execution.answered_already():
-                            continue
-                        await execution.siblings_settled()
-                        execution.raise_first()
-                        questions = execution.questions()
-                        if not questions:
-                            return output
-                        for asked, decision in decisions(execution.ask, questions, self.name):
-                            with refusable(self.name):
-                                await run.adecide(
-                                    asked.index, decision, by="interrupt", why=WHY, version=asked.version
-                                )
-                finally:
-                    entered.reset(token)
-                    await execution.settled()
+                        return (yield Consult(partial(upstream, config=config)))
+                return (yield from self._rounds(execution, config, upstream, awaits=awaits))
+            finally:
+                run.release()
+
+    def _rounds(
+        self, execution: Execution, config: RunnableConfig, upstream: Callable[..., Any], *, awaits: bool
+    ) -> Steps[Any]:
+        """Enter the calls, and those that a person has decided about once more, until all have answers."""
+        run, token = execution.run, entered.set(execution)
+        try:
+            while True:
+                execution.begin()
+                if awaits:
+                    output = yield Consult(partial(upstream, config=config))
+                else:
+                    output = yield Consult(partial(self._in_threads, execution, config, upstream))
+                execution.not_recorded((yield from run.recording()))
+                if execution.answered_already():
+                    continue
+                if awaits:
+                    yield from execution.siblings_settled()
+                execution.raise_first()
+                questions = execution.questions()
+                if not questions:
+                    return output
+                for asked, decision in decisions(execution.ask, questions, self.name):
+                    with refusable(self.name):
+                        yield from run.deciding(
+                            asked.index, decision, by="interrupt", why=WHY, version=asked.version
+                        )
+        finally:
+            entered.reset(token)
+            if awaits:
+                yield Consult(execution.settled)
+
+    def _in_threads(
+        self, execution: Execution, config: RunnableConfig, upstream: Callable[..., Any]
+    ) -> object:
+        """Have ToolNode make its calls ready, one after the other, and run them then with no more threads than they use."""
+        workers = self._executor.workers(execution.pending(), config.get("max_concurrency"))
+        output: object = upstream(config=patch_config(config, max_concurrency=1))
+        ready, execution.ready = execution.ready, []
+        if not ready:
+            return output
+        outcomes = drive_all([each.steps for each in ready], workers)
+        node: Any = self
+        return node._combine_tool_outputs(settle(outcomes), ready[0].input_type)
 
     def _own_calls(self, input: Any, config: RunnableConfig) -> Sequence[ToolCall]:
         """The calls that this node answers: not those of a node beside it which was given the same response and serves them."""
@@ -245,43 +254,18 @@ class DurableParallelToolNode(ToolNode, DurableNode):
             ordinal=place.ordinal,
         )
 
-    def _widened(self, config: RunnableConfig, tools: list[str]) -> RunnableConfig:
-        """The config with a thread for every call that may run at once; without a number ToolNode has as few as there are processors."""
-        threads = self._executor.workers(tools, config.get("max_concurrency"))
-        return patch_config(config, max_concurrency=threads)
-
     # --- one call -------------------------------------------------------------------------------------------------------
 
     @override
     def _run_one(self, call: ToolCall, input_type: InputType, tool_runtime: ToolRuntime[Any, Any]) -> Any:
         execution, index = self._place(call)
         base: Any = super()
+        run = partial(base._run_one, call, input_type, tool_runtime)
         if execution is None:
-            return base._run_one(call, input_type, tool_runtime)
-        if (known := execution.settled_here(index)) is not None:
-            return known
-        code = Code()
-        execution.lend(index, tool_runtime)
-        try:
-            try:
-                if (agent := self._agent_in(execution, index, tool_runtime)) and agent.ran():
-                    execution.run.goes_on(execution.places[index])
-                run = code.sync(lambda: base._run_one(call, input_type, tool_runtime))
-                value = execution.run.call(
-                    execution.places[index], run, is_error=is_error, unserved=self._unserved(call), held=True
-                )
-                live = code.made(value)
-            except (CallTimedOut, ToolFailed, UnknownOutcome) as error:
-                value, live = self._told(execution, index, error), True
-                execution.run.deliver(execution.places[index], value)
-            output = execution.answered(index, value, live=live)
-            if not code.ran and self._settings.replay_callbacks:
-                tell_replayed(self._replay(execution, index, tool_runtime), execution.outcome(index))
-            return output
-        except BaseException as error:
-            return execution.failed(index, error)
-        finally:
-            self._saw(code, execution, index)
+            return run()
+        ours = None if index is None else self._one(execution, index, tool_runtime, run, awaits=False)
+        execution.ready.append(Ready(ours or _upstream(run), input_type))
+        return PLACEHOLDER
 
     @override
     async def _arun_one(
@@ -289,30 +273,45 @@ class DurableParallelToolNode(ToolNode, DurableNode):
     ) -> Any:
         execution, index = self._place(call)
         base: Any = super()
-        if execution is None:
-            return await base._arun_one(call, input_type, tool_runtime)
+        run = partial(base._arun_one, call, input_type, tool_runtime)
+        if execution is None or index is None:
+            return await run()
+        execution.watch()
+        return await adrive(self._one(execution, index, tool_runtime, run, awaits=True))
+
+    def _one(
+        self,
+        execution: Execution,
+        index: int,
+        runtime: ToolRuntime[Any, Any],
+        run: Callable[[], Any],
+        *,
+        awaits: bool,
+    ) -> Steps[Any]:
+        """One call's output, before its answer is recorded; or what stands for it, with the error kept until all calls have settled."""
         if (known := execution.settled_here(index)) is not None:
             return known
-        code = Code()
-        execution.lend(index, tool_runtime)
-        execution.watch()
+        code, place = Code(run, awaits=awaits), execution.places[index]
+        execution.lend(index, runtime)
         try:
             try:
-                if (agent := self._agent_in(execution, index, tool_runtime)) and await agent.aran():
-                    execution.run.goes_on(execution.places[index])
-                run = code.awaiting(lambda: base._arun_one(call, input_type, tool_runtime))
-                value = await acalled(
-                    execution.run, execution.places[index], run, unserved=self._unserved(call), held=True
-                )
+                agent = self._agent_in(execution, index, runtime)
+                if agent is not None and (yield from agent.ran(awaits=awaits)):
+                    execution.run.goes_on(place)
+                unserved = self._unserved(execution.calls[index])
+                value = yield from code.called(execution.run, place, unserved=unserved, held=True)
                 live = code.made(value)
             except (CallTimedOut, ToolFailed, UnknownOutcome) as error:
                 value, live = self._told(execution, index, error), True
-                await execution.run.adeliver(execution.places[index], value)
+                yield from execution.run.delivering(place, value)
             output = execution.answered(index, value, live=live)
             if not code.ran and self._settings.replay_callbacks:
-                await atell_replayed(self._replay(execution, index, tool_runtime), execution.outcome(index))
+                replay = self._replay(execution, index, runtime)
+                yield from telling_replayed(replay, execution.outcome(index), awaits=awaits)
             return output
-        except Exception as error:
+        except BaseException as error:
+            if awaits and not isinstance(error, Exception):
+                raise  # the task is cancelled
             return execution.failed(index, error)
         finally:
             self._saw(code, execution, index)
@@ -348,10 +347,12 @@ class DurableParallelToolNode(ToolNode, DurableNode):
         number = numbered(index, execution.ordinal)
         return inside(tool, execution.slot(index), runtime.config, number, wrappers_of(self))
 
-    def _place(self, call: ToolCall) -> tuple[Execution, int] | tuple[None, int]:
+    def _place(self, call: ToolCall) -> tuple[Execution | None, int | None]:
+        """The execution that the current code belongs to, and which of its calls this is: none, where another node answers it."""
         execution = entered.get()
-        index = execution.index_of(self, call) if execution is not None else None
-        return (None, 0) if execution is None or index is None else (execution, index)
+        if execution is None or execution.node is not self:
+            return None, None
+        return execution, execution.index_of(call)
 
     def _replay(self, execution: Execution, index: int, runtime: ToolRuntime[Any, Any]) -> Replay:
         call = execution.calls[index]
@@ -389,3 +390,8 @@ class DurableParallelToolNode(ToolNode, DurableNode):
             tool_call_id=call["id"] or "",
             status="error",
         )
+
+
+def _upstream(run: Callable[[], Any]) -> Steps[Any]:
+    """A call of which nothing is kept here."""
+    return (yield Consult(run))

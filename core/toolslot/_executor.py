@@ -13,8 +13,9 @@ from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
 from toolslot._batch._batch_run import BatchRun
+from toolslot._batch._crew import settle
 from toolslot._batch._engine import Engine
-from toolslot._batch._fanout import Tools, afan_out, bind_all, settle
+from toolslot._batch._fanout import Tools, afan_out, bind_all
 from toolslot._batch._hooks import Hooks
 from toolslot._batch._pool import process_pool
 from toolslot._batch._registry import registry_of

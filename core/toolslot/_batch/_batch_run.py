@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from toolslot._batch._call import CallRun
 from toolslot._batch._call_task import CallTask
 from toolslot._batch._context import current
-from toolslot._batch._crew import Crew
+from toolslot._batch._crew import drive_all
 from toolslot._batch._messages import still_running
 from toolslot._batch._opening import Opening
 from toolslot._batch._steps import Steps, adrive, drive
@@ -29,6 +29,9 @@ class BatchRun(Opening):
 
     Entering reserves the slots, or finds them. Leaving lets the batch go, and closes it when every answer was handed over. Calls may be
     entered from any thread or task while it is open, each at most usefully once; two entrants of the same call share one attempt.
+
+    What waits has a sync, an async and a third form, `opening`, `calling` and so on: steps, for hosts that are written once for both sides
+    (`toolslot.hosting.drive` and `adrive`).
     """
 
     # --- calls ----------------------------------------------------------------------------------------------------------
@@ -100,6 +103,19 @@ class BatchRun(Opening):
         """As `call`, for a `fn` that returns an awaitable, or for a sync one that runs in `offload`."""
         return await adrive(self._entry(index, fn, is_error, offload, unserved, held).steps())
 
+    def calling(
+        self,
+        index: int,
+        fn: Callable[[], object],
+        *,
+        is_error: Callable[[Any], bool] | None = None,
+        offload: Executor | None = None,
+        unserved: bool = False,
+        held: bool = False,
+    ) -> Steps[object]:
+        """As `call`, as steps; `fn` is sync, or async, as they are driven."""
+        return self._entry(index, fn, is_error, offload, unserved, held).steps()
+
     def _entry(
         self,
         index: int,
@@ -139,20 +155,21 @@ class BatchRun(Opening):
             self._entry(index, fn, None, offload, unserved=False, held=True).steps()
             for index, fn in enumerate(fns)
         ]
-        outcomes = Crew(steps, workers).outcomes()
+        outcomes = drive_all(steps, workers)
         for index, error in self.record_held().items():
             outcomes[index] = error
         return outcomes
 
     def record_held(self) -> dict[int, Exception]:
         """Wait until the answers that were held back are durable. Where the journal did not take one, its call has this error instead."""
-        return drive(self._recording())
+        return drive(self.recording())
 
     async def arecord_held(self) -> dict[int, Exception]:
         """As `record_held`."""
-        return await adrive(self._recording())
+        return await adrive(self.recording())
 
-    def _recording(self) -> Steps[dict[int, Exception]]:
+    def recording(self) -> Steps[dict[int, Exception]]:
+        """As `record_held`, as steps."""
         live, failed = self._opened, dict[int, Exception]()
         while self._held:
             held = self._held.pop()
@@ -175,9 +192,10 @@ class BatchRun(Opening):
         Not waited for: threads that timed out, and the call from inside which this is awaited. For hosts that would cancel the others as
         soon as one has failed.
         """
-        await adrive(self._settling())
+        await adrive(self.settling())
 
-    def _settling(self) -> Steps[None]:
+    def settling(self) -> Steps[None]:
+        """As `asettled`, as steps."""
         live = self._opened
         own = current.get()
         inside = own.index if own is not None and BatchKey(own.run_id, own.batch_id) == live.key else None
@@ -251,17 +269,18 @@ class BatchRun(Opening):
             DecisionRefused: it is settled already, or changed since `version`.
             BatchBusy: its code still runs here, or another owner holds the batch.
         """
-        drive(self._deciding(index, answer, by, why, version))
+        drive(self.deciding(index, answer, by=by, why=why, version=version))
 
     async def adecide(
         self, index: int, answer: Done | Failed | NotDone, *, by: str, why: str, version: int
     ) -> None:
         """As `decide`."""
-        await adrive(self._deciding(index, answer, by, why, version))
+        await adrive(self.deciding(index, answer, by=by, why=why, version=version))
 
-    def _deciding(
-        self, index: int, answer: Done | Failed | NotDone, by: str, why: str, version: int
+    def deciding(
+        self, index: int, answer: Done | Failed | NotDone, *, by: str, why: str, version: int
     ) -> Steps[None]:
+        """As `decide`, as steps."""
         live = self._opened
         yield from live.looking_again()
         if live.standing() is Standing.FREE:
@@ -274,11 +293,15 @@ class BatchRun(Opening):
 
     def deliver(self, index: int, value: object) -> None:
         """Record what the agent was told about an UNKNOWN call, so that it is told the same again once the batch is closed."""
-        drive(delivering(self._opened, index, value))
+        drive(self.delivering(index, value))
 
     async def adeliver(self, index: int, value: object) -> None:
         """As `deliver`."""
-        await adrive(delivering(self._opened, index, value))
+        await adrive(self.delivering(index, value))
+
+    def delivering(self, index: int, value: object) -> Steps[None]:
+        """As `deliver`, as steps."""
+        return delivering(self._opened, index, value)
 
     def takeover(self, *, force: bool = False, why: str) -> None:
         """Become the owner although another one holds the batch; that one is fenced, what it left RUNNING becomes UNKNOWN.

@@ -215,3 +215,21 @@ class Crew:
         self._ready.put(work)
         with self._lock:
             self._wake_if_short()
+
+
+def drive_all(steps: Sequence[Steps[Any]], workers: int) -> list[Any]:
+    """Drive each of these to its end, in at most `workers` threads, each in a copy of the current context.
+
+    Returns the answer of each or its exception, in the order given, once all have ended; an interrupt is raised after that. A thread is
+    used only by code that runs: none waits for the journal or for a permit.
+    """
+    return Crew(steps, workers).outcomes()
+
+
+def settle(outcomes: Sequence[Any], *, return_exceptions: bool = False) -> list[Any]:
+    """The answers; unless exceptions are to be returned, the first of them in call order is raised."""
+    if not return_exceptions:
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+    return list(outcomes)

@@ -85,12 +85,3 @@ async def afan_out(
         if threads is not None:
             # Not waited for: threads that overstay a timeout end by themselves, and are recorded then.
             threads.shutdown(wait=False)
-
-
-def settle(outcomes: Sequence[Any], *, return_exceptions: bool) -> list[Any]:
-    """The results; or the first failure in call order is raised."""
-    if not return_exceptions:
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
-    return list(outcomes)

@@ -58,7 +58,7 @@ class Opening:
 
     def __enter__(self) -> Self:
         try:
-            drive(self._opening())
+            drive(self.opening())
             return self
         except BaseException:
             self.release()  # an interrupt at the last moment: without `with` nobody else would
@@ -70,7 +70,7 @@ class Opening:
         self.release()
 
     async def __aenter__(self) -> Self:
-        await adrive(self._opening())
+        await adrive(self.opening())
         return self
 
     async def __aexit__(
@@ -89,14 +89,15 @@ class Opening:
                 raise
         self._live = None
 
-    def _opening(self) -> Steps[None]:
+    def opening(self) -> Steps[None]:
+        """What entering the context does. Afterwards, or when it raises, call `release`."""
         if self._live is not None:
             raise ToolslotError(
                 f"batch {self._batch.key} is open already in this BatchRun; open another one with executor.open(...)."
             )
         if self._found is None:
             # Opening the journal takes locks and reads files, which must not hold up an event loop.
-            yield Consult(lambda _: self._engine, None)
+            yield Consult(lambda: self._engine)
         # With one entrance per call, specs of all calls at each would be N times N; only the first needs them all, to reserve.
         self._specs = None if self._partial else self._all_specs()
         timeout = self._engine.limits.batch_timeout

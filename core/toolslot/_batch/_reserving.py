@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import TypeAlias
 
 from toolslot._batch._engine import log
@@ -26,7 +27,7 @@ def reserving(
     reservation: Reservation = yield submit(replace(operation, ask=kept is not None))
     if reservation.undecided and kept is not None:
         # Dies here: nothing was reserved, and it is asked again.
-        if not (yield Consult(kept, reservation.key)):
+        if not (yield Consult(partial(kept, reservation.key))):
             operation = replace(operation, adopt=Adopt.ALWAYS)
         reservation = yield submit(operation)
     if reservation.missing:

@@ -146,10 +146,13 @@ class Invoke:
 
 @dataclass(frozen=True, slots=True)
 class Consult:
-    """Ask a function of the user's or the host's, sync or async; the answer is its answer."""
+    """Ask a function of the user's or the host's, sync or async; the answer is its answer.
 
-    ask: Callable[[Any], object]
-    about: object
+    From async code an async one is awaited where the steps run, and a sync one has a thread of its own: it may block. From sync code an
+    async one gets an event loop in a thread of its own.
+    """
+
+    ask: Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,7 +374,7 @@ def _handed_over(step: Invoke) -> Future[object]:
 
 
 def _consult(step: Consult) -> object:
-    answer = step.ask(step.about)
+    answer = step.ask()
     if not inspect.isawaitable(answer):
         return answer
     awaitable = answer
@@ -386,13 +389,12 @@ def _consult(step: Consult) -> object:
 
 
 async def _aconsult(step: Consult) -> object:
-    if is_async(step.ask):
-        answer = step.ask(step.about)
-    else:
-        answer = await asyncio.to_thread(step.ask, step.about)  # it may block on the network
+    answer = step.ask() if is_async(step.ask) else await asyncio.to_thread(step.ask)
     return await answer if inspect.isawaitable(answer) else answer
 
 
 def is_async(fn: Callable[..., object]) -> bool:
     """Whether calling it gives an awaitable."""
+    while isinstance(fn, partial):
+        fn = fn.func
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(type(fn), "__call__", None))

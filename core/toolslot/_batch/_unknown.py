@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from typing_extensions import assert_never
@@ -73,7 +74,9 @@ def _consult(request: CallRequest[Any]) -> Steps[Answer]:
     assert reconciler is not None, "planned only where there is a reconciler"
     try:
         reach(CrashPoint.BEFORE_RECONCILE)
-        answer: object = yield Consult(reconciler, request.engine.view(request.live.key, request.slot))
+        answer: object = yield Consult(
+            partial(reconciler, request.engine.view(request.live.key, request.slot))
+        )
         reach(CrashPoint.AFTER_RECONCILE)
     except Exception as error:
         # It could not tell; that says nothing about the call.

@@ -6,6 +6,8 @@ The adapters for LangGraph and LlamaIndex are made of this and of `toolslot`, `t
 from __future__ import annotations
 
 from toolslot._batch._call_task import CallTask, in_thread
+from toolslot._batch._crew import drive_all, settle
+from toolslot._batch._steps import Await, Consult, Pause, Steps, adrive, drive
 from toolslot._codec import MAX_DEPTH, MAX_WEIGHT, weight_exceeds
 from toolslot._codec._text import one_line, qualified_name
 from toolslot._domain._answer import Decision, decision_of, what_is_wrong
@@ -22,19 +24,27 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_WEIGHT",
     "PLAIN_TYPES",
+    "Await",
     "CallTask",
+    "Consult",
     "Decision",
     "EventStream",
     "Notices",
+    "Pause",
+    "Steps",
+    "adrive",
     "ajournal",
     "args_digest",
     "check_seconds",
     "decision_of",
+    "drive",
+    "drive_all",
     "executor_for",
     "in_thread",
     "one_line",
     "qualified_name",
     "quoted",
+    "settle",
     "shown",
     "weight_exceeds",
     "what_is_wrong",
