@@ -10,6 +10,7 @@ import copy
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from functools import partial
@@ -63,6 +64,8 @@ def issued(
     """
     with _lock:
         before = _known.get(anchor) or {}
+        with suppress(KeyError):
+            return [before[id(call)][1] for call in calls]
         now = {id(call): before.get(id(call)) or (call, _copied(call, serde)) for call in calls}
         if not now.keys() <= before.keys():
             # Beside those of other entrances of the task, each of which may be given with some of its calls.

@@ -50,6 +50,7 @@ class Execution:
         run: BatchRun,
         calls: Sequence[ToolCall],
         places: Sequence[int],
+        alone: bool,
         config: RunnableConfig,
         askable: bool,
         messages_key: str,
@@ -60,6 +61,8 @@ class Execution:
         #: the calls that are entered here, and where each stands in the batch
         self.calls = calls
         self.places = places
+        #: whether the node was given one call alone, which then runs in the thread that ToolNode has for it
+        self.alone = alone
         #: answers by index; a call that has one is not entered again in this execution
         self.outputs: dict[int, Any] = {}
         self.failures: dict[int, BaseException] = {}
@@ -214,9 +217,9 @@ class Execution:
 
     def siblings_settled(self) -> Steps[None]:
         """Wait for the calls of the batch that run in other tasks, if one here failed: LangGraph would cancel them in the middle."""
-        if len(self.places) < len(self.run.record.slots) and any(
+        if any(
             not isinstance(error, GraphBubbleUp) and not self._asks(error) for error in self.failures.values()
-        ):
+        ) and len(self.places) < len(self.run.record.slots):
             yield from self.run.settling()
 
     async def settled(self) -> None:

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from toolslot import Witness, current_call
 from toolslot.hosting import args_digest
@@ -140,10 +139,11 @@ def respond(
             continue
         later = messages[position + 1 :]
         theirs = issued(message.tool_calls, message, serde)
-        copies = {id(given): copy for given, copy in zip(message.tool_calls, theirs, strict=True)}
-        if not all(id(call) in copies for call in calls):
-            copies |= _copies(calls, config, serde)
-        calls = [copies[id(call)] for call in calls]
+        at = {id(given): index for index, given in enumerate(message.tool_calls)}
+        if all(id(call) in at for call in calls):
+            calls = [theirs[at[id(call)]] for call in calls]
+        else:  # no part of the message: as they were when their task was first run here
+            calls = issued(calls, task_of(config), serde)
         again = len(answered(calls, later)) == len(calls)
         found = whole(message, messages if conversation is None else conversation)
         if found is None:
@@ -166,16 +166,7 @@ def respond(
                 isinstance(item, ToolMessage) and item.status == "success" for item in messages[:position]
             ),
         )
-    copies = _copies(calls, config, serde)
-    return Response(calls=[copies[id(call)] for call in calls], sent=sent)
-
-
-def _copies(
-    calls: Sequence[ToolCall], config: RunnableConfig, serde: SerializerProtocol | None
-) -> dict[int, ToolCall]:
-    """Calls that are no part of a message, as they were when their task was first run here, by the objects they are."""
-    copies = issued(calls, task_of(config), serde)
-    return {id(given): copy for given, copy in zip(calls, copies, strict=True)}
+    return Response(calls=issued(calls, task_of(config), serde), sent=sent)
 
 
 def own_task(config: RunnableConfig) -> bool:

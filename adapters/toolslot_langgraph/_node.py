@@ -147,12 +147,12 @@ class DurableParallelToolNode(ToolNode, DurableNode):
         self, input: Any, config: RunnableConfig, runtime: Any, upstream: Callable[..., Any], *, awaits: bool
     ) -> Steps[Any]:
         """What the node gives; `upstream` runs it with a config as a `ToolNode` does."""
-        calls = self._own_calls(input, config)
+        calls, alone = self._own_calls(input, config)
         if not calls:
             return (yield Consult(partial(upstream, config=config)))
         place = self._located(input, calls, config, runtime)
         yield from self._barrier(place, config).passing(awaits=awaits)
-        execution = self._execution(place, calls, config, awaits=awaits)
+        execution = self._execution(place, calls, config, alone=alone, awaits=awaits)
         run = execution.run
         with streaming(runtime, config), saver_types(config):
             try:
@@ -208,15 +208,18 @@ class DurableParallelToolNode(ToolNode, DurableNode):
         node: Any = self
         return node._combine_tool_outputs(settle(outcomes), ready[0].input_type)
 
-    def _own_calls(self, input: Any, config: RunnableConfig) -> Sequence[ToolCall]:
-        """The calls that this node answers: not those of a node beside it which was given the same response and serves them."""
+    def _own_calls(self, input: Any, config: RunnableConfig) -> tuple[Sequence[ToolCall], bool]:
+        """The calls that this node answers: not those of a node beside it which was given the same response and serves them. And whether
+        it was given one call alone.
+        """
         calls, input_type = self._parse_input(input)
         if input_type == "tool_calls" or all(call["name"] in self.tools_by_name for call in calls):
-            return calls
+            return calls, len(calls) == 1
         # One may stand inside fallbacks, or be run by a function. The graphs and tools there answer other responses.
         found = walk(beside(config), through=lambda thing: not isinstance(thing, (Pregel, BaseTool)))
         others = {name for node in nodes_in(found).values() for name in node.tools_by_name}
-        return [call for call in calls if call["name"] in self.tools_by_name or call["name"] not in others]
+        own = [call for call in calls if call["name"] in self.tools_by_name or call["name"] not in others]
+        return own, len(calls) == 1
 
     def _located(self, input: Any, calls: Sequence[ToolCall], config: RunnableConfig, runtime: Any) -> Place:
         response = read_response(input, self._messages_key, calls, config)
@@ -241,13 +244,20 @@ class DurableParallelToolNode(ToolNode, DurableNode):
         return execution.unanswerable()
 
     def _execution(
-        self, place: Place, calls: Sequence[ToolCall], config: RunnableConfig, *, awaits: bool
+        self,
+        place: Place,
+        calls: Sequence[ToolCall],
+        config: RunnableConfig,
+        *,
+        alone: bool,
+        awaits: bool,
     ) -> Execution:
         return Execution(
             node=self,
             run=opened(self._executor, place, config, self._settings, awaits=awaits),
             calls=calls,
             places=place.indices,
+            alone=alone,
             config=config,
             askable=place.askable,
             messages_key=self._messages_key,
@@ -264,6 +274,8 @@ class DurableParallelToolNode(ToolNode, DurableNode):
         if execution is None:
             return run()
         ours = None if index is None else self._one(execution, index, tool_runtime, run, awaits=False)
+        if ours is not None and execution.alone:
+            return drive(ours)
         execution.ready.append(Ready(ours or _upstream(run), input_type))
         return PLACEHOLDER
 

@@ -25,9 +25,11 @@ def ended_beside(config: RunnableConfig) -> bool:
     if not isinstance(tasks, Mapping) or not isinstance(own, str):
         return False
     return any(
-        getattr(task, "name", None) == node
+        # Most have written nothing yet, and there may be many, each of which asks.
+        (writes := getattr(task, "writes", None))
+        and getattr(task, "name", None) == node
         and not own.endswith(f":{name}")
-        and any(not str(channel).startswith("__") for channel, *_ in getattr(task, "writes", None) or ())
+        and any(not str(channel).startswith("__") for channel, *_ in writes)
         for name, task in cast("Mapping[str, object]", tasks).items()
     )
 

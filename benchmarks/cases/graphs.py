@@ -25,6 +25,7 @@ from langgraph.types import Send
 from measure import Options, Row, Work, compare
 
 from toolslot import DiskJournal, Limits
+from toolslot.hosting import Steps
 from toolslot_langgraph import DurableParallelToolNode, make_durable
 from toolslot_langgraph._barrier import Barrier
 
@@ -221,11 +222,8 @@ def slowed(saver: Any, seconds: float) -> Any:
 class Open(Barrier):
     """Lets everything pass."""
 
-    def passed(self) -> None:
-        return None
-
-    async def apassed(self) -> None:
-        return None
+    def passing(self, *, awaits: bool) -> Steps[None]:
+        yield from ()
 
 
 def unhindered(agent: Any) -> None:
