@@ -46,14 +46,16 @@ class Append:
     row: Row
 
     def change(self, view: JournalView) -> Change[SlotRecord]:
-        state = existing(view, self.key)
-        slot = slot_at(state, self.row.index)
-        if isinstance(self.row, Finished):
-            return _finish(state, slot, self.row)
-        if isinstance(self.row, Repeated):
-            return _write(state, self.row) if _may_repeat(state, slot, self.row) else Change((), slot)
-        check_epoch(state, self.row.epoch)
-        return _write(state, self.row) if _allowed(state, slot, self.row) else Change((), slot)
+        row = self.row
+        state = view.state(self.key) or existing(view, self.key)
+        slot = slot_at(state, row.index)
+        if isinstance(row, Finished):
+            return _finish(state, slot, row)
+        if isinstance(row, Repeated):
+            return _write(state, row) if _may_repeat(state, slot, row) else Change((), slot)
+        if row.epoch != state.fence.epoch:
+            check_epoch(state, row.epoch)
+        return _write(state, row) if _allowed(state, slot, row) else Change((), slot)
 
 
 def _write(state: BatchState, row: Row, refusal: Fenced | None = None) -> Change[SlotRecord]:
@@ -62,10 +64,10 @@ def _write(state: BatchState, row: Row, refusal: Fenced | None = None) -> Change
 
 
 def _finish(state: BatchState, slot: SlotRecord, row: Finished) -> Change[SlotRecord]:
+    if state.fence.epoch == row.epoch and not state.fence.closed and _counts(slot, row):
+        return _write(state, row)  # a row that is there already would have settled it
     if row in state.rows(row.index):
         return Change((), slot)
-    if state.fence.epoch == row.epoch and not state.fence.closed and _counts(slot, row):
-        return _write(state, row)
     evidence = Evidence(
         index=row.index,
         generation=row.generation,
@@ -118,10 +120,10 @@ def _counts(slot: SlotRecord, row: Finished) -> bool:
 
 def _allowed(state: BatchState, slot: SlotRecord, row: Row) -> bool:
     """Whether the row says something new. Raises where going on would run something that must not run."""
+    if isinstance(row, Started):
+        return _may_start(state, slot, row)
     standing = _standing(slot, row)
     match row:
-        case Started():
-            return _may_start(state, slot, row)
         case Regenerated():
             return _may_regenerate(state, slot, row)
         case Withdrawn():
@@ -140,22 +142,24 @@ def _allowed(state: BatchState, slot: SlotRecord, row: Row) -> bool:
 
 
 def _may_start(state: BatchState, slot: SlotRecord, row: Started) -> bool:
+    fence = state.fence
+    busy = slot.final or slot.state is SlotState.RUNNING
+    is_next = row.generation == slot.generation and row.attempt == slot.attempt + 1
+    if is_next and fence.held and not busy and not fence.closed:
+        return True
     what = f"attempt {row.attempt} of call {row.index} ({shown(slot.spec.tool)}) in batch {state.key} must not start"
-    if state.fence.closed:
+    if fence.closed:
         raise BatchClosed(f"{what}: the batch is closed, nothing of it runs any more.")
-    if not state.fence.held:
+    if not fence.held:
         raise Fenced(
             f"{what}: its owner has let the batch go. Take the batch over before running anything of it."
         )
     if slot.state is SlotState.RUNNING and row in state.rows(row.index):
         return False  # the very same mark again: its first commit was acknowledged to nobody
-    busy = slot.final or slot.state is SlotState.RUNNING
-    if busy or row.generation != slot.generation or row.attempt != slot.attempt + 1:
-        raise Fenced(
-            f"{what}: the slot is {slot.state.value} at attempt {slot.attempt}, generation {slot.generation}."
-            " Somebody else has worked on it; open the batch again."
-        )
-    return True
+    raise Fenced(
+        f"{what}: the slot is {slot.state.value} at attempt {slot.attempt}, generation {slot.generation}."
+        " Somebody else has worked on it; open the batch again."
+    )
 
 
 def _may_regenerate(state: BatchState, slot: SlotRecord, row: Regenerated) -> bool:

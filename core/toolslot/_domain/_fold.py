@@ -38,10 +38,6 @@ def fold_slot(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord:
     """
     if not rows:
         return SlotRecord(spec=spec)
-    if len(rows) == 1 and isinstance(only := rows[0], Finished) and only.generation > 0:
-        return _Attempt([only]).record(
-            spec, only.generation, only.attempt, 1, ()
-        )  # an idempotent call's, often
     generation = 1
     for row in rows:
         if row.generation > generation and not isinstance(row, Evidence):
@@ -62,8 +58,7 @@ def fold_slot(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord:
         else:
             steps.append(row)
             attempt = max(attempt, row.attempt)
-    newest = _Attempt([row for row in steps if row.attempt == attempt])
-    record = newest.record(spec, generation, attempt, len(rows), tuple(evidence))
+    record = _Attempt(steps, attempt).record(spec, generation, len(rows), tuple(evidence))
     if repeated and record.final:
         return _repeated(record, sorted(repeated, key=lambda row: (row.at, row.process)))
     return record
@@ -84,9 +79,10 @@ def _repeated(record: SlotRecord, rows: Sequence[Repeated]) -> SlotRecord:
 class _Attempt:
     """The rows of one attempt, sorted into what each of them says."""
 
-    __slots__ = ("decided", "delivered", "finished", "lost", "paused", "started", "withdrawn")
+    __slots__ = ("decided", "delivered", "finished", "lost", "number", "paused", "started", "withdrawn")
 
-    def __init__(self, rows: Iterable[AttemptRow]) -> None:
+    def __init__(self, rows: Iterable[AttemptRow], number: int) -> None:
+        self.number = number
         self.started: Started | None = None
         self.withdrawn: Withdrawn | None = None
         self.paused: Paused | None = None
@@ -95,28 +91,27 @@ class _Attempt:
         self.decided: Decided | None = None
         self.delivered: Delivered | None = None
         for row in rows:
-            self._take(row)
-
-    def _take(self, row: AttemptRow) -> None:
-        match row:
-            case Finished():
-                self.finished = row
-            case Started():
-                self.started = row
-            case Withdrawn():
-                self.withdrawn = row
-            case Paused():
-                self.paused = row
-            case Lost():
-                # Of two the one about the escaped failure is the later, in whatever order they come.
-                if self.lost is None or row.reason is Reason.ESCAPED:
-                    self.lost = row
-            case Decided():
-                self.decided = row
-            case Delivered():
-                self.delivered = row
-            case _:
-                assert_never(row)
+            if row.attempt != number:
+                continue
+            match row:
+                case Finished():
+                    self.finished = row
+                case Started():
+                    self.started = row
+                case Withdrawn():
+                    self.withdrawn = row
+                case Paused():
+                    self.paused = row
+                case Lost():
+                    # Of two the one about the escaped failure is the later, in whatever order they come.
+                    if self.lost is None or row.reason is Reason.ESCAPED:
+                        self.lost = row
+                case Decided():
+                    self.decided = row
+                case Delivered():
+                    self.delivered = row
+                case _:
+                    assert_never(row)
 
     def state(self) -> SlotState:
         if self.decided is not None:
@@ -137,7 +132,7 @@ class _Attempt:
         return SlotState.RUNNING if self.started is not None else SlotState.RESERVED
 
     def record(
-        self, spec: SlotSpec, generation: int, attempt: int, version: int, evidence: tuple[Evidence, ...]
+        self, spec: SlotSpec, generation: int, version: int, evidence: tuple[Evidence, ...]
     ) -> SlotRecord:
         state = self.state()
         started, finished, decided = self.started, self.finished, self.decided
@@ -149,7 +144,7 @@ class _Attempt:
             spec=spec,
             generation=generation,
             state=state,
-            attempt=attempt,
+            attempt=self.number,
             version=version,
             epoch=newest.epoch if newest else 0,
             queued_at=started.queued_at if started else (finished.queued_at if finished else None),

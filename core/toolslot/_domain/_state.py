@@ -35,12 +35,14 @@ class BatchState:
     of every touched slot is cached.
     """
 
-    __slots__ = ("_folds", "_rows", "fence", "manifest", "tenures")
+    __slots__ = ("_folds", "_rows", "fence", "key", "manifest", "size", "tenures")
 
     def __init__(
         self, manifest: Manifest, fence: Fence, tenures: tuple[Tenure, ...], rows: Iterable[Row] = ()
     ) -> None:
         self.manifest: Manifest = manifest
+        self.key: BatchKey = manifest.key
+        self.size: int = len(manifest.specs)
         self.fence: Fence = fence
         self.tenures: tuple[Tenure, ...] = tenures
         self._folds: dict[int, SlotRecord] = {}
@@ -49,14 +51,6 @@ class BatchState:
             by_index.setdefault(row.index, []).append(row)
         self._rows = {index: tuple(found) for index, found in by_index.items()}
 
-    @property
-    def key(self) -> BatchKey:
-        return self.manifest.key
-
-    @property
-    def size(self) -> int:
-        return len(self.manifest.specs)
-
     def rows(self, index: int) -> tuple[Row, ...]:
         """The rows of one slot in the order they were written, all generations and attempts."""
         return self._rows.get(index, ())
@@ -64,12 +58,12 @@ class BatchState:
     def slot(self, index: int) -> SlotRecord:
         fold = self._folds.get(index)
         if fold is None:
-            fold = self._folds[index] = fold_slot(self.manifest.specs[index], self.rows(index))
+            fold = self._folds[index] = fold_slot(self.manifest.specs[index], self._rows.get(index, ()))
         return fold
 
     def folded_with(self, row: Row) -> SlotRecord:
         """The slot as it will be once `row` is written; changes nothing."""
-        return fold_slot(self.manifest.specs[row.index], (*self.rows(row.index), row))
+        return fold_slot(self.manifest.specs[row.index], (*self._rows.get(row.index, ()), row))
 
     def slots(self) -> tuple[SlotRecord, ...]:
         return tuple(self.slot(i) for i in range(self.size))
@@ -85,7 +79,7 @@ class BatchState:
         )
 
     def append(self, row: Row, fold: SlotRecord | None = None) -> None:
-        self._rows[row.index] = (*self.rows(row.index), row)
+        self._rows[row.index] = (*self._rows.get(row.index, ()), row)
         if fold is None:
             self._folds.pop(row.index, None)
         else:

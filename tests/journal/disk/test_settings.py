@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +15,9 @@ from support.batches import database, reserve
 from support.examining import examined
 from toolslot import InvalidSetting
 from toolslot._errors import JournalUnsupported
-from toolslot.journal import DiskJournal
+from toolslot.journal import DiskJournal, Purge
 from toolslot.journal._disk import _cache
+from toolslot.testing._worker import do
 
 NEEDED = {
     "synchronous": 2,
@@ -112,14 +115,15 @@ def test_settings_that_mean_nothing_are_refused_before_anything_is_made(
 
 def test_the_disk_of_the_cache_takes_text_keys_and_bytes_only(tmp_path: Path) -> None:
     (tmp_path / "db").mkdir()
+    cache: Any
     cache, connection = _cache.open_cache(str(tmp_path / "db"), timeout=1, synchronous=2)
     try:
         for key in (1, b"key", ("a", "b"), 1.5, None):
             with pytest.raises(TypeError, match="keys are text"):
-                cache.add(key, b"value", retry=False)  # type: ignore[arg-type]
+                cache.add(key, b"value", retry=False)
         for value in ("text", 1, None, ["list"], bytearray(b"x")):
             with pytest.raises(TypeError, match="values are bytes"):
-                cache.set("key", value, retry=False)  # type: ignore[arg-type]
+                cache.set("key", value, retry=False)
         cache.set("key", b"x" * 10**6, retry=False)
         assert connection.execute("SELECT count(*) FROM Cache WHERE filename IS NOT NULL").fetchone() == (0,)
     finally:
@@ -147,3 +151,40 @@ def test_diskcache_and_diskcache_community_open_each_others_journals(
             assert examined(journal).sound
     with DiskJournal.open(root) as journal:
         assert worker.through(journal).record().settled
+
+
+def test_diskcache_reads_every_row_and_its_counters_are_right(root: Path) -> None:
+    """Rows are written as its own `set` would write them, though not by it."""
+    with DiskJournal.open(root) as journal:
+        worker = reserve(journal, 3)
+        worker.run(0)
+        worker.start(1)
+        do(journal, Purge(run_id="other", at=1.0, why=""))
+    with closing(sqlite3.connect(database(root))) as connection:
+        rows = dict(connection.execute("SELECT key, value FROM Cache"))
+        times = [at for (at,) in connection.execute("SELECT store_time FROM Cache")]
+    cache: Any
+    cache, _ = _cache.open_cache(str(database(root).parent), timeout=1, synchronous=2)
+    with closing(cache):
+        assert {key: cache.get(key) for key in cache} == rows
+        assert len(cache) == len(rows)
+        assert cache.check() == []
+    assert all(abs(at - time.time()) < 3600 for at in times)
+
+
+def test_a_record_takes_five_statements(journal: DiskJournal) -> None:
+    """diskcache's `add` and `set` take five for its two rows alone; and nobody else has written, so nothing is looked up."""
+    worker = reserve(journal, 2)
+    statements: list[str] = []
+    core = journal._session.present()
+    assert core is not None
+    store: Any = core.writer._store
+    worker.start(0)
+    journal._ask(lambda _: store.connection.set_trace_callback(statements.append)).result(10)
+    worker.start(1)
+    journal._ask(lambda _: store.connection.set_trace_callback(None)).result(10)
+    written = statements[statements.index("BEGIN IMMEDIATE") : statements.index("COMMIT") + 1]
+    once = [
+        text.split()[0] for text in dict.fromkeys(written)
+    ]  # it is told of again for each trigger, which counts rows
+    assert once == ["BEGIN", "PRAGMA", "INSERT", "INSERT", "COMMIT"]

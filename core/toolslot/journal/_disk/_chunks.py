@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import cast
+from typing import TypeAlias, cast
 
 from toolslot._codec._nesting import nesting_exceeds, weight_exceeds
 from toolslot._errors import JournalCorrupt, NotStorable
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._format._fields import Fields
+from toolslot.journal._queue._store import Chunks
 
 #: bodies up to this size stand in their row; larger ones in chunks of this size
 CHUNK = 256 * 2**10
@@ -40,27 +40,22 @@ def dumps(data: object) -> bytes:
     return _encode(data).encode("utf-8", "surrogatepass")
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """JSON to be written into a row: itself, or a reference to `chunks`, which are rows of their own."""
-
-    body: bytes
-    chunks: tuple[tuple[str, bytes], ...] = ()
+#: JSON to be written into a row, or a reference; and the chunks that it refers to, which are rows of their own
+Encoded: TypeAlias = tuple[bytes, Chunks]
 
 
-def encode(near: str, data: object, *, in_place: int = CHUNK) -> Encoded:
-    """`data` for a row whose key is `near`, in place up to so many bytes."""
-    body = dumps(data)
+def encode(near: str, body: bytes, *, in_place: int = CHUNK) -> Encoded:
+    """JSON for a row whose key is `near`, in place up to so many bytes."""
     if weight_exceeds(body, _MOST_PARTS):
         raise NotStorable(
             "a batch has too many calls to be read again. Split it. Nothing was recorded of it."
         )
     if len(body) <= in_place:
-        return Encoded(body)
+        return body, ()
     digest = blake2b(body, digest_size=16).hexdigest()
     count = -(-len(body) // CHUNK)
     chunks = tuple((keys.chunk(near, digest, n), body[n * CHUNK : (n + 1) * CHUNK]) for n in range(count))
-    return Encoded(dumps({"chunks": {"digest": digest, "count": count, "size": len(body)}}), chunks)
+    return dumps({"chunks": {"digest": digest, "count": count, "size": len(body)}}), chunks
 
 
 def parse(body: bytes) -> object:

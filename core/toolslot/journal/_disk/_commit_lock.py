@@ -49,7 +49,7 @@ class CommitLock:
         if not self._inner.acquire(timeout=timeout):
             raise JournalBusy(self._busy(timeout))
         try:
-            if not self._lock(deadline):
+            if not (self._at_once() or self._in_time(deadline)):
                 raise JournalBusy(self._busy(timeout))
         except BaseException:
             self._inner.release()
@@ -61,15 +61,15 @@ class CommitLock:
         unlock(self._descriptor)
         self._inner.release()
 
-    def _lock(self, deadline: float) -> bool:
-        if self._helper is None or self._helper.idle():
-            try:
-                if try_lock(self._descriptor):
-                    return True
-            except OSError as error:
-                raise JournalIOError(
-                    f"{self._path} cannot be locked: {error}. Nothing was written."
-                ) from error
+    def _at_once(self) -> bool:
+        if self._helper is not None and not self._helper.idle():
+            return False
+        try:
+            return try_lock(self._descriptor)
+        except OSError as error:
+            raise JournalIOError(f"{self._path} cannot be locked: {error}. Nothing was written.") from error
+
+    def _in_time(self, deadline: float) -> bool:
         if deadline - time.monotonic() <= 0:
             return False
         # Waiting in the kernel is fair and prompt, but has no deadline: a thread of its own waits there.

@@ -14,7 +14,9 @@ class Intact:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._identity = [(status.st_dev, status.st_ino) for status in _files(place)]
+        lock, base, log = _files(place)
+        #: device and inode of each
+        self._identity = (lock.st_dev, lock.st_ino, base.st_dev, base.st_ino, log.st_dev, log.st_ino)
         self._size = 0
         self.resized()
 
@@ -28,13 +30,13 @@ class Intact:
         Raises:
             JournalReplaced: a file was deleted, exchanged, emptied or cut.
         """
-        found = _files(self._place)
-        if [(status.st_dev, status.st_ino) for status in found] != self._identity:
+        lock, base, log = _files(self._place)
+        if (lock.st_dev, lock.st_ino, base.st_dev, base.st_ino, log.st_dev, log.st_ino) != self._identity:
             raise JournalReplaced(
                 f"the files of the journal {self._place.root} were exchanged while it was open. What this process recorded"
                 " since then may be lost, and nothing more is taken. Restart it, and find out who moves files there."
             )
-        size = found[1].st_size
+        size = base.st_size
         if size < self._size:
             if not _gave_back(connection, size):
                 raise JournalReplaced(
@@ -46,10 +48,10 @@ class Intact:
     def log_is_gone(self) -> bool:
         """Whether the write-ahead log was deleted, and nothing else happened to the files."""
         try:
-            found = [os.stat(path) for path in (self._place.commit_lock, self._place.database)]
+            lock, base = os.stat(self._place.commit_lock), os.stat(self._place.database)
         except FileNotFoundError:
             return False
-        same = [(status.st_dev, status.st_ino) for status in found] == self._identity[:2]
+        same = (lock.st_dev, lock.st_ino, base.st_dev, base.st_ino) == self._identity[:4]
         return same and not os.path.exists(self._place.wal)
 
     def save_log(self, connection: sqlite3.Connection) -> JournalReplaced:
@@ -67,14 +69,14 @@ class Intact:
         return JournalReplaced(f"{self._place.wal} was deleted while the journal was open. {kept}")
 
 
-def _files(place: Place) -> list[os.stat_result]:
+def _files(place: Place) -> tuple[os.stat_result, os.stat_result, os.stat_result]:
     """The files that must stay the same while the journal is open.
 
     Raises:
         JournalReplaced: one of them is gone.
     """
     try:
-        return [os.stat(place.commit_lock), os.stat(place.database), os.stat(place.wal)]
+        return os.stat(place.commit_lock), os.stat(place.database), os.stat(place.wal)
     except FileNotFoundError as error:
         raise JournalReplaced(
             f"{error.filename} was deleted while the journal {place.root} was open. What this process recorded since then"

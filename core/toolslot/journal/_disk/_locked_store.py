@@ -162,10 +162,8 @@ class LockedStore(ReadStore):
 
     def _hold_owner_lock(self) -> None:
         """Now and then, not in every commit: each look is a system call that lets go of the interpreter's lock."""
-        now = time.monotonic()
-        if now >= self._next_look:
-            self._next_look = now + _LOOK_EVERY
-            self._owner.assert_held()
+        self._next_look = time.monotonic() + _LOOK_EVERY
+        self._owner.assert_held()
 
     def _check_files(self, *, held: bool = False) -> None:
         """Refuse to go on when files were deleted or exchanged; `held` tells that the commit lock is ours."""

@@ -26,7 +26,7 @@ from toolslot.journal._format._row_codec import fence_to_json
 _MOST_SLOTS = 20_000
 _MOST_BYTES = 32 * 2**20
 _MOST_ALIASES = 10_000
-_PER_ROW = 400
+PER_ROW = 400
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class States:
     """
 
     def __init__(self, most_slots: int = _MOST_SLOTS, most_bytes: int = _MOST_BYTES) -> None:
-        self._entries: OrderedDict[BatchKey, Entry] = OrderedDict()
+        self.entries: OrderedDict[BatchKey, Entry] = OrderedDict()
         #: what each entry counts for
         self._weights: dict[BatchKey, tuple[int, int]] = {}
         self._most_slots = most_slots
@@ -80,12 +80,9 @@ class States:
             self.version = version
             self.never_purged.clear()
 
-    def get(self, key: BatchKey) -> Entry | None:
-        return self._entries.get(key)
-
     def drop(self, keys: Iterable[BatchKey]) -> None:
         for key in keys:
-            if self._entries.pop(key, None) is not None:
+            if self.entries.pop(key, None) is not None:
                 slots, size = self._weights.pop(key)
                 self._slots -= slots
                 self._bytes -= size
@@ -98,10 +95,10 @@ class States:
                 weight = self._weights[key] = (entry.state.size, entry.size)
                 self._slots += weight[0] - slots
                 self._bytes += weight[1] - size
-                self._entries[key] = entry
-                self._entries.move_to_end(key)
-        while len(self._entries) > 1 and (self._slots > self._most_slots or self._bytes > self._most_bytes):
-            self.drop([next(iter(self._entries))])
+                self.entries[key] = entry
+                self.entries.move_to_end(key)
+        while len(self.entries) > 1 and (self._slots > self._most_slots or self._bytes > self._most_bytes):
+            self.drop([next(iter(self.entries))])
 
     def keep_aliases(self, aliases: Mapping[BatchKey, BatchKey]) -> None:
         if len(self.aliases) >= _MOST_ALIASES:
@@ -110,12 +107,12 @@ class States:
 
     def forget_run(self, run_id: str) -> None:
         self.never_purged.discard(run_id)
-        self.drop([key for key in self._entries if key.run_id == run_id])
+        self.drop([key for key in self.entries if key.run_id == run_id])
         for key in [key for key in self.aliases if key.run_id == run_id]:
             del self.aliases[key]
 
     def clear(self) -> None:
-        self._entries.clear()
+        self.entries.clear()
         self._weights.clear()
         self.aliases.clear()
         self.never_purged.clear()
@@ -123,7 +120,7 @@ class States:
         self._slots = self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
 
 def payload_size(row: Row) -> int:
@@ -135,9 +132,9 @@ def payload_size(row: Row) -> int:
 
 def weight_of_row(row: Row) -> int:
     """Roughly, its bytes in memory."""
-    return _PER_ROW + payload_size(row)
+    return PER_ROW + payload_size(row)
 
 
 def weight_of_manifest(manifest: Manifest) -> int:
     """Roughly, its bytes in memory."""
-    return len(manifest.payload or b"") + sum(_PER_ROW + len(spec.args.data) for spec in manifest.specs)
+    return len(manifest.payload or b"") + sum(PER_ROW + len(spec.args.data) for spec in manifest.specs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable
 
 from typing_extensions import override
@@ -51,7 +52,8 @@ class Store(LockedStore):
             self._reopen()
             self.lock.acquire(self._options.lock_timeout)
             try:
-                self._hold_owner_lock()
+                if time.monotonic() >= self._next_look:
+                    self._hold_owner_lock()
                 if self._suspect:
                     self._check_files(held=True)
                 view = Transaction(self.table, self.states, self._look, self._options.max_bytes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -23,14 +22,14 @@ _NAMES = "SELECT key FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY 
 # "+" keeps SQLite from walking the whole table backwards; so it looks at the range in the index alone.
 _NEWEST = "SELECT max(+rowid) FROM Cache WHERE key >= ? AND key < ? AND raw = 1"
 _BY_ROW = "SELECT key, value, mode, filename FROM Cache WHERE rowid = ?"
-#: a row as diskcache writes it that never expires; its parameters are the key, twice the time, and the value
-INSERT = (
+#: a row as diskcache writes one that never expires
+_INSERT = (
     "INSERT INTO Cache(key, raw, store_time, expire_time, access_time, access_count, tag, size, mode, filename, value)"
-    " VALUES (?, 1, ?, NULL, ?, 0, NULL, 0, 1, NULL, ?)"
+    " VALUES (?, 1, (julianday('now') - 2440587.5) * 86400.0, NULL, (julianday('now') - 2440587.5) * 86400.0, 0, NULL, 0, 1, NULL, ?)"
 )
-_INSERT_ONCE = f"{INSERT} ON CONFLICT(key, raw) DO NOTHING"
+_INSERT_ONCE = f"{_INSERT} ON CONFLICT(key, raw) DO NOTHING"
 _REPLACE = (
-    f"{INSERT} ON CONFLICT(key, raw) DO UPDATE SET store_time = excluded.store_time, expire_time = NULL,"
+    f"{_INSERT} ON CONFLICT(key, raw) DO UPDATE SET store_time = excluded.store_time, expire_time = NULL,"
     " access_time = excluded.access_time, access_count = 0, tag = NULL, size = 0, mode = 1, filename = NULL,"
     " value = excluded.value"
 )
@@ -126,9 +125,8 @@ class Table(Reader):
 
     def add_sealed(self, rows: Sequence[tuple[str, bytes]]) -> None:
         """The same for many, sealed already."""
-        now = time.time()
         try:
-            self._executemany(INSERT, [(key, now, now, value) for key, value in rows])
+            self._executemany(_INSERT, rows)
         except sqlite3.IntegrityError as error:
             key = next((key for key, _ in rows if self.raw(key) is not None), rows[0][0])
             raise JournalCorrupt(
@@ -138,8 +136,7 @@ class Table(Reader):
 
     def add_once(self, key: str, body: bytes) -> None:
         """Write a row unless it exists."""
-        now = time.time()
-        self._execute(_INSERT_ONCE, (key, now, now, seal(key, body)))
+        self._execute(_INSERT_ONCE, (key, seal(key, body)))
 
     def put(self, key: str, body: bytes) -> None:
         """Write or replace a row."""
@@ -147,8 +144,7 @@ class Table(Reader):
 
     def put_sealed(self, rows: Sequence[tuple[str, bytes]]) -> None:
         """The same for many, sealed already."""
-        now = time.time()
-        self._executemany(_REPLACE, [(key, now, now, value) for key, value in rows])
+        self._executemany(_REPLACE, rows)
 
     def delete(self, bounds: tuple[str, str], most_rows: int, most_bytes: int = 2**62) -> tuple[int, int]:
         """Delete rows of a range until one of the limits is reached; how many, and the bytes of their values."""

@@ -10,10 +10,10 @@ from toolslot._domain._slot import BatchKey
 from toolslot._domain._state import AppendRow, BatchState, DropRun, NewBatch, PutAlias, PutFence, Write
 from toolslot._errors import NotStorable
 from toolslot.journal._disk import _keys as keys
-from toolslot.journal._disk._chunks import Encoded, dumps, encode
+from toolslot.journal._disk._chunks import CHUNK, Encoded, dumps, encode
 from toolslot.journal._disk._loading import alias_to_json, head_to_json
 from toolslot.journal._disk._seal import seal
-from toolslot.journal._disk._states import Entry, States, payload_size, weight_of_manifest, weight_of_row
+from toolslot.journal._disk._states import PER_ROW, Entry, States, payload_size, weight_of_manifest
 from toolslot.journal._disk._table import Table
 from toolslot.journal._disk._view import OwnerLook, Snapshot
 from toolslot.journal._format._row_codec import bytes_to_json, key_to_json, row_to_json, tenure_to_json
@@ -42,27 +42,34 @@ class Transaction(Snapshot):
         self.size = 0
 
     def write(self, writes: tuple[Write, ...], memo: Memo, stored: Collection[str]) -> Chunks:
-        encoded = [(write, self._encode(write, memo)) for write in writes]
-        chunks = tuple(chunk for _, parts in encoded for part in parts for chunk in part.chunks)
-        if all(name in stored for name, _ in chunks):
-            for write, parts in encoded:
-                self._apply(write, parts)
+        encoded: list[tuple[Write, tuple[bytes, ...]]] = []
+        chunks: Chunks = ()
+        for write in writes:
+            if isinstance(write, AppendRow):
+                body, parts = self._encode_row(write, memo)
+                encoded.append((write, (body,)))
+                chunks += parts
+            elif isinstance(write, NewBatch):
+                rows = self._encode_batch(write, memo)
+                encoded.append((write, tuple(body for body, _ in rows)))
+                chunks += tuple(part for _, parts in rows for part in parts)
+            else:
+                encoded.append((write, ()))
+        if not chunks or all(name in stored for name, _ in chunks):
+            for write, bodies in encoded:
+                self._apply(write, bodies)
         return chunks
 
     # --- encode ---------------------------------------------------------------------------------------------------------
 
-    def _encode(self, write: Write, memo: Memo) -> tuple[Encoded, ...]:
-        match write:
-            case AppendRow():
-                self._check_size(write.key, payload_size(write.row), f"the result of call {write.row.index}")
-                row = self._secrecy.hide_row(write.key, row_to_json(write.row), memo)
-                return (encode(keys.fence(keys.batch_prefix(write.key)), row),)
-            case NewBatch():
-                return self._encode_batch(write, memo)
-            case PutFence() | PutAlias() | DropRun():
-                return ()
-            case _:
-                assert_never(write)
+    def _encode_row(self, write: AppendRow, memo: Memo) -> Encoded:
+        row = row_to_json(write.row)
+        if self._secrecy.hides:
+            row = self._secrecy.hide_row(write.key, row, memo)
+        body = dumps(row)
+        if len(body) > self._max_bytes:
+            self._check_size(write.key, payload_size(write.row), f"the result of call {write.row.index}")
+        return (body, ()) if len(body) <= CHUNK else encode(keys.fence(keys.batch_prefix(write.key)), body)
 
     def _encode_batch(self, write: NewBatch, memo: Memo) -> tuple[Encoded, ...]:
         manifest = write.manifest
@@ -72,13 +79,13 @@ class Transaction(Snapshot):
         self._check_size(manifest.key, len(write.run_payload or b""), "the run's payload")
         near = keys.manifest(keys.batch_prefix(manifest.key))
         data = self._secrecy.hide_head(manifest.key, head_to_json(manifest, write.tenure), memo)
-        head = encode(near, data, in_place=_HEAD_IN_PLACE)
+        head = encode(near, dumps(data), in_place=_HEAD_IN_PLACE)
         if write.run_payload is None:
             return (head,)
         run_id = manifest.key.run_id
         payload: dict[str, object] = {"run_id": run_id, "payload": bytes_to_json(write.run_payload)}
         data = self._secrecy.hide_in_run(run_id, RUN_PAYLOAD, payload, memo)
-        return (head, encode(keys.run_payload(run_id), data))
+        return (head, encode(keys.run_payload(run_id), dumps(data)))
 
     def _check_size(self, key: BatchKey, size: int, what: str) -> None:
         if size > self._max_bytes:
@@ -89,13 +96,17 @@ class Transaction(Snapshot):
 
     # --- apply to memory ------------------------------------------------------------------------------------------------
 
-    def _apply(self, write: Write, parts: tuple[Encoded, ...]) -> None:
+    def _apply(self, write: Write, bodies: tuple[bytes, ...]) -> None:
         """Let the operations after this one see the write."""
         match write:
             case AppendRow():
-                self._append(write, parts[0])
+                entry = self._touch(write.key)
+                entry.state.append(write.row, write.fold)
+                entry.pending.append(bodies[0])
+                entry.size += PER_ROW + len(bodies[0])
+                self.size += len(bodies[0])
             case NewBatch():
-                self._reserve(write, *parts)
+                self._reserve(write, *bodies)
             case PutFence():
                 self._put_fence(write)
             case PutAlias():
@@ -106,14 +117,7 @@ class Transaction(Snapshot):
             case _:
                 assert_never(write)
 
-    def _append(self, write: AppendRow, row: Encoded) -> None:
-        entry = self._touch(write.key)
-        entry.state.append(write.row, write.fold)
-        entry.pending.append(row.body)
-        entry.size += weight_of_row(write.row)
-        self.size += len(row.body)
-
-    def _reserve(self, write: NewBatch, head: Encoded, run_payload: Encoded | None = None) -> None:
+    def _reserve(self, write: NewBatch, head: bytes, run_payload: bytes | None = None) -> None:
         manifest = write.manifest
         key, run_id = manifest.key, manifest.key.run_id
         prefix = keys.batch_prefix(key)
@@ -128,14 +132,14 @@ class Transaction(Snapshot):
             seen=self._states.version,
         )
         self._entries[key] = self._dirty[key] = entry
-        self._add_body(keys.manifest(prefix), head.body)
+        self._add_body(keys.manifest(prefix), head)
         self._add(keys.index(key), key_to_json(key))
         if manifest.lineage is not None:
             self._lineages[run_id, manifest.lineage] = key
             body = dumps({"lineage": manifest.lineage, "target": key_to_json(key)})
             self._table.put(keys.lineage(run_id, manifest.lineage), body)
         if run_payload is not None:
-            self._table.add_once(keys.run_payload(run_id), run_payload.body)
+            self._table.add_once(keys.run_payload(run_id), run_payload)
 
     def _put_fence(self, write: PutFence) -> None:
         entry = self._touch(write.key)
@@ -190,18 +194,18 @@ class Transaction(Snapshot):
         """Write what was applied. The caller commits."""
         fences: list[tuple[str, bytes]] = []
         for entry in self._dirty.values():
-            prefix = entry.prefix
             if entry.pending:
                 entry.segments += 1
                 entry.rows += len(entry.pending)
-                name = keys.segment(prefix, entry.segments)
+                name = keys.segment(entry.prefix, entry.segments)
                 self._added.append((name, seal(name, b"[%b]" % b",".join(entry.pending))))
                 entry.pending.clear()
-            name = keys.fence(prefix)
+            name = keys.fence(entry.prefix)
             entry.tally = seal(name, entry.encode_tally())
             fences.append((name, entry.tally))
         self._write_added()
-        self._table.put_sealed(fences)
+        if fences:
+            self._table.put_sealed(fences)
 
     def _write_added(self) -> None:
         if self._added:

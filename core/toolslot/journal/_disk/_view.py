@@ -117,7 +117,7 @@ class Snapshot(View):
             self._states.forget_run(run_id)
 
     def _open(self, key: BatchKey) -> Entry | None:
-        entry = self._states.get(key)
+        entry = self._states.entries.get(key)
         if entry is None or entry.seen != self._states.version or self.dropped:
             if self.forgotten(key):
                 return None

@@ -14,11 +14,15 @@ from toolslot.journal._disk._loading import LostBatch, key_of_prefix, load, lost
 from toolslot.journal._disk._reads import check_run_payload
 from toolslot.journal._disk._seal import seal
 from toolslot.journal._disk._states import Entry
-from toolslot.journal._disk._table import INSERT, Reader
+from toolslot.journal._disk._table import Reader
 from toolslot.journal._doctor._remains import Remains
 from toolslot.journal._format._row_codec import key_to_json
 from toolslot.journal._format._secrecy import Secrecy
 
+_INSERT = (
+    "INSERT INTO Cache(key, raw, store_time, expire_time, access_time, access_count, tag, size, mode, filename, value)"
+    " VALUES (?, 1, ?, NULL, ?, 0, NULL, 0, 1, NULL, ?)"
+)
 #: what is brought over; the rest a journal has is made anew
 _KINDS = ("b/", "i/", "l/", "p/", "t/", "o/", keys.ENCRYPTION)
 _NEVER_OPENED = f"it is encrypted, and the row {keys.ENCRYPTION!r}, without which no key opens it, is lost."
@@ -79,7 +83,7 @@ class _Rebuilding:
         )
 
     def _insert(self, key: str, value: bytes) -> None:
-        self._connection.execute(INSERT, (key, self._at, self._at, value))
+        self._connection.execute(_INSERT, (key, self._at, self._at, value))
 
     def _add(self, key: str, data: object) -> None:
         self._insert(key, seal(key, dumps(data)))

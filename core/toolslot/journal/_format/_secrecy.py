@@ -68,6 +68,8 @@ class Secrecy:
         self.digest_key = digest_key
         self._plain = plain
         self._lenient = lenient
+        #: whether anything is hidden when it is written
+        self.hides: bool = cipher is not None
         self._idle = cipher is None and not lenient
         #: how many values were revealed, by the id of their key; "" counts those that are not hidden
         self.seen: Counter[str] = Counter()

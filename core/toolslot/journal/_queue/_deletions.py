@@ -22,7 +22,8 @@ class Deletions:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._waiting: dict[str, list[tuple[Future[object], object]]] = {}
+        #: who waits for each of these runs
+        self.waiting: dict[str, list[tuple[Future[object], object]]] = {}
         #: the runs among them whose rows are gone, and the space of those not yet
         self._emptied: set[str] = set()
         #: whether that space is being given back; runs that come meanwhile wait, or they would put it off for ever
@@ -30,16 +31,13 @@ class Deletions:
         self._together = _RUNS_TOGETHER
         try:
             # Left over by processes that died.
-            self._waiting.update({run_id: [] for run_id in store.deletions()})
+            self.waiting.update({run_id: [] for run_id in store.deletions()})
         except JournalError as error:
             log.warning("rows of purged runs are left in %s: %s", store.name, error)
 
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
-
     def add(self, run_id: str, future: Future[object], result: object) -> None:
         """Delete the run's rows from now on, then answer the future with the result."""
-        self._waiting.setdefault(run_id, []).append((future, result))
+        self.waiting.setdefault(run_id, []).append((future, result))
 
     def piece(self) -> None:
         """One commit's worth of work: rows first, then the space they took, for many runs together.
@@ -51,7 +49,7 @@ class Deletions:
             if not self._clearing:
                 self._emptied.update(self._store.delete_piece(self._next()))
                 self._together = _RUNS_TOGETHER
-                self._clearing = len(self._emptied) >= min(_RUNS_TOGETHER, len(self._waiting))
+                self._clearing = len(self._emptied) >= min(_RUNS_TOGETHER, len(self.waiting))
                 reach(CrashPoint.AFTER_DELETION)
                 return
             if not self._store.give_back_piece():
@@ -70,19 +68,19 @@ class Deletions:
 
     def _next(self) -> list[str]:
         """The runs to delete in this piece."""
-        left = (run_id for run_id in self._waiting if run_id not in self._emptied)
+        left = (run_id for run_id in self.waiting if run_id not in self._emptied)
         return list(islice(left, self._together))
 
     def _end(self, run_ids: Iterable[str]) -> list[tuple[Future[object], object]]:
         """Have done with these runs; who waited for them."""
         self._clearing = False
         self._emptied.difference_update(run_ids)
-        return [waiter for run_id in run_ids for waiter in self._waiting.pop(run_id)]
+        return [waiter for run_id in run_ids for waiter in self.waiting.pop(run_id)]
 
     def finish(self, seconds: float) -> None:
         """Go on for up to so many seconds."""
         deadline = time.monotonic() + seconds
-        while self._waiting and time.monotonic() < deadline:
+        while self.waiting and time.monotonic() < deadline:
             try:
                 self.piece()
             except JournalError as error:
@@ -90,7 +88,7 @@ class Deletions:
 
     def refuse_all(self) -> None:
         """The journal is closed: whoever waits learns what is left to be done."""
-        for run_id, waiters in self._waiting.items():
+        for run_id, waiters in self.waiting.items():
             for future, _ in waiters:
                 refuse(
                     future,

@@ -141,19 +141,22 @@ class Writer:
 
     def _step(self) -> None:
         idle = self._collect()
-        if self._backlog and not self._committer.stalled():
+        stalled = self._committer.not_before > 0 and self._committer.stalled()
+        if self._backlog and not stalled:
             group, behind = self._backlog[:_GROUP], self._backlog[_GROUP:]
             self._backlog = self._committer.commit(group) + behind
             self._commits += 1
-            for dropped in self._committer.dropped:
-                self._deletions.add(*dropped)
-            self._committer.dropped.clear()
+            if self._committer.dropped:
+                for dropped in self._committer.dropped:
+                    self._deletions.add(*dropped)
+                self._committer.dropped.clear()
         # A question sees what was asked to be written before it, unless that waits for room on the disk.
         if self._reads and (not self._backlog or self._committer.stalled()):
             self._read()
         if isinstance(self._control, Park) and not self._backlog:
             self._park(self._control)
-        self._upkeep(idle=idle)
+        if idle or self._deletions.waiting or self._store.upkeep_due:
+            self._upkeep(idle=idle)
 
     def _collect(self) -> bool:
         """Take what waits; wait when there is nothing to do. Whether nothing came in a while."""
@@ -182,7 +185,7 @@ class Writer:
         """How long to wait for work: 0 when there is some, None for ever."""
         if self._backlog and self._committer.stalled():
             return max(self._committer.not_before - time.monotonic(), 0.001)
-        if self._backlog or self._deletions or self._control is not None:
+        if self._backlog or self._deletions.waiting or self._control is not None:
             return 0
         return _IDLE if self._store.upkeep_wanted else None
 
@@ -214,7 +217,7 @@ class Writer:
         try:
             if store.upkeep_due:
                 store.upkeep(idle=False)
-            elif self._deletions:
+            elif self._deletions.waiting:
                 self._deletions.piece()
             elif idle and store.upkeep_wanted:
                 store.upkeep(idle=True)
