@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ import pytest
 
 from support.guides import blocks, sections
 from toolslot import (
+    Batch,
     BatchMismatch,
+    Call,
     DurableExecutor,
     Limits,
     MemoryJournal,
     SlotState,
     ToolPolicy,
     ToolslotError,
+    UnknownOutcome,
 )
 from toolslot.testing import CrashPoint, crash_environment
 
@@ -273,3 +277,37 @@ def test_the_promise_is_the_same_word_for_word_wherever_it_stands() -> None:
 def test_an_address_of_a_database_is_refused_as_the_guide_on_many_machines_says() -> None:
     with pytest.raises(ToolslotError, match="postgresql"):
         _ = DurableExecutor("postgresql://host/db").journal
+
+
+@pytest.mark.parametrize("door", ["sync", "async"])
+def test_the_host_of_the_guide_that_is_written_once_serves_both_sides(run: Any, door: str) -> None:
+    found = run("extending.md", ledger=[])
+    made: list[str] = []
+    batch = Batch(run_id="r", batch_id="b", calls=[Call(tool="pay", args={"i": i}) for i in range(3)])
+
+    def pay(i: int) -> str:
+        made.append(f"paid {i}")
+        if i == 1:
+            raise LookupError(i)
+        return made[-1]
+
+    async def apay(i: int) -> str:
+        return pay(i)
+
+    async def aasked(asked: Batch) -> bool:
+        return asked is batch
+
+    def answers() -> Any:
+        executor = found["DurableExecutor"](journal, default_policy=ToolPolicy(on_unknown="fail"), hooks=[])
+        host = found["BothSides"](executor, ask=lambda asked: asked is batch, aask=aasked)
+        if door == "sync":
+            return host.answers(batch, [partial(pay, i) for i in range(3)])
+        return asyncio.run(host.aanswers(batch, [partial(apay, i) for i in range(3)]))
+
+    journal = MemoryJournal()
+    with pytest.raises(LookupError):
+        answers()
+    assert sorted(made) == ["paid 0", "paid 1", "paid 2"]
+    with pytest.raises(UnknownOutcome):
+        answers()
+    assert len(made) == 3, "what is recorded does not run again, and nobody knows of the failed one"

@@ -12,10 +12,10 @@ from langgraph.errors import GraphInterrupt
 from langgraph.types import interrupt
 
 from toolslot import DecisionRefused
-from toolslot.hosting import Decision
+from toolslot.hosting import Decision, Question
 from toolslot_langgraph._answers import NODE, Answers
 from toolslot_langgraph._compat import enter_config
-from toolslot_langgraph._questions import Question, payload, read
+from toolslot_langgraph._questions import payload, read
 
 log = logging.getLogger("toolslot")
 

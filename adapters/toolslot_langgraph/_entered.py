@@ -14,6 +14,7 @@ from langgraph.errors import GraphInterrupt, ParentCommand
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
 from toolslot import Draining, DurableExecutor, ToolFailed, UnknownOutcome
+from toolslot.hosting import Question
 from toolslot_langgraph._answers import Answers, begun_at, read_by_others, tools_only
 from toolslot_langgraph._asking import Asking
 from toolslot_langgraph._callbacks import Replay, facts_of
@@ -25,7 +26,6 @@ from toolslot_langgraph._identity import Place
 from toolslot_langgraph._joining import opened
 from toolslot_langgraph._nested import Inside, inside
 from toolslot_langgraph._outputs import Reopened, replayed
-from toolslot_langgraph._questions import Question
 from toolslot_langgraph._settings import Settings
 
 #: the call among those that share its task: it is alone there

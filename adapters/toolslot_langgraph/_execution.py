@@ -17,13 +17,12 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt, ParentCommand
 from langgraph.prebuilt import ToolNode
 
 from toolslot import BatchRun, Draining, SlotRecord, SlotState, ToolslotError, UnknownOutcome
-from toolslot.hosting import Steps
+from toolslot.hosting import Question, Steps
 from toolslot_langgraph._answers import Answers, of_the_node
 from toolslot_langgraph._asking import Asking
 from toolslot_langgraph._codec import ToParent
 from toolslot_langgraph._compat import ToolRuntime, enter_config
 from toolslot_langgraph._outputs import Reopened, replayed
-from toolslot_langgraph._questions import Question
 
 #: stands for a call that has not been answered; the output it ends up in is thrown away
 PLACEHOLDER = ToolMessage("", tool_call_id="")

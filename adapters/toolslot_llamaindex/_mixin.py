@@ -28,7 +28,7 @@ from toolslot import (
     ToolslotError,
     UnknownOutcome,
 )
-from toolslot.hosting import CallTask, quoted
+from toolslot.hosting import CallTask, quoted, read_answer
 from toolslot_llamaindex._beginning import begin, memory_of, own_state
 from toolslot_llamaindex._call_store import CallStore
 from toolslot_llamaindex._codec import Answer
@@ -53,7 +53,7 @@ from toolslot_llamaindex._contexts import (
 )
 from toolslot_llamaindex._given import own_arguments
 from toolslot_llamaindex._places import Place, place_of
-from toolslot_llamaindex._questions import ToolOutcomeAnswer, question, read
+from toolslot_llamaindex._questions import ToolOutcomeAnswer, question
 from toolslot_llamaindex._recording import (
     RecordingContext,
     StepStore,
@@ -326,7 +326,7 @@ class DurableSteps:
                 requirements={"id": asked.id},
                 timeout=None,
             )
-            decision = read(answered.answer)
+            decision = read_answer(answered.answer)
             if isinstance(decision, str):
                 problem = decision
                 log.warning("toolslot.answer_refused run=%s: %s", quoted(unknown.run_id), problem)

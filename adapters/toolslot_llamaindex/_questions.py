@@ -8,7 +8,7 @@ from pydantic import Field
 from workflows.events import HumanResponseEvent, InputRequiredEvent
 
 from toolslot import Slot, UnknownOutcome
-from toolslot.hosting import Decision, decision_of, what_is_wrong
+from toolslot.hosting import Question
 
 _MESSAGE = (
     "This tool call began, and left no record or failed in a way that may have come after its effect: nobody here can know whether it was"
@@ -48,21 +48,4 @@ class ToolOutcomeAnswer(HumanResponseEvent):
 
 def question(unknown: UnknownOutcome, slot: Slot, *, tries: int = 0, error: str = "") -> ToolOutcomeQuestion:
     """The event that asks about the call. `tries` counts the faulty answers so far: an answer settles the question it was given to only."""
-    again = f".{tries}" if tries else ""
-    return ToolOutcomeQuestion(
-        id=f"{unknown.idempotency_key}@{unknown.version}{again}",
-        tool=slot.tool,
-        args=sorted(slot.args),
-        call_id=slot.call_id,
-        attempt=slot.attempt,
-        started_at=slot.started_at.isoformat() if slot.started_at is not None else None,
-        idempotency_key=slot.idempotency_key,
-        reason=slot.reason.value if slot.reason is not None else "unknown",
-        error=error,
-    )
-
-
-def read(answer: object) -> Decision | str:
-    """The decision, or what is wrong with the answer."""
-    decision = decision_of(answer)
-    return decision if decision is not None else what_is_wrong(answer)
+    return ToolOutcomeQuestion(**Question.about(unknown, slot, tries=tries).shown(), error=error)

@@ -49,11 +49,10 @@ from toolslot.hosting import (
     EventStream,
     Notices,
     ajournal,
-    decision_of,
     executor_for,
     in_thread,
     quoted,
-    what_is_wrong,
+    read_answer,
 )
 from toolslot_langgraph import DurableParallelToolNode
 
@@ -209,8 +208,7 @@ async def sync_tool_in_async_code(durable: DurableExecutor) -> None:
 
 def answered(answer: object) -> Done | Failed | NotDone | str:
     assert_type(quoted("name"), str)
-    decision = decision_of(answer)
-    return what_is_wrong(answer) if decision is None else decision
+    return read_answer(answer)
 
 
 async def host(stream: EventStream, codec: Codec, stops: type[BaseException]) -> None:

@@ -10,12 +10,12 @@ from toolslot._batch._crew import drive_all, settle
 from toolslot._batch._steps import Await, Consult, Pause, Steps, adrive, drive
 from toolslot._codec import MAX_DEPTH, MAX_WEIGHT, weight_exceeds
 from toolslot._codec._text import one_line, qualified_name
-from toolslot._domain._answer import Decision, decision_of, what_is_wrong
 from toolslot._domain._identity import args_digest
 from toolslot._domain._policy import check_seconds
 from toolslot._text import quoted, shown
 from toolslot.hosting._executors import ajournal, executor_for
 from toolslot.hosting._notices import Notices
+from toolslot.hosting._questions import Decision, Question, is_question_id, read_answer
 from toolslot.hosting._streaming import EventStream
 from toolslot.hosting._values import CONTAINER_WEIGHT, PLAIN_TYPES
 
@@ -31,21 +31,22 @@ __all__ = [
     "EventStream",
     "Notices",
     "Pause",
+    "Question",
     "Steps",
     "adrive",
     "ajournal",
     "args_digest",
     "check_seconds",
-    "decision_of",
     "drive",
     "drive_all",
     "executor_for",
     "in_thread",
+    "is_question_id",
     "one_line",
     "qualified_name",
     "quoted",
+    "read_answer",
     "settle",
     "shown",
     "weight_exceeds",
-    "what_is_wrong",
 ]
