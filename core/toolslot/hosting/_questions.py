@@ -67,6 +67,7 @@ def read_answer(answer: object) -> Decision | str:
 
     The text never has the answer in it, which may hold a result.
     """
+    kind = type(answer).__name__
     if answer == "rerun":
         return NotDone()
     if isinstance(answer, dict) and len(cast("dict[object, object]", answer)) == 1:
@@ -75,4 +76,4 @@ def read_answer(answer: object) -> Decision | str:
             return Done(said)
         if verdict == "failed" and isinstance(said, str):
             return Failed(said)
-    return f'an answer is {{"done": result}}, {{"failed": "text"}} or "rerun"; got a {type(answer).__name__} that is none of these'
+    return f'an answer is {{"done": result}}, {{"failed": "text"}} or "rerun"; got a {kind} that is none of these'
