@@ -223,3 +223,13 @@ def test_a_call_held_back_by_another_limit_is_told_when_only_its_rate_is_left() 
     assert woken.done()
     assert not granted(third)
     assert pool.poll() == pytest.approx(10.0)
+
+
+def test_who_asks_between_the_grant_and_its_telling_gets_the_permit_and_is_not_told_twice() -> None:
+    pool = Pool()
+    ticket, waiting = (pool.request(Demand(batch="b", tool="t", batch_limit=1)) for _ in range(2))
+    assert ticket.permit is not None
+    waiting.permit = ticket.permit  # granted, under the lock of the pool
+    asked = waiting.granted()
+    waiting.tell()
+    assert (asked.result(0), waiting.granted().result(0)) == (ticket.permit, ticket.permit)

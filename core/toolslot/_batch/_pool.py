@@ -72,11 +72,12 @@ class Ticket:
 
     def granted(self) -> Future[Permit | None]:
         with self._lock:
-            if self._granted is None:
-                self._granted = Future()
-                if self.permit is not None:
-                    self._granted.set_result(self.permit)
-            return self._granted
+            granted = self._granted or Future()
+            if self.permit is None:
+                self._granted = granted
+            elif self._granted is None:
+                granted.set_result(self.permit)  # and not kept: who granted it may be about to tell
+            return granted
 
     def tell(self) -> None:
         """Wake who waits; called outside the lock, for completing a future runs its callbacks."""
