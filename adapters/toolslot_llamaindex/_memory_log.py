@@ -7,6 +7,7 @@ import logging
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import deepcopy
 from functools import partial
 from threading import Lock
 from typing import Any, cast
@@ -34,6 +35,8 @@ class MemoryLog:
         self._values = values
         #: digests, for a message may be changed where it is, and is the same object then
         self._seen: list[str] | None = None
+        #: a copy of what the digests are of, which is compared more quickly; None where that says nothing
+        self._copy: list[Item] | None = None
         self._number = 0
         #: by call; under None those of which nothing says whose they are
         self._changes: dict[int | None, list[MemoryChange]] = {}
@@ -49,7 +52,8 @@ class MemoryLog:
         async with self._looking:
             if self._seen is None and memory is not None:
                 items = await self._look(memory)
-                self._seen = None if items is None else self._digests(items)
+                if items is not None:
+                    self._keep(items, self._digests(items))
 
     def view(self, call: int, memory: Any) -> Any:
         """The memory for the code of this call."""
@@ -126,13 +130,29 @@ class MemoryLog:
             self._note(call, [(False, message) for message in memory.get_all()])
 
     def _note(self, call: int | None, items: Sequence[Item] | None) -> None:
-        if self._seen is None or items is None:
+        if self._seen is None or items is None or self._is_as_kept(items):
             return
         before, now = self._seen, self._digests(items)
         if before != now:
             self._changes.setdefault(call, []).append(self._difference(before, now, items))
-            self._seen = now
             self._number += 1
+            self._keep(items, now)
+        else:
+            self._copy = None  # alike, and yet not equal: objects that are equal to themselves alone
+
+    def _keep(self, items: Sequence[Item], digests: list[str]) -> None:
+        self._seen = digests
+        try:
+            self._copy = deepcopy(list(items))
+        except Exception:  # other people's classes
+            self._copy = None
+
+    def _is_as_kept(self, items: Sequence[Item]) -> bool:
+        """Whether nothing has changed, as far as `==` tells: it calls 1 and True the same."""
+        try:
+            return self._copy is not None and self._copy == list(items)
+        except Exception:  # other people's classes
+            return False
 
     async def _look(self, memory: Any) -> list[Item] | None:
         try:
@@ -190,5 +210,6 @@ class MemoryLog:
                 items[change.at : change.at] = added
             await write(memory, items)
             # Read again: a database does not give everything back as it got it.
-            self._seen = self._digests(await read(memory))
+            items = await read(memory)
+            self._keep(items, self._digests(items))
             self._number = max(self._number, change.number + 1)

@@ -201,10 +201,10 @@ class DurableSteps:
         with run.calling():
             try:
                 with restoring(run.run_id, f"turn {turn.number}"):
-                    await turn.make_again(ctx, await memory_of(ctx), taken_up=run.taken_up)
+                    await turn.make_again(ctx, memory_of, taken_up=run.taken_up)
                 answer = await self._toolslot_answer(ctx, ev, own, run, turn, place.index)
                 with restoring(run.run_id, f"turn {turn.number}"):
-                    await turn.make_again_too(place.index, answer, ctx, await memory_of(ctx))
+                    await turn.make_again_too(place.index, answer, ctx, memory_of)
             except PAUSES:
                 raise
             except Exception as error:

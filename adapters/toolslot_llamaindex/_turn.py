@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from llama_index.core.agent.workflow.workflow_events import ToolCall, ToolCallResult
 from llama_index.core.tools import ToolSelection
@@ -28,6 +28,10 @@ class Made:
     answer: Answer
     result: Any
     streamed: tuple[Event, ...]
+
+
+#: the agent's memory, if it has one
+MemoryOf: TypeAlias = Callable[[Context[Any]], Awaitable[Any]]
 
 
 class Turn:
@@ -67,7 +71,7 @@ class Turn:
         assert self._run is not None, "calls are made only in a turn that has some"
         return self._run
 
-    async def make_again(self, ctx: Context[Any], memory: Any, *, taken_up: bool) -> None:
+    async def make_again(self, ctx: Context[Any], memory_of: MemoryOf, *, taken_up: bool) -> None:
         """Before any call of the turn is made here: what those that are recorded have changed in state and memory, in their order.
 
         Raises:
@@ -77,14 +81,17 @@ class Turn:
             if self._made_again is None:
                 found = [(index, self.run.recorded(index)) for index in range(len(self.calls))]
                 answers = {index: each for index, each in found if isinstance(each, Answer)}
-                await self._again(answers, ctx, memory, maybe_there=taken_up)
+                if answers:
+                    await self._again(answers, ctx, await memory_of(ctx), maybe_there=taken_up)
                 self._made_again = set(answers)
 
-    async def make_again_too(self, index: int, answer: Answer, ctx: Context[Any], memory: Any) -> None:
+    async def make_again_too(
+        self, index: int, answer: Answer, ctx: Context[Any], memory_of: MemoryOf
+    ) -> None:
         """The same for a call that was recorded since then, by somebody else."""
         if self._made_again is not None and index not in self._made_again | self.ran:
             self._made_again.add(index)
-            await self._again({index: answer}, ctx, memory)
+            await self._again({index: answer}, ctx, await memory_of(ctx))
 
     async def _again(
         self, answers: Mapping[int, Answer], ctx: Context[Any], memory: Any, *, maybe_there: bool = False

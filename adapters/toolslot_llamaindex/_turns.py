@@ -166,6 +166,7 @@ class Run:
             ),
             max_parallel=self._max_parallel,
             durable=self.durable,
+            entering=range(len(calls))[: self._max_parallel],
         )
         await run.__aenter__()
         held = run.record.manifest.payload
