@@ -12,6 +12,7 @@ from toolslot._codec import JsonCodec, encode
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._identity import Owner
 from toolslot._domain._policy import Done, Failed, NotDone
+from toolslot._domain._port import records_of
 from toolslot._domain._slot import BatchKey, BatchRecord, Reason, SlotRecord, SlotState
 from toolslot._errors import BatchBusy, DecisionRefused, Fenced
 from toolslot.journal import Decide, Journal, OwnerState, Release, TakeOver
@@ -119,7 +120,7 @@ def takeover(
         Fenced: another process took a batch over at the same moment. Look again.
         JournalError: the journal failed.
     """
-    held = [record for record in _records(journal, run_id) if record.fence.held and not record.fence.closed]
+    held = [record for record in records_of(journal, run_id) if record.fence.held and not record.fence.closed]
     if not force:
         _refuse_living(held, "toolslot takeover --force takes it from an owner that lives; it is fenced.")
     for record in held:
@@ -148,7 +149,7 @@ def abandon(
     """
     records = [
         record
-        for record in _records(journal, run_id)
+        for record in records_of(journal, run_id)
         if not record.fence.closed and (batch_ids is None or record.key.batch_id in batch_ids)
     ]
     _refuse_living(records, "Stop it, or take the batch from it first: toolslot takeover --force.")
@@ -156,11 +157,6 @@ def abandon(
         with _held(journal, record, by=by, why=f"abandoned: {why}", closing=True, clock=clock):
             pass
     return tuple(record.key for record in records)
-
-
-def _records(journal: Journal, run_id: str) -> list[BatchRecord]:
-    loading = [journal.load(key) for key in journal.keys(run_id).result()]
-    return [record for future in loading if (record := future.result()) is not None]
 
 
 def _refuse_while_it_may_run(record: BatchRecord, slot: SlotRecord) -> None:

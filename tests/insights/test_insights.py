@@ -75,6 +75,7 @@ def test_results_of_an_earlier_owner_are_replayed_for_the_later_one(kit: Kit) ->
     worker = worker_of(kit, 3)
     worker.run(0)
     worker.start(1)
+    worker.journal.retire(worker.owner)
     journal = kit.open()
     later = worker.succeed(journal, kit.owner(journal))
     journal.enlist(later.owner)

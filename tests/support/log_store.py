@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -122,6 +122,9 @@ class Lines(MemoryStore):
                 self.tombstones |= {tuple(stone) for stone in tombstones}
             case _:
                 raise AssertionError(said)
+
+    def fetch(self, wanted: Sequence[BatchKey]) -> None:
+        """They are all in memory."""
 
     def keys(self, run_id: str | None) -> tuple[BatchKey, ...]:
         return tuple(key for key in self.batches if run_id in (None, key.run_id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
@@ -10,8 +10,12 @@ from typing import Protocol, TypeVar, runtime_checkable
 from toolslot._domain._identity import Owner, ProcessIdentity
 from toolslot._domain._operations import Operation
 from toolslot._domain._slot import BatchHistory, BatchKey, BatchRecord
+from toolslot._errors import JournalError
 
 T = TypeVar("T")
+
+#: batches that are read at once: more would hold up the writers
+_AT_ONCE = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +63,12 @@ class Journal(Protocol):
         """As `load`, with every row: for views, which show attempts that came to nothing too."""
         ...
 
+    def histories(self, keys: Sequence[BatchKey]) -> Future[tuple[BatchHistory | JournalError | None, ...]]:
+        """As `history` for each of them, from one snapshot and with few questions to the storage, however many they are. What keeps one
+        from being read comes in its place. See `read_batches`.
+        """
+        ...
+
     def keys(self, run_id: str | None = None) -> Future[tuple[BatchKey, ...]]:
         """The batches of a run, or of all runs, oldest first; aliases are not listed."""
         ...
@@ -95,3 +105,28 @@ class Holdable(Protocol):
     def hold(self) -> Callable[[], None]:
         """Stay open until the returned function is called, once."""
         ...
+
+
+def read_batches(
+    journal: Journal, keys: Sequence[BatchKey]
+) -> Iterator[tuple[BatchKey, BatchHistory | JournalError | None]]:
+    """Batches with their rows, some dozens at once; each piece is from one snapshot. Waits for the journal.
+
+    None: there is no such batch any more. An error: it cannot be read.
+    """
+    for begin in range(0, len(keys), _AT_ONCE):
+        piece = keys[begin : begin + _AT_ONCE]
+        yield from zip(piece, journal.histories(piece).result(), strict=True)
+
+
+def records_of(journal: Journal, run_id: str) -> Iterator[BatchRecord]:
+    """The batches of a run, oldest first.
+
+    Raises:
+        JournalError: one of them cannot be read.
+    """
+    for _, found in read_batches(journal, journal.keys(run_id).result()):
+        if isinstance(found, JournalError):
+            raise found
+        if found is not None:  # another process may have purged it meanwhile
+            yield found.record

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, islice
 
-from toolslot._domain._port import Journal
-from toolslot._domain._slot import BatchKey
+from toolslot._domain._port import Journal, read_batches
+from toolslot._domain._slot import BatchHistory, BatchKey
 from toolslot._errors import JournalCorrupt
 from toolslot._views._records import BatchView, PendingCall, RunSummary, RunView
 from toolslot._views._telling import batch_view
@@ -42,12 +42,13 @@ class Insights:
         return tuple(islice(self.each_run(), limit))
 
     def each_run(self) -> Iterator[RunSummary]:
-        """Every run, newest first; each is read when it is asked for."""
+        """Every run, newest first; some dozens of batches are read when the first of them is asked for."""
         keys: dict[str, list[BatchKey]] = {}
         for key in reversed(self.keys()):
             keys.setdefault(key.run_id, []).append(key)
-        for run_id, found in keys.items():
-            yield _summary(self._run(run_id, reversed(found)))
+        batches = self.batches([key for found in keys.values() for key in reversed(found)])
+        for run_id, found in groupby(batches, lambda each: each[0].run_id):
+            yield _summary(_run_view(run_id, [batch for _, batch in found], self._clock()))
 
     def run(self, run_id: str, *, reveal: bool = False) -> RunView | None:
         """The run, None when the journal does not hold it. `reveal`: with arguments, results and messages of errors."""
@@ -59,33 +60,44 @@ class Insights:
         history = self._journal.history(key).result()
         return None if history is None else batch_view(history, reveal=reveal)
 
+    def batches(
+        self, keys: Sequence[BatchKey], *, reveal: bool = False
+    ) -> Iterator[tuple[BatchKey, BatchView | JournalCorrupt]]:
+        """These batches, read some dozens at once; those that were purged meanwhile are left out. For one that is damaged there is what
+        is wrong with it.
+        """
+        for key, found in read_batches(self._journal, keys):
+            if isinstance(found, BatchHistory):
+                yield key, batch_view(found, reveal=reveal)
+            elif isinstance(found, JournalCorrupt):
+                yield key, found
+            elif found is not None:
+                raise found
+
     def pending(self, run_id: str | None = None, *, reveal: bool = False) -> tuple[PendingCall, ...]:
         """The calls of unknown outcome of one run or all, oldest batch first. Policies may still settle some of them on resume.
 
         `reveal` as for `run`.
         """
-        found: list[PendingCall] = []
-        for key in self._journal.keys(run_id).result():
-            try:
-                batch = self.batch(key, reveal=reveal)
-            except JournalCorrupt:
-                continue  # `toolslot doctor` tells of it
-            if batch is not None:
-                found += [_pending(batch, index) for index in range(len(batch.pending))]
-        return tuple(found)
+        return tuple(
+            _pending(batch, index)
+            for _, batch in self.batches(self.keys(run_id), reveal=reveal)
+            if isinstance(batch, BatchView)  # of one that is damaged `toolslot doctor` tells
+            for index in range(len(batch.pending))
+        )
 
-    def _run(self, run_id: str, keys: Iterable[BatchKey], *, reveal: bool = False) -> RunView:
-        batches: list[BatchView] = []
-        damaged: list[str] = []
-        for key in keys:
-            try:
-                batch = self.batch(key, reveal=reveal)
-            except JournalCorrupt as error:
-                damaged.append(str(error))
-                continue
-            if batch is not None:  # else it was purged meanwhile
-                batches.append(batch)
-        return RunView(run_id=run_id, batches=tuple(batches), damaged=tuple(damaged), read_at=self._clock())
+    def _run(self, run_id: str, keys: Sequence[BatchKey], *, reveal: bool = False) -> RunView:
+        found = [batch for _, batch in self.batches(keys, reveal=reveal)]
+        return _run_view(run_id, found, self._clock())
+
+
+def _run_view(run_id: str, found: Sequence[BatchView | JournalCorrupt], read_at: float) -> RunView:
+    return RunView(
+        run_id=run_id,
+        batches=tuple(batch for batch in found if isinstance(batch, BatchView)),
+        damaged=tuple(str(error) for error in found if isinstance(error, JournalCorrupt)),
+        read_at=read_at,
+    )
 
 
 def _pending(batch: BatchView, index: int) -> PendingCall:

@@ -38,7 +38,8 @@ def export(
     """Write every batch and every call as JSON, one object a line.
 
     Of the RUNs, or of all runs. Each line has a `type`: "batch", "call", or "damaged" for a batch that cannot be read. Times are
-    seconds since 1970. The journal is read batch by batch, so it may be larger than memory; a batch is one moment of it, the whole is not.
+    seconds since 1970. The journal is read some dozens of batches at a time, so it may be larger than
+    memory; a batch is one moment of it, the whole is not.
 
     Exit code: 0, or 1 when a batch is damaged or a run is not there.
     """
@@ -55,19 +56,15 @@ def export(
 
 def _records(insights: Insights, run_ids: tuple[str, ...], *, reveal: bool) -> Iterator[dict[str, object]]:
     for run_id in run_ids or (None,):
-        for key in insights.keys(run_id):
-            try:
-                batch = insights.batch(key, reveal=reveal)
-            except JournalCorrupt as error:
+        for key, batch in insights.batches(insights.keys(run_id), reveal=reveal):
+            if isinstance(batch, JournalCorrupt):
                 yield {
                     "type": "damaged",
                     "run_id": key.run_id,
                     "batch_id": key.batch_id,
-                    "problem": str(error),
+                    "problem": str(batch),
                 }
                 continue
-            if batch is None:
-                continue  # purged meanwhile
             yield _typed("batch", replace(batch, calls=()), calls=len(batch.calls))
             for call in batch.calls:
                 yield _typed("call", call)

@@ -24,11 +24,10 @@ class Watcher:
     def look(self) -> tuple[BatchView, ...]:
         """The batches that are worked on now, and how those stand that were at the look before. Oldest first."""
         seen: list[BatchView] = []
-        for key in self._insights.keys(self._run_id):
-            if key in self._over:
-                continue
-            batch = self._read(key)
-            if batch is None:
+        keys = [key for key in self._insights.keys(self._run_id) if key not in self._over]
+        for key, batch in self._insights.batches(keys):
+            if isinstance(batch, JournalCorrupt):
+                self._over.add(key)  # `toolslot doctor` tells of it
                 continue
             running = batch.state is BatchStatus.RUNNING
             if running or key in self._running:
@@ -40,10 +39,3 @@ class Watcher:
             if batch.state in _OVER:
                 self._over.add(key)
         return tuple(seen)
-
-    def _read(self, key: BatchKey) -> BatchView | None:
-        try:
-            return self._insights.batch(key)
-        except JournalCorrupt:
-            self._over.add(key)  # `toolslot doctor` tells of it
-            return None

@@ -27,7 +27,7 @@ from toolslot._domain._state import (
     history_of,
     record_of,
 )
-from toolslot._errors import JournalClosed
+from toolslot._errors import JournalClosed, JournalError
 
 T = TypeVar("T")
 
@@ -168,6 +168,9 @@ class MemoryJournal(Journal):
         with store.lock:
             state = store.state(store.alias(key) or key)
             return _done(history_of(store, state) if state is not None else None)
+
+    def histories(self, keys: Sequence[BatchKey]) -> Future[tuple[BatchHistory | JournalError | None, ...]]:
+        return _done(tuple(self.history(key).result() for key in keys))
 
     def keys(self, run_id: str | None = None) -> Future[tuple[BatchKey, ...]]:
         self._check_open()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._operations import Purge
-from toolslot._domain._port import Journal
+from toolslot._domain._port import Journal, records_of
 from toolslot._domain._slot import BatchRecord
 from toolslot._errors import BatchBusy, InvalidSetting, JournalCorrupt, JournalLocked
 from toolslot._text import quoted
@@ -74,7 +74,7 @@ def purge_run(journal: Journal, run_id: str, *, why: str, clock: Callable[[], fl
         BatchBusy: an owner that is or may be alive works on it.
         JournalError: the journal failed.
     """
-    for record in _records(journal, run_id):
+    for record in records_of(journal, run_id):
         if record.held:
             raise BatchBusy(
                 f"batch {record.key} is worked on by {record.fence.owner}, which is or may be alive, so run {quoted(run_id)} is not"
@@ -94,7 +94,8 @@ def _old_runs(journal: Journal, before: float) -> Iterator[str]:
             return
 
 
-def _records(journal: Journal, run_id: str) -> Iterator[BatchRecord]:
+def _one_by_one(journal: Journal, run_id: str) -> Iterator[BatchRecord]:
+    """Never more than one in memory: old runs may be many and large."""
     for key in journal.keys(run_id).result():
         record = journal.load(key).result()
         if record is not None:  # another process may have purged it meanwhile
@@ -105,7 +106,7 @@ def _reason_to_keep(journal: Journal, run_id: str, before: float) -> str | None:
     """Why the run stays: None when it may go, and "" when it is simply not old enough."""
     reason: str | None = None
     try:
-        for record in _records(journal, run_id):
+        for record in _one_by_one(journal, run_id):
             if record.manifest.created > before:
                 return ""
             if record.held:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from toolslot._domain._slot import BatchHistory, BatchKey, Reason, Row
-from toolslot.journal import Journal
+from toolslot.journal import Journal, Purge
 from toolslot.testing._checks import same
 from toolslot.testing._kit import JournalKit
-from toolslot.testing._worker import PATIENCE
+from toolslot.testing._worker import PATIENCE, do
 
 
 class HistoryContract(JournalKit):
@@ -35,3 +35,26 @@ class HistoryContract(JournalKit):
 
     def test_a_batch_that_was_never_reserved_has_no_history(self) -> None:
         same(self._history(self.open(), BatchKey("run", "batch")), None, "history")
+
+    def test_many_are_told_at_once_as_each_by_itself(self) -> None:
+        journal = self.open()
+        first, fork = (self.manifest(1, batch=batch, lineage="response") for batch in ("a", "b"))
+        self.reserve(journal, first)
+        self.reserve(journal, fork)
+        later = self.worker(2, run="other", journal=journal)
+        later.run(1)
+        asked = [later.key, BatchKey("run", "never"), fork.key, first.key, later.key]
+        for seen in (journal, self.open()):
+            found = seen.histories(asked).result(PATIENCE)
+            same(found, tuple(self._history(journal, key) for key in asked), "histories")
+            same(found[1], None, "one that was never reserved")
+            same(seen.histories(()).result(PATIENCE), (), "none asked for")
+
+    def test_a_purged_batch_has_no_history_among_many(self) -> None:
+        worker, other = self.worker(1), self.worker(1, run="other")
+        do(worker.journal, Purge(run_id="run", at=self.clock(), why="old"))
+        found = other.journal.histories([worker.key, other.key]).result(PATIENCE)
+        same(
+            [each and each.record for each in found if not isinstance(each, Exception)],
+            [None, other.record()],
+        )

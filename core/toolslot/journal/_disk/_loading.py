@@ -4,7 +4,7 @@ result must never read as "not run yet".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from toolslot._domain._slot import BatchKey, Fence, Manifest, Row, Tenure
@@ -38,9 +38,21 @@ def load(reader: Reader, key: BatchKey) -> Entry | BatchKey | None:
     Raises:
         JournalCorrupt: names the batch.
     """
-    prefix = keys.batch_prefix(key)
     try:
-        sealed = dict(reader.scan_raw(keys.small_rows(prefix)))
+        rows = reader.scan_raw(keys.small_rows(keys.batch_prefix(key)))
+    except JournalCorrupt as error:
+        raise unreadable(key, error) from error
+    return from_rows(reader, key, rows)
+
+
+def unreadable(key: BatchKey, error: JournalCorrupt) -> JournalCorrupt:
+    return JournalCorrupt(f"batch {key} cannot be read from the journal: {error}")
+
+
+def from_rows(reader: Reader, key: BatchKey, found: Sequence[tuple[str, bytes]]) -> Entry | BatchKey | None:
+    """The same from the small rows of the batch, as they are stored."""
+    prefix, sealed = keys.batch_prefix(key), dict(found)
+    try:
         if not sealed:
             return None
         rows = {name[len(prefix) :]: unseal(name, value) for name, value in sealed.items()}
@@ -52,7 +64,7 @@ def load(reader: Reader, key: BatchKey) -> Entry | BatchKey | None:
     except LostBatch:
         raise
     except JournalCorrupt as error:
-        raise JournalCorrupt(f"batch {key} cannot be read from the journal: {error}") from error
+        raise unreadable(key, error) from error
 
 
 def lost_to_json(why: str) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 
 from toolslot._errors import JournalCorrupt
 from toolslot.journal._disk._seal import seal, unseal
@@ -34,6 +35,24 @@ _REPLACE = (
     " value = excluded.value"
 )
 _SIZES = "SELECT rowid, length(value) FROM Cache WHERE key >= ? AND key < ? AND raw = 1 LIMIT ?"
+
+# Each looks at many places at once: so many, numbered from 0, stand in for PLACES. CROSS JOIN keeps SQLite from walking the whole table.
+_GET_MANY = (
+    "WITH asked(name) AS (VALUES PLACES) SELECT key, value, mode, filename FROM Cache"
+    " WHERE key IN (SELECT name FROM asked) AND raw = 1"
+)
+_SCAN_MANY = (
+    "WITH asked(n, a, b) AS (VALUES PLACES) SELECT n, key, value, mode, filename FROM asked CROSS JOIN Cache"
+    " WHERE key >= a AND key < b AND raw = 1 ORDER BY n, key"
+)
+_ANY = (
+    "WITH asked(n, a, b) AS (VALUES PLACES)"
+    " SELECT EXISTS (SELECT 1 FROM Cache WHERE key >= a AND key < b AND raw = 1) FROM asked ORDER BY n"
+)
+
+
+def _many(query: str, ranges: Sequence[tuple[str, str]]) -> str:
+    return query.replace("PLACES", ", ".join(f"({number}, ?, ?)" for number in range(len(ranges))))
 
 
 @contextmanager
@@ -81,6 +100,31 @@ class Reader:
     def scan_raw(self, bounds: tuple[str, str]) -> list[tuple[str, bytes]]:
         """Like `scan`, but sealed."""
         return [(key, _plain(key, *row)) for key, *row in self._execute(_SCAN, bounds)]
+
+    def raw_of(self, names: Sequence[str]) -> list[bytes | None]:
+        """As `raw`, for each of many keys; None also for what is damaged."""
+        rows = self._execute(_GET_MANY.replace("PLACES", ", ".join(["(?)"] * len(names))), names)
+        found = {key: value for key, value, mode, filename in rows if mode == 1 and filename is None}
+        return [found.get(name) for name in names]
+
+    def scan_ranges(
+        self, ranges: Sequence[tuple[str, str]]
+    ) -> list[list[tuple[str, bytes]] | JournalCorrupt]:
+        """As `scan_raw`, for each of many ranges; in the place of one it comes what is wrong there."""
+        found: list[list[tuple[str, bytes]] | JournalCorrupt] = [[] for _ in ranges]
+        for number, key, *row in self._execute(_many(_SCAN_MANY, ranges), list(chain(*ranges))):
+            rows = found[int(number)]
+            if isinstance(rows, JournalCorrupt):
+                continue
+            try:
+                rows.append((key, _plain(key, *row)))
+            except JournalCorrupt as error:
+                found[number] = error
+        return found
+
+    def any_in(self, ranges: Sequence[tuple[str, str]]) -> list[bool]:
+        """Whether there is a key in each of many ranges."""
+        return [bool(one) for (one,) in self._execute(_many(_ANY, ranges), list(chain(*ranges)))]
 
     def scan_by_age(self, bounds: tuple[str, str]) -> list[tuple[str, bytes | None]]:
         """Keys and unsealed values in the order in which the rows were first written; None for a damaged value."""

@@ -13,7 +13,7 @@ from toolslot._errors import JournalCorrupt
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk import _reads
 from toolslot.journal._disk._chunks import parse
-from toolslot.journal._disk._loading import load
+from toolslot.journal._disk._loading import from_rows, load, unreadable
 from toolslot.journal._disk._states import Entry, States
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._format._fields import Fields
@@ -37,6 +37,8 @@ class Snapshot(View):
         self._aliases: dict[BatchKey, BatchKey] = {}
         self._lineages: dict[tuple[str, str], BatchKey | None] = {}
         self._purged: dict[str, bool] = {}
+        #: of batches that are about to be asked for
+        self._rows: dict[BatchKey, list[tuple[str, bytes]] | JournalCorrupt] = {}
         #: runs that got a tombstone in this transaction
         self.dropped: list[str] = []
 
@@ -93,6 +95,27 @@ class Snapshot(View):
     def forgotten(self, key: BatchKey, lineage: str | None = None) -> bool:
         return self.purged(key.run_id) and is_forgotten(self.reader, key, lineage)
 
+    def fetch(self, wanted: Sequence[BatchKey]) -> None:
+        """Read what is not known here, or may have changed: one query for tombstones, one for fences, and one for rows."""
+        states = self._states
+        runs = list({key.run_id for key in wanted} - states.never_purged)
+        if runs:
+            found = self.reader.any_in([keys.under(keys.tombstones(run_id)) for run_id in runs])
+            self._purged.update(zip(runs, found, strict=True))
+            states.never_purged.update(run_id for run_id in runs if not self._purged[run_id])
+        known = [(key, entry) for key in wanted if (entry := states.entries.get(key)) is not None]
+        doubtful = [(key, entry) for key, entry in known if entry.seen != states.version]
+        if doubtful:
+            tallies = self.reader.raw_of([keys.fence(entry.prefix) for _, entry in doubtful])
+            for (_, entry), tally in zip(doubtful, tallies, strict=True):
+                if tally == entry.tally:
+                    entry.seen = states.version
+        fresh = {key for key, entry in known if entry.seen == states.version}
+        missing = [key for key in dict.fromkeys(wanted) if key not in fresh and not self.forgotten(key)]
+        if missing:
+            rows = self.reader.scan_ranges([keys.small_rows(keys.batch_prefix(key)) for key in missing])
+            self._rows.update(zip(missing, rows, strict=True))
+
     def keys(self, run_id: str | None) -> tuple[BatchKey, ...]:
         return _reads.batch_keys(self.reader, run_id)
 
@@ -121,7 +144,7 @@ class Snapshot(View):
         if entry is None or entry.seen != self._states.version or self.dropped:
             if self.forgotten(key):
                 return None
-            if entry is None or self.reader.raw(keys.fence(entry.prefix)) != entry.tally:
+            if entry is None or key in self._rows or self.reader.raw(keys.fence(entry.prefix)) != entry.tally:
                 entry = self._load(key)
             if entry is not None:
                 entry.seen = self._states.version
@@ -129,7 +152,10 @@ class Snapshot(View):
         return entry
 
     def _load(self, key: BatchKey) -> Entry | None:
-        found = load(self.reader, key)
+        rows = self._rows.pop(key, None)
+        if isinstance(rows, JournalCorrupt):
+            raise unreadable(key, rows) from rows
+        found = load(self.reader, key) if rows is None else from_rows(self.reader, key, rows)
         if isinstance(found, BatchKey):
             self._aliases[key] = found
             return None

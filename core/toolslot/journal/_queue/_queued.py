@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar, cast
 
@@ -11,6 +11,7 @@ from toolslot._domain._operations import Operation
 from toolslot._domain._port import Journal, OldRuns
 from toolslot._domain._slot import BatchHistory, BatchKey, BatchRecord
 from toolslot._domain._state import history_of, record_of
+from toolslot._errors import JournalError
 from toolslot.journal._queue._items import ReadItem
 from toolslot.journal._queue._session import Session
 from toolslot.journal._queue._store import View
@@ -36,18 +37,13 @@ class QueuedJournal(Journal):
         return cast("Future[T]", self._session.live().writer.submit(operation))
 
     def load(self, key: BatchKey) -> Future[BatchRecord | None]:
-        def read(view: View) -> BatchRecord | None:
-            state = view.state(view.alias(key) or key)
-            return None if state is None else record_of(view, state)
-
-        return self._ask(read)
+        return self._ask(lambda view: _record(view, key))
 
     def history(self, key: BatchKey) -> Future[BatchHistory | None]:
-        def read(view: View) -> BatchHistory | None:
-            state = view.state(view.alias(key) or key)
-            return None if state is None else history_of(view, state)
+        return self._ask(lambda view: _history(view, key))
 
-        return self._ask(read)
+    def histories(self, keys: Sequence[BatchKey]) -> Future[tuple[BatchHistory | JournalError | None, ...]]:
+        return self._ask(lambda view: _histories(view, keys))
 
     def keys(self, run_id: str | None = None) -> Future[tuple[BatchKey, ...]]:
         return self._ask(lambda view: view.keys(run_id))
@@ -62,3 +58,24 @@ class QueuedJournal(Journal):
         item = ReadItem(read)
         self._session.live().writer.put(item)
         return cast("Future[T]", item.future)
+
+
+def _record(view: View, key: BatchKey) -> BatchRecord | None:
+    state = view.state(view.alias(key) or key)
+    return None if state is None else record_of(view, state)
+
+
+def _history(view: View, key: BatchKey) -> BatchHistory | None:
+    state = view.state(view.alias(key) or key)
+    return None if state is None else history_of(view, state)
+
+
+def _histories(view: View, keys: Sequence[BatchKey]) -> tuple[BatchHistory | JournalError | None, ...]:
+    view.fetch(keys)
+    found: list[BatchHistory | JournalError | None] = []
+    for key in keys:
+        try:
+            found.append(_history(view, key))
+        except JournalError as error:
+            found.append(error)
+    return tuple(found)

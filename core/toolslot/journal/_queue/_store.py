@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias
 
@@ -16,7 +16,11 @@ Chunks: TypeAlias = tuple[tuple[str, bytes], ...]
 
 
 class View(JournalView, Protocol):
-    """One state of the journal, of which questions are asked. The methods are those of the journal's port."""
+    """One state of the journal, of which questions are asked. Its other methods are those of the journal's port."""
+
+    def fetch(self, wanted: Sequence[BatchKey]) -> None:
+        """They are about to be asked for: read them with few questions to the storage."""
+        ...
 
     def keys(self, run_id: str | None) -> tuple[BatchKey, ...]: ...
 
