@@ -25,7 +25,7 @@ class WriteItem:
     __slots__ = ("chunks", "future", "memo", "missing", "operation", "tries")
 
     def __init__(self, operation: Operation[object]) -> None:
-        self.operation = operation
+        self.operation: Operation[object] = operation
         self.future: Future[object] = Future()
         #: keys of the chunk rows that were written for it
         self.chunks: frozenset[str] = frozenset()
@@ -34,7 +34,7 @@ class WriteItem:
         #: what was encrypted for it already
         self.memo: Memo = {}
         #: how often it met a full disk
-        self.tries = 0
+        self.tries: int = 0
 
     @property
     def records(self) -> bool:
@@ -53,7 +53,7 @@ class ReadItem:
     __slots__ = ("future", "read")
 
     def __init__(self, read: Callable[[View], object]) -> None:
-        self.read = read
+        self.read: Callable[[View], object] = read
         self.future: Future[object] = Future()
 
 
@@ -63,8 +63,8 @@ class Park:
     __slots__ = ("parked", "resume")
 
     def __init__(self) -> None:
-        self.parked = threading.Event()
-        self.resume = threading.Event()
+        self.parked: threading.Event = threading.Event()
+        self.resume: threading.Event = threading.Event()
 
 
 class Stop:
