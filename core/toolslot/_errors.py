@@ -167,7 +167,7 @@ class JournalCorrupt(JournalError):
     """A record is damaged, or rows are missing. Nothing is repaired, guessed or deleted by itself."""
 
 
-class JournalLocked(JournalError):
+class JournalKeyMissing(JournalError):
     """What the journal holds is encrypted, and the key for it was not given. Nothing was changed and nothing ran."""
 
 

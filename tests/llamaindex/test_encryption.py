@@ -9,7 +9,7 @@ import pytest
 from llama_index.core.llms import ChatMessage
 
 from support.leaks import leaks
-from toolslot import DiskJournal, Encryption, JournalLocked
+from toolslot import DiskJournal, Encryption, JournalKeyMissing
 
 pytestmark = pytest.mark.any_release  # of the journal's files
 
@@ -45,5 +45,5 @@ def test_no_question_memory_argument_or_answer_is_in_any_file_and_the_run_is_rep
     asked = talk.llm.asked
     assert run() == last  # from the record alone
     assert (talk.llm.asked, len(ran)) == (asked, 2)
-    with pytest.raises(JournalLocked):
+    with pytest.raises(JournalKeyMissing):
         DiskJournal.open(root)

@@ -24,11 +24,11 @@ from toolslot._domain._identity import Owner, OwnerState, ProcessIdentity
 from toolslot._domain._slot import Decided, Fence, Finished, Manifest, SlotSpec, Started, Tenure, Verdict
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import dumps, parse
+from toolslot.journal._disk._key_row import first_row, secrecy_for_reading
 from toolslot.journal._disk._loading import head_to_json, load
 from toolslot.journal._disk._reads import key_of_index
 from toolslot.journal._disk._seal import seal, unseal
 from toolslot.journal._disk._table import Reader
-from toolslot.journal._disk._unlocking import first_row, look_in
 from toolslot.journal._doctor._pages import found_rows
 from toolslot.journal._format import _row_codec as rows
 from toolslot.journal._format._secrecy import Secrecy
@@ -114,7 +114,7 @@ def _sealed(data: bytes) -> object:
 
 
 def _encryption_row(data: bytes) -> object:
-    return look_in(_Rows({keys.ENCRYPTION: data}), _ENCRYPTION, place="somewhere")
+    return secrecy_for_reading(_Rows({keys.ENCRYPTION: data}), _ENCRYPTION, place="somewhere")
 
 
 def _index_row(data: bytes) -> object:

@@ -12,7 +12,7 @@ from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._operations import Purge
 from toolslot._domain._port import Journal, records_of
 from toolslot._domain._slot import BatchRecord
-from toolslot._errors import BatchBusy, InvalidSetting, JournalCorrupt, JournalLocked
+from toolslot._errors import BatchBusy, InvalidSetting, JournalCorrupt, JournalKeyMissing
 from toolslot._text import quoted
 
 #: purges under way at once: the rows of several runs are deleted together
@@ -113,7 +113,7 @@ def _reason_to_keep(journal: Journal, run_id: str, before: float) -> str | None:
                 reason = reason or f"batch {record.key} is worked on"
             elif not (record.settled or record.fence.closed):
                 reason = reason or f"batch {record.key} is unfinished"
-    except (JournalCorrupt, JournalLocked) as error:
+    except (JournalCorrupt, JournalKeyMissing) as error:
         return str(error)
     return reason
 

@@ -28,7 +28,7 @@ from toolslot import (
     Encryption,
     InvalidSetting,
     JournalCorrupt,
-    JournalLocked,
+    JournalKeyMissing,
     SlotState,
     UnreadablePayload,
 )
@@ -182,7 +182,7 @@ def test_without_the_right_key_nothing_is_written_and_nothing_runs(
 ) -> None:
     paid(root, OLD)
     before = rows(root)
-    with pytest.raises(JournalLocked, match=key_id(OLD)[:16]):
+    with pytest.raises(JournalKeyMissing, match=key_id(OLD)[:16]):
         paid(root, *keys)
     assert rows(root) == before
     ran: list[int] = []
@@ -227,12 +227,12 @@ def test_a_new_key_encrypts_from_now_on_and_the_old_one_reads_what_it_wrote(root
             assert any(f"older key '{key_id(OLD)[:16]}'" in note for note in examined(journal).notes)
     with DiskJournal.open(root, encryption=encrypted(NEW)) as journal:
         assert executor(journal).run_all(batch("pay", run="run-2"), {"pay": ran.append}) == [CANARY]
-        with pytest.raises(JournalLocked, match=key_id(OLD)[:16]):
+        with pytest.raises(JournalKeyMissing, match=key_id(OLD)[:16]):
             executor(journal).run_all(batch("pay", run="run-1"), {"pay": ran.append})
         do(journal, Purge(run_id="run-1", at=1.0, why="over"))
         assert not any("older key" in note for note in examined(journal).notes)
     assert ran == []
-    with pytest.raises(JournalLocked):
+    with pytest.raises(JournalKeyMissing):
         DiskJournal.open(root, encryption=encrypted(OLD))
 
 
@@ -318,7 +318,7 @@ def test_the_key_in_the_environment_is_used_by_default(root: Path, monkeypatch: 
         executor(journal).run_all(batch("pay"), {"pay": lambda i: CANARY})
     assert not leaks(root, CANARY)
     monkeypatch.delenv("TOOLSLOT_KEY")
-    with pytest.raises(JournalLocked):
+    with pytest.raises(JournalKeyMissing):
         open_journal(root)
 
 
@@ -366,7 +366,7 @@ def test_neither_keys_nor_digest_keys_are_in_reprs_and_errors(root: Path) -> Non
         texts = [repr(encryption), repr(journal), repr(journal._directory.terms)]
         assert journal.digest_key is not None
         secret = journal.digest_key.hex()
-    with pytest.raises(JournalLocked) as caught:
+    with pytest.raises(JournalKeyMissing) as caught:
         DiskJournal.open(root)
     assert not [text for text in (*texts, str(caught.value)) if "oooo" in text or secret in text]
 

@@ -28,7 +28,7 @@ from toolslot import (
     Encryption,
     JournalCorrupt,
     JournalError,
-    JournalLocked,
+    JournalKeyMissing,
     SlotState,
 )
 from toolslot.journal import DiskJournal, purge_older
@@ -88,7 +88,7 @@ def test_whoever_has_no_key_while_another_turns_encryption_on_is_told_so(root: P
     paid(root, OLD)
     ran: list[int] = []
     try:
-        with pytest.raises(JournalLocked, match="Nothing was changed and nothing ran"):
+        with pytest.raises(JournalKeyMissing, match="Nothing was changed and nothing ran"):
             pay(without, "run-1", ran.append)
         found = looking.load(BatchKey("run-1", "b-1")).result()
         assert found is not None
@@ -150,7 +150,7 @@ def test_a_salvage_keeps_what_nobody_has_the_key_of_any_more(root: Path, tmp_pat
     ran: list[int] = []
     with DiskJournal.open(target, encryption=encrypted(NEW)) as journal:
         assert pay(journal, "b", ran.append) == [CANARY]
-        with pytest.raises(JournalLocked):
+        with pytest.raises(JournalKeyMissing):
             pay(journal, "a", ran.append)
     with DiskJournal.open(target, encryption=encrypted(NEW, OLD)) as journal:
         assert pay(journal, "a", ran.append) == [CANARY]

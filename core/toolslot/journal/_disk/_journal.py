@@ -77,7 +77,7 @@ class DiskJournal(QueuedJournal, Holdable):
         When the process has it open already, that journal is returned, with the settings it has.
 
         Raises:
-            JournalLocked: it is encrypted, and not with the keys given.
+            JournalKeyMissing: it is encrypted, and not with the keys given.
             JournalError: there is no journal to be had here; the subclass and the message say why and what to do.
             InvalidSetting: a setting means nothing, or the journal is open with another durability or other keys.
         """

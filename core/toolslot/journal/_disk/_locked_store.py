@@ -18,6 +18,7 @@ from toolslot.journal._disk._cache import open_cache
 from toolslot.journal._disk._commit_lock import CommitLock
 from toolslot.journal._disk._faults import translate
 from toolslot.journal._disk._intact import Intact
+from toolslot.journal._disk._key_row import secrecy_for_writing
 from toolslot.journal._disk._log_frames import unread_commits
 from toolslot.journal._disk._migrations import migrate
 from toolslot.journal._disk._options import Options
@@ -25,7 +26,6 @@ from toolslot.journal._disk._owner_lock import OwnerLock, look, sweep
 from toolslot.journal._disk._place import Place, check_safe, why_not_writable
 from toolslot.journal._disk._read_store import ReadStore
 from toolslot.journal._disk._table import Table
-from toolslot.journal._disk._unlocking import unlock
 from toolslot.journal._disk._view import OwnerLook
 from toolslot.journal._queue._items import log
 
@@ -112,7 +112,7 @@ class LockedStore(ReadStore):
         try:
             self.table = self.reader = Table(self.connection)
             _opening.check_id(self.place, self.lock, self.table)
-            self.table.secrecy = unlock(
+            self.table.secrecy = secrecy_for_writing(
                 self.table,
                 self._options.encryption,
                 connection=self.connection,

@@ -19,9 +19,9 @@ from toolslot._errors import JournalReplaced, JournalTooNew, JournalTooOld, Jour
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._cache import known_setting, made, open_cache
 from toolslot.journal._disk._commit_lock import CommitLock
+from toolslot.journal._disk._key_row import first_row
 from toolslot.journal._disk._place import DATABASE, Place, sync_directory
 from toolslot.journal._disk._table import Reader, Table, transaction
-from toolslot.journal._disk._unlocking import first_row
 from toolslot.journal._format._encryption import Encryption
 
 SCHEMA = 2

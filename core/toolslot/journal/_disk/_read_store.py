@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 from toolslot._errors import JournalError, JournalReadOnly, JournalUnavailable
 from toolslot.journal._disk._faults import translate
+from toolslot.journal._disk._key_row import secrecy_for_reading
 from toolslot.journal._disk._opening import uri, verify_connection
 from toolslot.journal._disk._place import Place, check_safe
 from toolslot.journal._disk._states import States
 from toolslot.journal._disk._table import Reader
-from toolslot.journal._disk._unlocking import look_in
 from toolslot.journal._disk._view import OwnerLook, Snapshot
 from toolslot.journal._format._encryption import Encryption
 from toolslot.journal._queue import _store as queue
@@ -48,7 +48,7 @@ class ReadStore:
         check_safe(self.place, read_only=True)
         self.connection, self._still = connect_for_reading(self.place)
         self.reader = Reader(self.connection)
-        self.reader.secrecy = look_in(self.reader, self._encryption, place=str(self.place.root))
+        self.reader.secrecy = secrecy_for_reading(self.reader, self._encryption, place=str(self.place.root))
 
     @contextmanager
     def snapshot(self) -> Generator[Snapshot]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from toolslot._domain._port import OldRuns
 from toolslot._domain._slot import BatchKey
-from toolslot._errors import JournalCorrupt, JournalLocked
+from toolslot._errors import JournalCorrupt, JournalKeyMissing
 from toolslot._text import quoted
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import parse, resolve
@@ -85,7 +85,9 @@ def run_payload(reader: Reader, run_id: str) -> bytes | None:
     if stored != run_id:
         raise JournalCorrupt(f"the payload of run {quoted(run_id)} belongs to run {quoted(stored)}.")
     if payload is None:
-        raise JournalLocked(f"the payload of run {quoted(run_id)} is encrypted, and its key was not given.")
+        raise JournalKeyMissing(
+            f"the payload of run {quoted(run_id)} is encrypted, and its key was not given."
+        )
     return payload
 
 

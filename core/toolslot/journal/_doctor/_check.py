@@ -11,11 +11,11 @@ from toolslot._errors import JournalCorrupt
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._cache import settings
 from toolslot.journal._disk._faults import translate
+from toolslot.journal._disk._key_row import notes_on_keys, secrecy_for_reading, without_key_row
 from toolslot.journal._disk._place import Place, check_safe
 from toolslot.journal._disk._read_store import open_for_reading
 from toolslot.journal._disk._seal import unseal
 from toolslot.journal._disk._table import Reader
-from toolslot.journal._disk._unlocking import look_in, notes_on_keys, without_lock
 from toolslot.journal._doctor._findings import Finding, FindingKind, JournalReport
 from toolslot.journal._doctor._survey import Survey, survey
 from toolslot.journal._format._encryption import Encryption
@@ -43,9 +43,9 @@ def _examine(place: Place, connection: sqlite3.Connection, encryption: Encryptio
     if not any(finding.kind is FindingKind.INDEX for finding in found):
         try:
             reader = Reader(connection)
-            reader.secrecy = look_in(reader, encryption, place=str(place.root))
+            reader.secrecy = secrecy_for_reading(reader, encryption, place=str(place.root))
             surveyed = survey(reader, connection)
-            if closed := without_lock(reader):
+            if closed := without_key_row(reader):
                 text = f"the row {keys.ENCRYPTION!r} is missing, and without it no key opens the {closed} values that are encrypted."
                 surveyed.findings.append(Finding(kind=FindingKind.ROW, text=text, subject=keys.ENCRYPTION))
             surveyed.findings += [

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from toolslot._domain._slot import BatchKey
-from toolslot._errors import JournalCorrupt, JournalLocked
+from toolslot._errors import JournalCorrupt, JournalKeyMissing
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import dumps, parse, resolve
 from toolslot.journal._disk._loading import LostBatch, key_of_prefix, load, lost_to_json
@@ -131,7 +131,7 @@ class _Rebuilding:
         except JournalCorrupt as error:
             self._lose(prefix, listed, key, error)
             return
-        except JournalLocked:
+        except JournalKeyMissing:
             self._lose(prefix, listed, key, JournalCorrupt(_NEVER_OPENED))
             return
         if isinstance(found, Entry):
@@ -188,7 +188,7 @@ class _Rebuilding:
                 body = self._reader.get(name)
                 if body is not None:
                     check_run_payload(self._reader, resolve(self._reader, name, parse(body)))
-            except (JournalCorrupt, JournalLocked):
+            except (JournalCorrupt, JournalKeyMissing):
                 self._delete((run + "/", run + "0"))
             else:
                 if body is not None or name not in self._remains.lost:

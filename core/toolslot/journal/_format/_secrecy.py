@@ -16,7 +16,7 @@ from typing import TypeAlias, TypeGuard, cast
 
 from toolslot._codec import HIDDEN, ErrorRecord, Payload
 from toolslot._domain._slot import BatchKey
-from toolslot._errors import JournalCorrupt, JournalLocked
+from toolslot._errors import JournalCorrupt, JournalKeyMissing
 from toolslot.journal._format._encryption import Cipher, NotAuthentic
 from toolslot.journal._format._row_codec import payload_to_json
 
@@ -51,7 +51,7 @@ class Secrecy:
         scope: Names the journal: what is copied into another one is refused there.
         digest_key: What digests of arguments are keyed with; None in a journal that is not encrypted.
         plain: Whether values that are not hidden are believed: not where everything was encrypted from the beginning.
-        lenient: Put stand-ins where a key is missing, instead of raising `JournalLocked`: for looking at states.
+        lenient: Put stand-ins where a key is missing, instead of raising `JournalKeyMissing`: for looking at states.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class Secrecy:
         """The value of a field that was stored at `place`.
 
         Raises:
-            JournalLocked: the key is not at hand.
+            JournalKeyMissing: the key is not at hand.
             JournalCorrupt: it was changed, or moved from another place, or was never encrypted although everything here is.
         """
         what = f"the {place[-1]} of a stored {place[2]}"
@@ -179,7 +179,7 @@ class Secrecy:
         if self._cipher is None or not self.knows(key):
             if self._lenient:
                 return copy(_STAND_INS[str(place[-1])])  # who reads a record takes it apart
-            raise JournalLocked(
+            raise JournalKeyMissing(
                 f"{what} is encrypted with key {key[:16]!r}, which was not given ({_listed(self._cipher)} was). Nothing was changed and"
                 " nothing ran. Give that key as well, after the one that encrypts."
             )

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from toolslot._errors import JournalCorrupt, JournalLocked
+from toolslot._errors import JournalCorrupt, JournalKeyMissing
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import dumps, parse
 from toolslot.journal._disk._table import Reader, Table, transaction
@@ -25,10 +25,10 @@ _DIGEST_KEY_BYTES = 32
 
 def first_row(encryption: Encryption) -> dict[str, bytes]:
     """The row of a new journal: nothing will ever stand in it that is not encrypted."""
-    return {keys.ENCRYPTION: _wrapped(encryption.cipher(), _Lock.new(plain=False))}
+    return {keys.ENCRYPTION: _wrapped(encryption.cipher(), _KeyRow.new(plain=False))}
 
 
-def unlock(
+def secrecy_for_writing(
     table: Table,
     encryption: Encryption | None,
     *,
@@ -38,23 +38,23 @@ def unlock(
     """How the journal hides payloads, for a process that writes. Turns encryption on, or the key over, when the keys ask for it.
 
     Raises:
-        JournalLocked: it is encrypted, and not with these keys.
+        JournalKeyMissing: it is encrypted, and not with these keys.
     """
     stored = table.get(keys.ENCRYPTION)
     if encryption is None:
         if stored is not None:
-            raise _locked(place, stored, None)
+            raise _missing(place, stored, None)
         return Secrecy()
     cipher = encryption.cipher()
-    lock = _Lock.new(plain=True) if stored is None else _unwrapped(stored, cipher, place)
+    row = _KeyRow.new(plain=True) if stored is None else _unwrapped(stored, cipher, place)
     if stored is None or key_of(stored) != cipher.current:
         # Dies here: the next opener finds the row as it was, or as it is now. Either key opens it.
         with transaction(connection):
-            table.put(keys.ENCRYPTION, _wrapped(cipher, lock))
-    return Secrecy(cipher, lock.scope, digest_key=lock.digest_key, plain=lock.plain)
+            table.put(keys.ENCRYPTION, _wrapped(cipher, row))
+    return Secrecy(cipher, row.scope, digest_key=row.digest_key, plain=row.plain)
 
 
-def look_in(reader: Reader, encryption: Encryption | None, *, place: str) -> Secrecy:
+def secrecy_for_reading(reader: Reader, encryption: Encryption | None, *, place: str) -> Secrecy:
     """For a process that only reads: what its keys do not open stays hidden, and states can be seen all the same."""
     stored = reader.get(keys.ENCRYPTION)
     if stored is None:
@@ -62,8 +62,8 @@ def look_in(reader: Reader, encryption: Encryption | None, *, place: str) -> Sec
     cipher = None if encryption is None else encryption.cipher()
     if cipher is None or not cipher.knows(key_of(stored)):
         return Secrecy(cipher, Fields(parse(stored), "encryption row").text("scope"), lenient=True)
-    lock = _unwrapped(stored, cipher, place)
-    return Secrecy(cipher, lock.scope, digest_key=lock.digest_key, plain=lock.plain, lenient=True)
+    row = _unwrapped(stored, cipher, place)
+    return Secrecy(cipher, row.scope, digest_key=row.digest_key, plain=row.plain, lenient=True)
 
 
 def key_of(stored: bytes) -> str:
@@ -87,7 +87,7 @@ def notes_on_keys(reader: Reader) -> Iterator[str]:
             yield f"{count} values are encrypted with the older key {key[:16]!r}, which is needed until their runs are purged."
 
 
-def without_lock(reader: Reader) -> int:
+def without_key_row(reader: Reader) -> int:
     """How many values `reader` met that no key opens any more, because the row that says how is gone."""
     if reader.raw(keys.ENCRYPTION) is not None:
         return 0
@@ -95,7 +95,7 @@ def without_lock(reader: Reader) -> int:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Lock:
+class _KeyRow:
     """What the row holds. `scope` names the journal in what binds a value to its place; a salvaged journal keeps it."""
 
     scope: str
@@ -103,31 +103,31 @@ class _Lock:
     plain: bool
 
     @classmethod
-    def new(cls, *, plain: bool) -> _Lock:
+    def new(cls, *, plain: bool) -> _KeyRow:
         return cls(
             scope=secrets.token_hex(16), digest_key=secrets.token_bytes(_DIGEST_KEY_BYTES), plain=plain
         )
 
 
-def _wrapped(cipher: Cipher, lock: _Lock) -> bytes:
-    hidden = cipher.encrypt(lock.digest_key, _bound(lock.scope, lock.plain))
+def _wrapped(cipher: Cipher, row: _KeyRow) -> bytes:
+    hidden = cipher.encrypt(row.digest_key, _bound(row.scope, row.plain))
     return dumps(
         {
             "key": cipher.current,
             "digest_key": base64.b64encode(hidden).decode("ascii"),
-            "scope": lock.scope,
-            "plain": lock.plain,
+            "scope": row.scope,
+            "plain": row.plain,
         }
     )
 
 
-def _unwrapped(stored: bytes, cipher: Cipher, place: str) -> _Lock:
+def _unwrapped(stored: bytes, cipher: Cipher, place: str) -> _KeyRow:
     fields = Fields(parse(stored), "encryption row")
     key, hidden = fields.text("key"), fields.text("digest_key")
     scope, plain = fields.text("scope"), fields.flag("plain")
     fields.done()
     if not cipher.knows(key):
-        raise _locked(place, stored, cipher)
+        raise _missing(place, stored, cipher)
     try:
         data = base64.b64decode(hidden, validate=True)
         digest_key = cipher.decrypt(key, data, _bound(scope, plain))
@@ -135,16 +135,16 @@ def _unwrapped(stored: bytes, cipher: Cipher, place: str) -> _Lock:
         raise JournalCorrupt(
             f"the journal {place}: its row {keys.ENCRYPTION!r} was changed. Nothing was repaired."
         ) from error
-    return _Lock(scope=scope, digest_key=digest_key, plain=plain)
+    return _KeyRow(scope=scope, digest_key=digest_key, plain=plain)
 
 
 def _bound(scope: str, plain: bool) -> bytes:
     return f"toolslot-digest-key/1|{scope}|{plain}".encode()
 
 
-def _locked(place: str, stored: bytes, cipher: Cipher | None) -> JournalLocked:
+def _missing(place: str, stored: bytes, cipher: Cipher | None) -> JournalKeyMissing:
     given = "no key was given" if cipher is None else f"the keys given are {', '.join(cipher.key_ids)}"
-    return JournalLocked(
+    return JournalKeyMissing(
         f"the journal {place} is encrypted with key {key_of(stored)[:16]!r}, and {given}. Nothing was changed and nothing ran."
         " Give the key: TOOLSLOT_KEY in the environment, or DiskJournal.open(path, encryption=Encryption(...)). `toolslot doctor`"
         " shows states without it."
