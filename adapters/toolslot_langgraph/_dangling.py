@@ -89,7 +89,10 @@ class _Reading:
         specs = record.manifest.specs
         return [(each.tool, each.call_id) for each in specs] == [
             (call["name"], call["id"] or "") for call in calls
-        ] and all(spec.digest in self._digests(call) for spec, call in zip(specs, calls, strict=True))
+        ] and all(
+            not spec.recorded or spec.digest in self._digests(call)
+            for spec, call in zip(specs, calls, strict=True)
+        )
 
     def _digests(self, call: ToolCall) -> tuple[str | None, ...]:
         args, key = normal(call["args"]), self._executor.journal.digest_key
@@ -110,7 +113,7 @@ class _Reading:
         at_work = record.fence.held and record.owner_state is OwnerState.ALIVE
         if slot.state is SlotState.WAITING or at_work:
             return None
-        never = slot.state is SlotState.RESERVED and not slot.spec.idempotent
+        never = slot.state is SlotState.RESERVED and slot.spec.recorded and not slot.spec.idempotent
         return _told(call, NOT_MADE if never else UNKNOWN)
 
 

@@ -14,7 +14,7 @@ from toolslot._batch._active import Active
 from toolslot._batch._attempt import Attempt
 from toolslot._batch._messages import another_call, closed, not_this_call
 from toolslot._batch._recording import Escaped
-from toolslot._batch._repetition import Repetition
+from toolslot._batch._repetition import Repetition, Unrecorded
 from toolslot._batch._request import CallRequest
 from toolslot._batch._steps import Pause, Steps
 from toolslot._batch._unknown import reconciling, stopping, tell_rerun
@@ -145,6 +145,11 @@ class CallRun(CallRequest[T]):
                 self.tries += 1
                 live.answered.discard(self.spec.index)
                 return Attempt(self, mine, self.epoch, action.attempt).steps()
+            case _plan.RunUnrecorded():
+                if self.index in live.handed:
+                    return _handed(live.handed[self.index])
+                self.tries += 1
+                return Unrecorded(self, mine, self.epoch, self.tries).steps()
             case _plan.Repeat():
                 self.tries += 1
                 live.answered.discard(self.spec.index)
@@ -252,10 +257,15 @@ class CallRun(CallRequest[T]):
         live.wrote(row, (yield live.hand_in(row)))
 
 
+def _handed(answer: object) -> Steps[object]:
+    return answer
+    yield
+
+
 _MAX_REPLANS = 5
 
 #: what enters the tool's code: its answer is the call's
-_ENTERS = (_plan.Run, _plan.Rerun, _plan.Repeat)
+_ENTERS = (_plan.Run, _plan.RunUnrecorded, _plan.Rerun, _plan.Repeat)
 
 #: what may find that somebody wrote to our batch, and is then planned again
 _FENCED = (*_ENTERS, _plan.Lose)

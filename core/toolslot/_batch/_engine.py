@@ -27,6 +27,8 @@ log = logging.getLogger("toolslot")
 
 #: arguments are always stored by the core's own codec: they are the model's JSON
 _ARGS = JsonCodec()
+#: of a call whose arguments are not stored
+_NO_ARGS = encode({}, _ARGS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -73,6 +75,17 @@ class Engine:
 
     def spec(self, index: int, call: Call) -> SlotSpec:
         """What the manifest says of a call: the guard, and the arguments as the model issued them."""
+        policy = self.policy(call.tool)
+        if not policy.record:
+            return SlotSpec(
+                index=index,
+                tool=call.tool,
+                call_id=call.call_id,
+                digest=None,
+                args=_NO_ARGS,
+                idempotent=policy.idempotent,
+                recorded=False,
+            )
         key = self.journal.digest_key
         plain = args_digest(call.tool, call.args)
         return SlotSpec(
@@ -82,7 +95,7 @@ class Engine:
             digest=plain if key is None else args_digest(call.tool, call.args, key=key),
             unkeyed=None if key is None else plain,
             args=encode(dict(call.args), _ARGS),
-            idempotent=self.policy(call.tool).idempotent,
+            idempotent=policy.idempotent,
         )
 
     def demand(self, key: BatchKey, tool: str, batch_limit: int | None) -> Demand:

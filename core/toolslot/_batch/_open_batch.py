@@ -95,6 +95,8 @@ class OpenBatch:
         self.replayed: set[int] = set()
         #: outcomes the journal could not take (a full disk, say), with the live value: the call is done and must not run again
         self.unrecorded: dict[int, tuple[Row, object]] = {}
+        #: answers of calls that are not recorded, for whoever enters them while the batch is open
+        self.handed: dict[int, object] = {}
         #: calls that got their permits with the reservation, most of them their start marks too, and that nobody has entered
         self.begun: dict[int, Begun] = {}
         self.adapter = batch.adapter

@@ -111,7 +111,7 @@ class LiveBatch(OpenBatch):
             if permit is None:
                 break  # later calls go behind earlier ones
             at, mark = self.engine.clock(), None
-            if not spec.idempotent and reruns(self.engine.policy(spec.tool)):
+            if spec.recorded and not spec.idempotent and reruns(self.engine.policy(spec.tool)):
                 mark = Started(index=index, generation=1, attempt=1, epoch=1, at=at, queued_at=self.opened_at)
             self.begun[index] = Begun(permit, mark)
         return tuple(begun.mark for begun in self.begun.values() if begun.mark is not None)
@@ -330,7 +330,7 @@ class LiveBatch(OpenBatch):
         if not self._partial:
             return len(self.answered) == len(self.slots)
         return all(
-            slot.index in self.answered or slot.final or slot.delivered is not None for slot in self.slots
+            slot.index in self.answered or slot.settled or slot.delivered is not None for slot in self.slots
         )
 
 

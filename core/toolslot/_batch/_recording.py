@@ -15,7 +15,7 @@ from toolslot._batch._steps import Steps
 from toolslot._codec import ErrorRecord, Payload, as_text, encode, encode_error
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._events import EventKind
-from toolslot._domain._slot import Finished, Paused, Row
+from toolslot._domain._slot import Finished, Paused, Row, SlotRecord
 from toolslot._errors import Fenced, NotStorable, ToolslotError
 from toolslot._text import quoted
 
@@ -175,10 +175,13 @@ class AttemptRecord:
         log.warning(template, quoted(self._request.spec.tool), self._index, error)
 
     def _tell_end(self, kind: EventKind, row: Finished) -> None:
+        self._tell(kind, row, self._live.slots[self._index])
+
+    def _tell(self, kind: EventKind, row: Finished, slot: SlotRecord) -> None:
         self._engine.emit(
             kind,
             self._live.key,
-            self._live.slots[self._index],
+            slot,
             queued=self._started_at - self._queued_at,
             latency=row.at - self._started_at,
             error=row.error,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
@@ -17,9 +18,9 @@ from toolslot._batch._pool import Permit
 from toolslot._batch._recording import Escaped
 from toolslot._batch._request import CallRequest
 from toolslot._batch._steps import Invoke
-from toolslot._codec import encode_error
+from toolslot._codec import Payload, as_text, encode_error
 from toolslot._domain._events import EventKind
-from toolslot._domain._slot import Finished, Repeated
+from toolslot._domain._slot import Finished, Repeated, SlotRecord, SlotState
 from toolslot._errors import ToolslotError
 
 
@@ -96,3 +97,44 @@ class Repetition(Attempt):
     @override
     def _late_row(self, running: Future[object]) -> None:
         return None
+
+
+class Unrecorded(Repetition):
+    """An attempt of which nothing is recorded, so that it is made again whenever the call is entered. What it came to is told by events."""
+
+    @override
+    def _started(self) -> float:
+        queued = self._started_at - self._queued_at
+        self._engine.emit(EventKind.STARTED, self._live.key, self._as(SlotState.RUNNING), queued=queued)
+        return queued
+
+    @override
+    def _result(self, row: Finished, value: object, under_way: Callable[[], None] | None = None) -> Ending:
+        if under_way is not None:
+            under_way()
+        return Ending(None, partial(self._delivered, row, value), _never)
+
+    @override
+    def _delivered(self, row: Finished, value: object) -> object:
+        self._live.handed[self._index] = value
+        return super()._delivered(row, value)
+
+    @override
+    def _encode(self, value: object) -> Payload:
+        return _NOTHING  # it may be large, secret, or nothing that can be stored
+
+    @override
+    def _tell_end(self, kind: EventKind, row: Finished) -> None:
+        self._tell(kind, row, self._as(SlotState.FAILED if row.failed else SlotState.SUCCEEDED))
+
+    def _as(self, state: SlotState) -> SlotRecord:
+        """The slot as an event tells of it. In the journal it stays as it was reserved."""
+        return replace(self._request.slot, state=state, attempt=self._number)
+
+
+#: what is kept of a result that is not recorded
+_NOTHING = as_text(None)
+
+
+def _never(refused: ToolslotError) -> Ending:  # pragma: no cover - nothing is submitted that could be refused
+    raise refused

@@ -45,6 +45,11 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class RunUnrecorded:
+    """Run it as often as it is entered, whoever owns the batch: nothing of it is stored."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rerun:
     """Enter the tool's code although an earlier attempt may have had its effect. `undeclared`: nobody said that this is all right."""
 
@@ -116,10 +121,10 @@ class FailedHere:
 #: what has to be done before the call can be planned to its end, or why it cannot be
 Obstacle: TypeAlias = Reconcile | Ask | Fail | Wait | Claim | Mismatch | Closed | Look | Lose
 
-Action: TypeAlias = Replay | Repeat | Run | Rerun | Obstacle
+Action: TypeAlias = Replay | Repeat | Run | RunUnrecorded | Rerun | Obstacle
 
 #: what enters the tool's code
-Entering: TypeAlias = Run | Rerun | Repeat
+Entering: TypeAlias = Run | RunUnrecorded | Rerun | Repeat
 
 
 def plan(
@@ -144,7 +149,11 @@ def plan(
     if slot.state is SlotState.UNKNOWN and not looked:
         return Look()
     action = _plan(slot, presented, policy, standing, closed=closed, ran_here=ran_here)
-    if failed is not None and failed == FailedHere(epoch, slot.version) and not isinstance(action, Repeat):
+    if (
+        failed is not None
+        and failed == FailedHere(epoch, slot.version)
+        and not isinstance(action, (Repeat, RunUnrecorded))
+    ):
         return Rerun(slot.attempt + 1, undeclared=False)
     if slot.state is SlotState.RUNNING and isinstance(action, (Rerun, Reconcile, Ask, Fail)):
         return Run(slot.attempt) if begun else Lose()
@@ -178,6 +187,8 @@ def _plan(
 ) -> Action:
     if slot.spec is not presented and (differs := mismatch(slot.spec, presented)):
         return Mismatch(differs)
+    if not slot.version and not (presented.recorded and (slot.spec.recorded or not closed)):
+        return RunUnrecorded()  # a closed batch takes no record any more
     action = _by_state(slot, policy)
     if isinstance(action, Replay):
         return action if ran_here or policy.on_resume != "rerun" else Repeat()

@@ -107,6 +107,8 @@ class ToolPolicy:
         max_parallel: Calls of this tool at once, over all batches of the process. None is off.
         rate: `Rate(5, per=1.0)` or "5/s": starts of this tool over all batches of the process. None is off.
         codec: How this tool's results are stored and read, in place of the executor's codec.
+        record: False: the call keeps its place in its batch, its limits and its events, and nothing of it is stored, neither arguments nor
+            result. It runs again on every resume, in closed batches too. For results that are large, secret or worthless tomorrow.
 
     Raises:
         InvalidSetting: a value that means nothing; 0 and negative limits are refused, use None for "no limit".
@@ -123,6 +125,7 @@ class ToolPolicy:
     max_parallel: int | None = None
     rate: Rate | None = None
     codec: Codec | None = None
+    record: bool = True
 
     def __init__(
         self,
@@ -138,6 +141,7 @@ class ToolPolicy:
         max_parallel: int | None = None,
         rate: Rate | str | None = None,
         codec: Codec | None = None,
+        record: bool = True,
     ) -> None:
         _check_choice("on_unknown", on_unknown, ("rerun", "fail", "ask"))
         _check_choice("on_failed", on_failed, ("retry", "replay"))
@@ -158,6 +162,17 @@ class ToolPolicy:
                 " asked and no failure is kept: leave out reconcile=, on_unknown='ask' or 'fail', and on_failed='replay'. A tool whose"
                 " effect must not happen twice is no tool for on_resume='rerun'."
             )
+        if not record and (
+            reconcile is not None
+            or on_unknown in ("ask", "fail")
+            or on_failed == "replay"
+            or codec is not None
+        ):
+            raise InvalidSetting(
+                "record=False says that nothing of the call is stored and that it runs again on every resume, so there is nothing to ask"
+                " about and nothing to hand out again: leave out reconcile=, on_unknown='ask' or 'fail', on_failed='replay' and codec=. A"
+                " tool whose effect must not happen twice is no tool for record=False."
+            )
         types = not_done if isinstance(not_done, tuple) else (not_done,)
         for item in types:
             if not (isinstance(item, type) and issubclass(item, BaseException)):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -176,6 +191,7 @@ class ToolPolicy:
             "max_parallel": max_parallel,
             "rate": Rate.parse(rate) if isinstance(rate, str) else rate,
             "codec": codec,
+            "record": record,
         }
         for item_ in fields(self):
             object.__setattr__(self, item_.name, values[item_.name])

@@ -117,7 +117,7 @@ class Witness(str, Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlotSpec:
-    """What a slot was reserved for. `digest` is None when the arguments could not be normalised."""
+    """What a slot was reserved for. `digest` is None when the arguments could not be normalised, or are not stored."""
 
     index: int
     tool: str
@@ -126,11 +126,15 @@ class SlotSpec:
     args: Payload
     #: no start mark is written: views say "reserved or running"
     idempotent: bool = False
+    #: False: nothing of the call is stored but its place, neither arguments nor what comes of it
+    recorded: bool = True
     #: of a call that is presented to an encrypted journal: its digest by the rule of what was recorded there before. Never stored
     unkeyed: str | None = field(default=None, compare=False, repr=False)
 
     def same_arguments(self, recorded: SlotSpec) -> bool:
         """Whether this call, presented now, has the arguments of the recorded one."""
+        if not (self.recorded and recorded.recorded):
+            return True  # the arguments of one of them are not known
         return recorded.digest == self.digest or (
             self.unkeyed is not None and recorded.digest == self.unkeyed
         )
@@ -360,6 +364,11 @@ class SlotRecord:
         return self.state is SlotState.SUCCEEDED or (self.state is SlotState.FAILED and not self.escaped)
 
     @property
+    def settled(self) -> bool:
+        """Whether nothing is left to do about it; of a call of which nothing is recorded nobody can tell, and nobody is to ask."""
+        return self.final or not (self.spec.recorded or self.version)
+
+    @property
     def over(self) -> bool:
         """Whether it has an answer that was handed out, or was never entered."""
         unentered = self.state is SlotState.RESERVED and not self.attempt
@@ -382,7 +391,7 @@ class BatchRecord:
 
     @property
     def settled(self) -> bool:
-        return all(slot.final for slot in self.slots)
+        return all(slot.settled for slot in self.slots)
 
     @property
     def held(self) -> bool:

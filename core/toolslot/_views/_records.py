@@ -88,6 +88,8 @@ class CallView:
     generation: int
     idempotency_key: str
     idempotent: bool = False
+    #: False: nothing of the call is recorded but its place (`record=False`), so `state` says nothing about it
+    recorded: bool = True
     reason: Reason | None = None
     queued_at: float | None = None
     started_at: float | None = None

@@ -140,6 +140,7 @@ def _call(
         generation=slot.generation,
         idempotency_key=idempotency_key(key.run_id, key.batch_id, slot.index, slot.generation),
         idempotent=spec.idempotent,
+        recorded=spec.recorded or slot.version > 0,
         reason=Reason.OWNER_DIED if lost else slot.reason,
         queued_at=slot.queued_at,
         started_at=slot.started_at,

@@ -170,7 +170,9 @@ def _note(call: CallView) -> Text:
         parts.append(repeated_text(call.repeats))
     if call.state is SlotState.UNKNOWN and call.reason is not None:
         parts.append(call.reason.value)
-    if call.state is SlotState.RESERVED and call.idempotent:
+    if not call.recorded:
+        parts.append("not recorded")
+    elif call.state is SlotState.RESERVED and call.idempotent:
         parts.append("or running: idempotent")
     if call.escaped:
         parts.append("crashed the run")

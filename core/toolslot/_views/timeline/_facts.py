@@ -92,7 +92,9 @@ def call_facts(batch: BatchView, call: CallView) -> tuple[Fact, ...]:
 def state_text(call: CallView) -> str:
     """The state in words, with what is special about it."""
     text = call.state.value
-    if call.state is SlotState.RESERVED and call.idempotent:
+    if not call.recorded:
+        text = "not recorded (record=False): nothing is known of it, and it runs again on resume"
+    elif call.state is SlotState.RESERVED and call.idempotent:
         text = "reserved or running (no start is recorded of an idempotent call)"
     elif call.state is SlotState.RESERVED:
         text = "reserved: certainly not done"

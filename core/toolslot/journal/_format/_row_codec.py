@@ -76,6 +76,7 @@ def spec_to_json(spec: SlotSpec) -> dict[str, object]:
         "digest": spec.digest,
         "args": payload_to_json(spec.args),
         "idempotent": spec.idempotent,
+        **({} if spec.recorded else {"recorded": False}),
     }
 
 
@@ -88,6 +89,7 @@ def spec_from_json(data: object) -> SlotSpec:
         digest=fields.text_or_none("digest"),
         args=fields.part("args", payload_from_json),
         idempotent=fields.flag("idempotent"),
+        recorded=fields.flag("recorded") if fields.has("recorded") else True,
     )
     fields.done()
     return spec
