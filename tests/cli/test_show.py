@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.commands import NEEDS_DECISION, OK, PROBLEM, answer, command, in_terminal, killed, resumed, said
+from toolslot import Batch, Call, DiskJournal, DurableExecutor, ToolPolicy
 
 pytestmark = pytest.mark.crash
 
@@ -141,3 +142,14 @@ def test_where_there_is_no_terminal_nothing_is_coloured_wrapped_or_cut(folder: P
     output = said(command("show", "long", "--journal", home), NEEDS_DECISION)
     assert "\x1b" not in output
     assert all(tool[:59] in line for line in output.splitlines() if re.match(r"\d  [SU-]  ", line))
+
+
+def test_a_call_of_which_nothing_is_recorded_is_not_said_to_wait_or_to_be_undone(tmp_path: Path) -> None:
+    with DiskJournal.open(tmp_path / "journal") as journal:
+        executor = DurableExecutor(journal, policies={"look": ToolPolicy(record=False)}, hooks=[])
+        executor.run_all(
+            Batch(run_id="order-17", batch_id="b", calls=[Call(tool="look")]), {"look": lambda: "seen"}
+        )
+    output = said(command("show", "order-17", "--journal", tmp_path / "journal"), OK)
+    assert "not recorded" in row(output, 0)
+    assert "certainly not done" not in output

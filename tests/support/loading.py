@@ -42,7 +42,7 @@ class Loading:
     @property
     def settings(self) -> dict[str, Any]:
         policies = {
-            "load": ToolPolicy(on_resume=self.args.on_resume),
+            "load": ToolPolicy(on_resume=self.args.on_resume, record=not self.args.unrecorded),
             "search": ToolPolicy(on_unknown="rerun"),
         }
         return {"journal": self.folder / "journal", "policies": policies}
@@ -53,6 +53,7 @@ def parsed(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("folder")
     parser.add_argument("--life", type=int, default=1)
     parser.add_argument("--on-resume", choices=["replay", "rerun"])
+    parser.add_argument("--unrecorded", action="store_true", help="nothing of the load is recorded")
     parser.add_argument("--door", default="")
     parser.add_argument("--crash", help="a crash point, as for TOOLSLOT_CRASH_AT")
     parser.add_argument("--mode", choices=["sync", "async"], default="sync")

@@ -28,8 +28,8 @@ class Question:
     tool: str
     args: tuple[str, ...] = ()
     call_id: str = ""
-    attempt: int = 0
     started_at: str | None = None
+    attempt: int = 0
     idempotency_key: str = ""
     reason: str = "unknown"
 

@@ -9,6 +9,7 @@ import pytest
 
 from support.forked import Child, run
 from support.ledger import Ledger
+from toolslot import DiskJournal, SlotState
 
 pytestmark = pytest.mark.crash
 
@@ -39,3 +40,22 @@ def test_without_it_the_next_process_finds_nothing(tmp_path: Path, door: str) ->
     answers, ledger = lives(tmp_path, "--door", door)
     assert answers == ["loaded a", "nothing was loaded", "nothing was loaded"]
     assert ledger.count("load", "a", 2) == 0
+
+
+@doors
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_call_of_which_nothing_is_recorded_runs_again_and_left_no_trace_in_the_journal(
+    tmp_path: Path, door: str, mode: str
+) -> None:
+    options = ("--door", door, "--mode", mode, "--unrecorded")
+    with Child(SCRIPT, str(tmp_path), *options, "--crash", "before_delivery") as child:
+        assert child.wait() == -signal.SIGKILL
+    answers = run(SCRIPT, [str(tmp_path), "--life", "2", *options])
+    assert answers == ["loaded a", "nothing was loaded", "what a says"]
+    ledger = Ledger(tmp_path / "ledger")
+    assert [ledger.count("load", "a", life) for life in (1, 2)] == [1, 1]
+    with DiskJournal.open(tmp_path / "journal") as journal:
+        found = [journal.load(key).result() for key in journal.keys("t-1").result()]
+    slots = {slot.spec.call_id: slot for record in found if record is not None for slot in record.slots}
+    assert (slots["c1"].version, slots["c1"].spec.digest, slots["c1"].outcome) == (0, None, None)
+    assert slots["c2"].state is SlotState.SUCCEEDED

@@ -32,3 +32,9 @@ def test_without_it_the_next_process_finds_nothing(tmp_path: Path) -> None:
     answers, ledger = lives(tmp_path)
     assert answers == ["loaded a", "nothing was loaded"]
     assert ledger.count("load", "a", 2) == 0
+
+
+def test_a_call_of_which_nothing_is_recorded_runs_again(tmp_path: Path) -> None:
+    answers, ledger = lives(tmp_path, "--unrecorded")
+    assert answers == ["loaded a", "what a says"]
+    assert [ledger.count("load", "a", life) for life in (1, 2)] == [1, 1]
