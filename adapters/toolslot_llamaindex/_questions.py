@@ -32,6 +32,7 @@ class ToolOutcomeQuestion(InputRequiredEvent):
     started_at: str | None = None
     idempotency_key: str = ""
     reason: str = "unknown"
+    notes: list[str] = Field(default_factory=list)
     message: str = _MESSAGE
     error: str = ""
 

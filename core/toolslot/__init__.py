@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         SlotState,
         Witness,
     )
-    from toolslot._domain._view import EvidenceView, Slot
+    from toolslot._domain._view import EvidenceView, NoteView, Slot
     from toolslot._errors import (
         BatchBusy,
         BatchClosed,
@@ -142,6 +142,7 @@ __all__ = [
     "NotAJournal",
     "NotDone",
     "NotStorable",
+    "NoteView",
     "OnFailed",
     "OnResume",
     "OnUnknown",

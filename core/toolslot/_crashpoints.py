@@ -41,6 +41,9 @@ class CrashPoint(str, Enum):
     BEFORE_START = "before_start"
     #: the start mark is durable, the tool's code is not entered yet
     AFTER_START = "after_start"
+    #: what the code says of itself while it runs
+    BEFORE_NOTE = "before_note"
+    AFTER_NOTE = "after_note"
     #: the tool's code has returned or raised, its outcome is not even encoded
     AFTER_RETURN = "after_return"
     #: a result or a failure

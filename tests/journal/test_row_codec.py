@@ -21,6 +21,7 @@ from toolslot._domain._slot import (
     Handover,
     Lost,
     Manifest,
+    Noted,
     Paused,
     Reason,
     Regenerated,
@@ -93,6 +94,7 @@ ROW: st.SearchStrategy[Row] = st.one_of(
     ),
     st.builds(Evidence, **BASE, **RESULT, failed=st.booleans()),
     st.builds(Delivered, **BASE, **RESULT),
+    st.builds(Noted, **BASE, note=PAYLOAD),
     st.builds(Repeated, **BASE, process=TEXT, outcome=st.none() | PAYLOAD, failed=st.booleans()),
     st.builds(Regenerated, **BASE, spec=SPEC),
 )

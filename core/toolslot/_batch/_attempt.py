@@ -173,6 +173,7 @@ class Attempt(AttemptRecord):
             call_id=spec.call_id,
             attempt=self._number,
             generation=self._generation,
+            _noting=self._note,
         )
 
     # --- what it came to ------------------------------------------------------------------------------------------------

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from toolslot._batch._bridge import wait_for
 from toolslot._domain._identity import idempotency_key
+from toolslot._errors import InvalidArguments
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +28,38 @@ class CallContext:
     attempt: int
     #: which call has this place: grows when another one takes it on purpose
     generation: int = 1
+    #: begins to write a note; the future is over when it is durable, and the function tells of it then
+    _noting: Callable[[str, str], tuple[Future[Any], Callable[[], None]]] | None = field(
+        default=None, repr=False, compare=False
+    )
+
+    def note(self, text: str, *, ref: str = "") -> None:
+        """Record what is known of the call now, an order number that the shop gave it, say; durable when this returns.
+
+        A reconciler finds it in `slot.notes`, a person with the question, `toolslot show` and the timeline beside the call. The newest 50
+        notes of a call are kept, and no more than 1,000 written; a text of more than 2,000 characters is cut, and so is a `ref` of more
+        than 500.
+
+        Raises:
+            Fenced: the attempt counts no more: somebody else has taken the batch over, or settled the call.
+            JournalError: it could not be recorded.
+        """
+        written, tell = self._begin_note(text, ref)
+        written.result()
+        tell()
+
+    async def anote(self, text: str, *, ref: str = "") -> None:
+        """As `note`, from async code."""
+        written, tell = self._begin_note(text, ref)
+        await wait_for(written)
+        tell()
+
+    def _begin_note(self, text: str, ref: str) -> tuple[Future[Any], Callable[[], None]]:
+        for name, value in (("text", text), ("ref", ref)):
+            if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InvalidArguments(f"note({name}={value!r}): it is a text.")
+        assert self._noting is not None, "made where a call is entered"
+        return self._noting(text, ref)
 
     @property
     def idempotency_key(self) -> str:

@@ -17,6 +17,7 @@ from toolslot._batch._pool import Demand, Pool
 from toolslot._codec import Codec, ErrorRecord, JsonCodec, Payload, decode, encode
 from toolslot._domain._events import CallEvent, Event, EventKind
 from toolslot._domain._identity import Owner, args_digest, idempotency_key
+from toolslot._domain._notes import note_view
 from toolslot._domain._policy import Limits, ToolPolicy
 from toolslot._domain._port import Journal
 from toolslot._domain._slot import BatchKey, Call, SlotRecord, SlotSpec
@@ -140,6 +141,7 @@ class Engine:
             reason=slot.reason,
             error=slot.error,
             evidence=tuple(self._evidence(slot, i) for i in range(len(slot.evidence))),
+            notes=tuple(map(note_view, slot.notes)),
         )
 
     def _evidence(self, slot: SlotRecord, i: int) -> EvidenceView:

@@ -31,6 +31,7 @@ from toolslot._domain._slot import (
     Finished,
     Lost,
     Manifest,
+    Noted,
     Paused,
     Reason,
     Regenerated,
@@ -49,6 +50,7 @@ RowT = TypeVar("RowT")
 _POINTS: dict[type, tuple[CrashPoint, CrashPoint]] = {
     Started: (CrashPoint.BEFORE_START, CrashPoint.AFTER_START),
     Withdrawn: (CrashPoint.BEFORE_WITHDRAW, CrashPoint.AFTER_WITHDRAW),
+    Noted: (CrashPoint.BEFORE_NOTE, CrashPoint.AFTER_NOTE),
     Paused: (CrashPoint.BEFORE_WAIT, CrashPoint.AFTER_WAIT),
     Lost: (CrashPoint.BEFORE_UNKNOWN, CrashPoint.AFTER_UNKNOWN),
     Finished: (CrashPoint.BEFORE_FINISH, CrashPoint.AFTER_FINISH),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn, TypeVar
@@ -13,9 +14,11 @@ from toolslot._batch._engine import log
 from toolslot._batch._request import CallRequest
 from toolslot._batch._steps import Steps
 from toolslot._codec import ErrorRecord, Payload, as_text, encode, encode_error
+from toolslot._codec._text import one_line
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._events import EventKind
-from toolslot._domain._slot import Finished, Paused, Row, SlotRecord
+from toolslot._domain._notes import encode_note
+from toolslot._domain._slot import Finished, Noted, Paused, Row, SlotRecord
 from toolslot._errors import Fenced, NotStorable, ToolslotError
 from toolslot._text import quoted
 
@@ -163,6 +166,15 @@ class AttemptRecord:
             at=self._engine.clock(),
             **fields,
         )
+
+    def _note(self, text: str, ref: str) -> tuple[Future[Any], Callable[[], None]]:
+        # Dies here: the note is on record or not; its call is of unknown outcome either way.
+        written = self._live.write(self._row(Noted, note=encode_note(text, ref)))
+        return written, partial(self._tell_note, text, ref)
+
+    def _tell_note(self, text: str, ref: str) -> None:
+        detail = one_line(f"{text} [{ref}]" if ref else text, 500)
+        self._engine.emit(EventKind.NOTED, self._live.key, self._request.slot, detail=detail)
 
     def _submit_row(self, row: Row) -> None:
         """Hand a row to the journal without waiting; a journal that refuses leaves the slot as it is, which errs on the side of asking."""

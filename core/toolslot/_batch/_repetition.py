@@ -95,6 +95,13 @@ class Repetition(Attempt):
         pass
 
     @override
+    def _note(self, text: str, ref: str) -> tuple[Future[None], Callable[[], None]]:
+        """It is told, and not recorded: nothing of this attempt is."""
+        written = Future[None]()
+        written.set_result(None)
+        return written, partial(self._tell_note, text, ref)
+
+    @override
     def _late_row(self, running: Future[object]) -> None:
         return None
 

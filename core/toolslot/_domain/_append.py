@@ -14,6 +14,7 @@ from toolslot._domain._slot import (
     Evidence,
     Finished,
     Lost,
+    Noted,
     Paused,
     Reason,
     Regenerated,
@@ -25,8 +26,11 @@ from toolslot._domain._slot import (
     Withdrawn,
 )
 from toolslot._domain._state import AppendRow, BatchState, Change, JournalView
-from toolslot._errors import BatchClosed, Fenced, InvalidSetting
+from toolslot._errors import BatchClosed, Fenced, InvalidSetting, NotStorable
 from toolslot._text import shown
+
+#: notes of a call that are written at most; fewer are kept
+_MOST_WRITTEN = 1000
 
 #: losses that a late result of the same owner settles; after the others somebody else may have run it again
 _MAY_STILL_REPORT = (Reason.TIMED_OUT, Reason.CANCELLED)
@@ -135,10 +139,27 @@ def _allowed(state: BatchState, slot: SlotRecord, row: Row) -> bool:
             return escaped or standing is SlotState.RUNNING
         case Delivered():
             return standing is SlotState.UNKNOWN and slot.delivered is None
+        case Noted():
+            return _may_note(state, slot, row)
         case Finished() | Decided() | Evidence() | Repeated():
             raise InvalidSetting(f"a {type(row).__name__} row is not appended: its own verb writes it.")
         case _:
             assert_never(row)
+
+
+def _may_note(state: BatchState, slot: SlotRecord, row: Noted) -> bool:
+    standing, rows = _standing(slot, row), state.rows(row.index)
+    if row in rows:
+        return False
+    late = standing is SlotState.UNKNOWN and slot.reason in _MAY_STILL_REPORT
+    what = f"attempt {row.attempt} of call {row.index} ({shown(slot.spec.tool)}) in batch {state.key} cannot be noted of"
+    if not (late or standing is SlotState.RUNNING) or state.fence.closed:
+        raise Fenced(f"{what}: it runs no more, the slot is {slot.state.value} at attempt {slot.attempt}.")
+    if sum(isinstance(each, Noted) for each in rows) >= _MOST_WRITTEN:
+        raise NotStorable(
+            f"{what}: {_MOST_WRITTEN} notes of it are written already. Note what tells whether it was done, and not every step."
+        )
+    return True
 
 
 def _may_start(state: BatchState, slot: SlotRecord, row: Started) -> bool:

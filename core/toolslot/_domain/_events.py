@@ -34,6 +34,8 @@ class EventKind(str, Enum):
     REPEATED = "repeated"
     #: its recorded result was handed out, nothing ran
     REPLAYED = "replayed"
+    #: its code said something of itself, which is recorded
+    NOTED = "noted"
     #: it stopped at a question to a human
     WAITING = "waiting"
     #: its result came after it could count
@@ -51,7 +53,7 @@ class CallEvent:
     """One transition of one call.
 
     Times are wall-clock seconds; `latency` is seconds of the attempt, `queued` seconds it waited for a permit. `detail` is a short text for
-    people, never an argument or result. `args` is None unless arguments were asked for (`TOOLSLOT_LOG_ARGS=1`).
+    people, never an argument or result; of `NOTED` it is the note. `args` is None unless arguments were asked for (`TOOLSLOT_LOG_ARGS=1`).
     """
 
     kind: EventKind

@@ -8,12 +8,14 @@ from dataclasses import replace
 from typing_extensions import assert_never
 
 from toolslot._domain._slot import (
+    MOST_NOTES,
     AttemptRow,
     Decided,
     Delivered,
     Evidence,
     Finished,
     Lost,
+    Noted,
     Paused,
     Reason,
     Regenerated,
@@ -45,6 +47,7 @@ def fold_slot(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord:
     steps: list[AttemptRow] = []
     evidence: list[Evidence] = []
     repeated: list[Repeated] = []
+    notes: list[Noted] = []
     attempt = 0
     for row in rows:
         if row.generation != generation:
@@ -55,10 +58,16 @@ def fold_slot(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord:
             evidence.append(row)
         elif isinstance(row, Repeated):
             repeated.append(row)
+        elif isinstance(row, Noted):
+            notes.append(row)
+            attempt = max(attempt, row.attempt)
         else:
             steps.append(row)
             attempt = max(attempt, row.attempt)
-    record = _Attempt(steps, attempt).record(spec, generation, len(rows), tuple(evidence))
+    of_attempt = _Attempt(steps, attempt, [note for note in notes if note.attempt == attempt])
+    record = of_attempt.record(spec, generation, len(rows), tuple(evidence))
+    if notes:
+        record = replace(record, notes=tuple(sorted(notes, key=lambda note: note.at)[-MOST_NOTES:]))
     if repeated and record.final:
         return _repeated(record, sorted(repeated, key=lambda row: (row.at, row.process)))
     return record
@@ -79,10 +88,22 @@ def _repeated(record: SlotRecord, rows: Sequence[Repeated]) -> SlotRecord:
 class _Attempt:
     """The rows of one attempt, sorted into what each of them says."""
 
-    __slots__ = ("decided", "delivered", "finished", "lost", "number", "paused", "started", "withdrawn")
+    __slots__ = (
+        "decided",
+        "delivered",
+        "finished",
+        "lost",
+        "noted",
+        "number",
+        "paused",
+        "started",
+        "withdrawn",
+    )
 
-    def __init__(self, rows: Iterable[AttemptRow], number: int) -> None:
+    def __init__(self, rows: Iterable[AttemptRow], number: int, notes: Sequence[Noted] = ()) -> None:
         self.number = number
+        #: of an idempotent call, which has no start mark, the first note tells that it began
+        self.noted: Noted | None = notes[0] if notes else None
         self.started: Started | None = None
         self.withdrawn: Withdrawn | None = None
         self.paused: Paused | None = None
@@ -129,14 +150,14 @@ class _Attempt:
             return SlotState.UNKNOWN
         if self.paused is not None:
             return SlotState.WAITING
-        return SlotState.RUNNING if self.started is not None else SlotState.RESERVED
+        return SlotState.RUNNING if self.started or self.noted else SlotState.RESERVED
 
     def record(
         self, spec: SlotSpec, generation: int, version: int, evidence: tuple[Evidence, ...]
     ) -> SlotRecord:
         state = self.state()
         started, finished, decided = self.started, self.finished, self.decided
-        newest = decided or finished or self.lost or self.paused or started
+        newest = decided or finished or self.lost or self.paused or started or self.noted
         ended = finished or decided or self.lost
         # What an attempt brought counts no more once it was withdrawn or is to be repeated.
         source = None if state is SlotState.RESERVED else (decided or finished)

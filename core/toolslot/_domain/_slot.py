@@ -301,6 +301,13 @@ class Delivered(RowBase):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Noted(RowBase):
+    """What the tool's code said of itself while it ran: an id that it was given, how far it came. `note` is what `encode_note` makes."""
+
+    note: Payload
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Repeated(RowBase):
     """A call with a recorded answer was run once more, for what it leaves in the memory of `process`, the token of one.
 
@@ -322,9 +329,12 @@ class Regenerated(RowBase):
     spec: SlotSpec
 
 
+#: notes of a call that are kept
+MOST_NOTES = 50
+
 #: rows that move the newest attempt on
 AttemptRow: TypeAlias = Started | Withdrawn | Paused | Lost | Finished | Decided | Delivered
-Row: TypeAlias = AttemptRow | Evidence | Repeated | Regenerated
+Row: TypeAlias = AttemptRow | Noted | Evidence | Repeated | Regenerated
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -351,6 +361,8 @@ class SlotRecord:
     decision: Decided | None = None
     delivered: Delivered | None = None
     evidence: tuple[Evidence, ...] = ()
+    #: of all attempts of this generation, the newest `MOST_NOTES`, oldest first
+    notes: tuple[Noted, ...] = ()
     #: the processes that ran it once more although its answer was recorded
     repeated_in: tuple[str, ...] = ()
 

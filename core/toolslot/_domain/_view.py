@@ -22,6 +22,16 @@ class EvidenceView:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NoteView:
+    """What a running call said of itself, by `current_call().note(text, ref=...)`."""
+
+    at: datetime
+    attempt: int
+    text: str
+    ref: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Slot:
     """One call as a reconciler, a hook or an operator sees it.
 
@@ -43,6 +53,8 @@ class Slot:
     reason: Reason | None = None
     error: ErrorRecord | None = None
     evidence: tuple[EvidenceView, ...] = ()
+    #: what the call said of itself while it ran, in all its attempts, oldest first; the newest 50
+    notes: tuple[NoteView, ...] = ()
 
     def __repr__(self) -> str:
         # Arguments may hold secrets, and reprs end up in logs.

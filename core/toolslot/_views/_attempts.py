@@ -13,6 +13,7 @@ from toolslot._domain._slot import (
     Evidence,
     Finished,
     Lost,
+    Noted,
     Paused,
     Reason,
     Regenerated,
@@ -64,6 +65,8 @@ def _told(attempt: AttemptView | None, row: Row) -> AttemptView | None:
             return replace(attempt or _begun(row), state=SlotState.RESERVED, ended_at=row.at, reason=None)
         case Decided():
             return None if attempt is None else replace(attempt, state=_DECIDED[row.verdict])
+        case Noted():  # of an idempotent call it is the first that is recorded
+            return attempt or _begun(row)
         case Delivered() | Evidence() | Repeated() | Regenerated():
             return None
         case _:

@@ -8,6 +8,7 @@ from enum import Enum
 
 from toolslot._domain._identity import OwnerState
 from toolslot._domain._slot import BatchKey, Handover, Reason, SlotState, Verdict
+from toolslot._domain._view import NoteView
 
 
 class BatchStatus(str, Enum):
@@ -107,6 +108,8 @@ class CallView:
     #: how many late results there are
     evidence: int = 0
     late: tuple[LateResult, ...] = ()
+    #: what it said of itself while it ran, oldest first
+    notes: tuple[NoteView, ...] = ()
     attempts: tuple[AttemptView, ...] = ()
     args: Mapping[str, object] | None = field(default=None, repr=False)
     result: str | None = field(default=None, repr=False)

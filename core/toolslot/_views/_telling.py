@@ -9,6 +9,7 @@ from itertools import chain
 
 from toolslot._codec import JsonCodec, Payload, decode
 from toolslot._domain._identity import idempotency_key
+from toolslot._domain._notes import note_view
 from toolslot._domain._slot import (
     BatchHistory,
     BatchRecord,
@@ -153,6 +154,7 @@ def _call(
         error_type=slot.error.type_name if slot.error is not None else None,
         decision=_decision(slot),
         evidence=len(slot.evidence),
+        notes=tuple(map(note_view, slot.notes)),
         late=tuple(_late(row, reveal=reveal) for row in slot.evidence),
         attempts=tuple(_bounded(attempt, owners, dead=dead) for attempt in attempts(rows)),
     )

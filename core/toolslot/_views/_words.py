@@ -7,6 +7,8 @@ from datetime import datetime, timezone
 from types import MappingProxyType
 
 from toolslot._domain._slot import SlotState
+from toolslot._domain._view import NoteView
+from toolslot._text import shown
 
 #: a sign for each state: colour is never all that tells states apart
 LETTERS: Mapping[SlotState, str] = MappingProxyType(
@@ -54,6 +56,12 @@ def time_text(at: float) -> str:
 def noun(number: int, one: str, many: str | None = None) -> str:
     """The noun that goes with a number; `many` is for words that take more than an s."""
     return one if number == 1 else many or f"{one}s"
+
+
+def note_text(note: NoteView) -> str:
+    """What a call said of itself, with the reference that it gave; on one line."""
+    ref = f" [{shown(note.ref, 500)}]" if note.ref else ""
+    return f"{shown(note.text, 500)}{ref}"
 
 
 def repeated_text(times: int) -> str:

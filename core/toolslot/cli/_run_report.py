@@ -19,6 +19,7 @@ from toolslot._views import (
     DecisionView,
     OwnerView,
     RunView,
+    note_text,
     repeated_text,
     span_text,
     time_text,
@@ -193,6 +194,7 @@ def _revealed(call: CallView) -> Iterator[Text]:
     """Who decided and why, and what was asked for; the call itself carries no more."""
     values = [
         ("decision", None if call.decision is None else _decision(call.decision)),
+        *((f"note at attempt {note.attempt}", note_text(note)) for note in call.notes),
         ("arguments", None if call.args is None else line(call.args)),
         ("result", call.result),
         ("error", call.error),

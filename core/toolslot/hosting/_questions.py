@@ -12,6 +12,8 @@ from toolslot._errors import UnknownOutcome
 
 Decision: TypeAlias = "Done | Failed | NotDone"
 
+_MOST_NOTES = 10
+
 _ID = re.compile(r"[^@]+@\d+(\.\d+)?")
 
 
@@ -32,6 +34,8 @@ class Question:
     attempt: int = 0
     idempotency_key: str = ""
     reason: str = "unknown"
+    #: what the call said of itself, oldest first, the newest 10
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def about(cls, unknown: UnknownOutcome, slot: Slot, *, tries: int = 0) -> Question:
@@ -48,13 +52,16 @@ class Question:
             started_at=slot.started_at.isoformat() if slot.started_at is not None else None,
             idempotency_key=slot.idempotency_key,
             reason=slot.reason.value if slot.reason is not None else "unknown",
+            notes=tuple(
+                f"{note.text} [{note.ref}]" if note.ref else note.text for note in slot.notes[-_MOST_NOTES:]
+            ),
         )
 
     def shown(self) -> dict[str, Any]:
         """What the person sees: its fields as plain JSON, without those that only the host needs."""
         fields = asdict(self)
         del fields["index"], fields["version"]
-        return {**fields, "args": list(self.args)}
+        return {**fields, "args": list(self.args), "notes": list(self.notes)}
 
 
 def is_question_id(text: object) -> bool:

@@ -19,6 +19,7 @@ _LEVELS = {
     EventKind.REPEATED: logging.INFO,
     EventKind.REPLAYED: logging.INFO,
     EventKind.WAITING: logging.INFO,
+    EventKind.NOTED: logging.INFO,
 }
 
 

@@ -10,6 +10,7 @@ from toolslot.testing._decisions import DecisionContract
 from toolslot.testing._ending import EndingContract, IdempotentContract
 from toolslot.testing._forks import AdoptionContract, RegenerationContract
 from toolslot.testing._history import HistoryContract
+from toolslot.testing._notes import NoteContract
 from toolslot.testing._ownership import OwnerStateContract, TakeOverContract
 from toolslot.testing._reserving import ReservingContract
 from toolslot.testing._results import LateResultContract, RepetitionContract, ResultContract
@@ -27,6 +28,7 @@ class JournalContract(
     ResultContract,
     LateResultContract,
     RepetitionContract,
+    NoteContract,
     DecisionContract,
     TakeOverContract,
     OwnerStateContract,

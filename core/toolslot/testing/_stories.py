@@ -88,6 +88,11 @@ def _deliver(worker: Worker) -> None:
     worker.write(worker.delivered(0))
 
 
+def _run_again(worker: Worker) -> None:
+    worker.run(0)
+    worker.write(worker.repeated(0))
+
+
 def _leave_evidence(worker: Worker) -> None:
     worker.run(0)
     worker.refused(Fenced, worker.finished(0, "late"))
@@ -118,6 +123,8 @@ STORIES: dict[str, Callable[[Worker], object]] = {
     "failed with an error": _finish(error=True),
     "escaped": _finish(error=True, escaped=True),
     **{f"decided: {verdict.value}": _decide(verdict) for verdict in Verdict},
+    "noted": _end(lambda worker: worker.noted(0)),
+    "run again": _run_again,
     "delivered": _deliver,
     "evidence": _leave_evidence,
     "regenerated": _give_way,

@@ -7,12 +7,14 @@ from typing import TypeVar
 
 from toolslot._codec import ErrorRecord, Payload
 from toolslot._domain._identity import Owner
+from toolslot._domain._notes import encode_note
 from toolslot._domain._slot import (
     BatchKey,
     BatchRecord,
     Delivered,
     Finished,
     Lost,
+    Noted,
     Paused,
     Reason,
     Regenerated,
@@ -141,6 +143,18 @@ class Worker:
             epoch=self.epoch,
             at=self.clock(),
             outcome=text(value),
+        )
+
+    def noted(
+        self, index: int, what: str = "order 4711 placed", ref: str = "4711", attempt: int = 1
+    ) -> Noted:
+        return Noted(
+            index=index,
+            generation=1,
+            attempt=attempt,
+            epoch=self.epoch,
+            at=self.clock(),
+            note=encode_note(what, ref),
         )
 
     def repeated(self, index: int, value: str = "again", *, process: str = "p", attempt: int = 1) -> Repeated:

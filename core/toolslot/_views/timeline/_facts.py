@@ -14,6 +14,7 @@ from toolslot._views import (
     OwnerView,
     RunView,
     date_text,
+    note_text,
     noun,
     repeated_text,
     span_text,
@@ -170,6 +171,8 @@ def _settled(call: CallView) -> Iterator[Fact]:
     if call.result_bytes is not None:
         lossy = ", kept as text only" if call.lossy else ""
         yield "result size", f"{call.result_bytes:,} bytes{lossy}"
+    for note in call.notes:
+        yield "note", note_text(note)
     if call.evidence:
         yield "late results", f"{call.evidence}, which could not count any more"
 

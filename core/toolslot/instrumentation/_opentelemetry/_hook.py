@@ -260,7 +260,12 @@ class OpenTelemetryHook:
         attributes: dict[str, AttributeValue] = {names.TOOL_NAME: event.tool, **_ours(event)}
         if event.reason is not None:
             attributes[names.REASON] = event.reason.value
-        batch.span.add_event(f"{names.SCOPE}.{event.kind.value}", attributes, nanoseconds(event.at))
+        running = self._running.get((_key(event), event.index))
+        span = batch.span
+        if event.kind is EventKind.NOTED:
+            attributes[names.NOTE] = event.detail
+            span = (running and running.span) or span
+        span.add_event(f"{names.SCOPE}.{event.kind.value}", attributes, nanoseconds(event.at))
 
 
 #: how an attempt may end

@@ -40,6 +40,8 @@ OUTCOME: Final = "toolslot.outcome"
 QUEUE_MS: Final = "toolslot.queue_ms"
 #: why an outcome is unknown
 REASON: Final = "toolslot.reason"
+#: what a running call said of itself
+NOTE: Final = "toolslot.note"
 QUEUE_DURATION: Final = "toolslot.queue.duration"
 RUNNING: Final = "toolslot.calls.running"
 REPLAYS: Final = "toolslot.calls.replayed"

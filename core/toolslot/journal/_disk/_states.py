@@ -15,6 +15,7 @@ from toolslot._domain._slot import (
     Fence,
     Finished,
     Manifest,
+    Noted,
     Repeated,
     Row,
 )
@@ -127,6 +128,8 @@ def payload_size(row: Row) -> int:
     """The bytes of the result it carries."""
     if isinstance(row, (Finished, Decided, Evidence, Delivered, Repeated)) and row.outcome is not None:
         return len(row.outcome.data)
+    if isinstance(row, Noted):
+        return len(row.note.data)
     return 0
 
 

@@ -24,6 +24,7 @@ from toolslot._domain._slot import (
     Handover,
     Lost,
     Manifest,
+    Noted,
     Paused,
     Reason,
     Regenerated,
@@ -242,6 +243,8 @@ def row_to_json(row: Row) -> dict[str, object]:
             data["why"] = row.why
             data["decision_id"] = row.decision_id
             data["version"] = row.version
+        case Noted():
+            data["outcome"] = payload_to_json(row.note)
         case Repeated():
             data["outcome"] = None if row.outcome is None else payload_to_json(row.outcome)
             data["failed"] = row.failed
@@ -336,6 +339,7 @@ _KINDS: dict[type[Row], str] = {
     Decided: "decided",
     Evidence: "evidence",
     Delivered: "delivered",
+    Noted: "noted",
     Repeated: "repeated",
     Regenerated: "regenerated",
 }
@@ -348,6 +352,7 @@ _READERS: dict[str, Callable[[Fields, _Base], Row]] = {
     "decided": _decided,
     "evidence": lambda fields, base: Evidence(**base, **_result(fields), failed=fields.flag("failed")),
     "delivered": lambda fields, base: Delivered(**base, **_result(fields)),
+    "noted": lambda fields, base: Noted(**base, note=fields.part("outcome", payload_from_json)),
     "repeated": _repeated,
     "regenerated": lambda fields, base: Regenerated(**base, spec=fields.part("spec", spec_from_json)),
 }
