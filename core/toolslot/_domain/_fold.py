@@ -64,9 +64,11 @@ def fold_slot(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord:
         else:
             steps.append(row)
             attempt = max(attempt, row.attempt)
-    of_attempt = _Attempt(steps, attempt, [note for note in notes if note.attempt == attempt])
-    record = of_attempt.record(spec, generation, len(rows), tuple(evidence))
-    if notes:
+    if not notes:
+        record = _Attempt(steps, attempt).record(spec, generation, len(rows), tuple(evidence))
+    else:
+        of_attempt = _Attempt(steps, attempt, [note for note in notes if note.attempt == attempt])
+        record = of_attempt.record(spec, generation, len(rows), tuple(evidence))
         record = replace(record, notes=tuple(sorted(notes, key=lambda note: note.at)[-MOST_NOTES:]))
     if repeated and record.final:
         return _repeated(record, sorted(repeated, key=lambda row: (row.at, row.process)))
