@@ -159,8 +159,10 @@ def test_a_first_reservation_is_one_write() -> None:
         Fence(epoch=1, owner=SECOND),
         Tenure(epoch=1, owner=SECOND, at=8.0, why="reserved", how=Handover.RESERVED),
     )
-    assert change.writes == (NewBatch(manifest=manifest(), fence=fence, tenure=tenure, run_payload=SECRET),)
-    assert [slot.spec for slot in change.result.record.slots] == list(specs(3))
+    slots = change.result.record.slots
+    made = NewBatch(manifest=manifest(), fence=fence, tenure=tenure, run_payload=SECRET, slots=slots)
+    assert change.writes == (made,)
+    assert [slot.spec for slot in slots] == list(specs(3))
 
 
 def test_a_second_reservation_writes_nothing() -> None:

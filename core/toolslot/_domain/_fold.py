@@ -40,6 +40,9 @@ def fold_slot(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord:
     """
     if not rows:
         return SlotRecord(spec=spec)
+    usual = _usual(spec, rows) if len(rows) <= 2 else None
+    if usual is not None:
+        return usual
     generation = 1
     for row in rows:
         if row.generation > generation and not isinstance(row, Evidence):
@@ -73,6 +76,41 @@ def fold_slot(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord:
     if repeated and record.final:
         return _repeated(record, sorted(repeated, key=lambda row: (row.at, row.process)))
     return record
+
+
+def _usual(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord | None:
+    """A call that was started and perhaps finished, which nearly all are: the same as below, in a third of the time."""
+    started, finished = rows[0], rows[-1]
+    if not isinstance(started, Started) or started.generation < 1:
+        return None
+    if len(rows) == 1:
+        return SlotRecord(
+            spec=spec,
+            generation=started.generation,
+            state=SlotState.RUNNING,
+            attempt=started.attempt,
+            version=1,
+            epoch=started.epoch,
+            queued_at=started.queued_at,
+            started_at=started.at,
+        )
+    same = (finished.generation, finished.attempt) == (started.generation, started.attempt)
+    if not same or not isinstance(finished, Finished):
+        return None
+    return SlotRecord(
+        spec=spec,
+        generation=started.generation,
+        state=SlotState.FAILED if finished.failed else SlotState.SUCCEEDED,
+        attempt=started.attempt,
+        version=2,
+        epoch=finished.epoch,
+        queued_at=started.queued_at,
+        started_at=started.at,
+        ended_at=finished.at,
+        outcome=finished.outcome,
+        error=finished.error,
+        escaped=finished.failed and finished.escaped,
+    )
 
 
 def _repeated(record: SlotRecord, rows: Sequence[Repeated]) -> SlotRecord:

@@ -154,12 +154,15 @@ class Reserve:
             trace=self.trace,
         )
         made = BatchState(self.manifest, fence, (tenure,))
+        slots = made.slots()
         begun = tuple(self._begin(made, mark) for mark in self.starts)
         record = record_of(view, made)
         lost = missing(view, key.run_id, self.witness)
         if lost and self.refuse_missing:
             return Change((), Reservation(key=key, record=record, fresh=False, missing=True))
-        write = NewBatch(manifest=self.manifest, fence=fence, tenure=tenure, run_payload=self.run_payload)
+        write = NewBatch(
+            manifest=self.manifest, fence=fence, tenure=tenure, run_payload=self.run_payload, slots=slots
+        )
         return Change(
             (*over(view, key.run_id, self.follows), write, *begun),
             Reservation(key=key, record=record, fresh=True, missing=lost),

@@ -38,14 +38,20 @@ class BatchState:
     __slots__ = ("_folds", "_rows", "fence", "key", "manifest", "size", "tenures")
 
     def __init__(
-        self, manifest: Manifest, fence: Fence, tenures: tuple[Tenure, ...], rows: Iterable[Row] = ()
+        self,
+        manifest: Manifest,
+        fence: Fence,
+        tenures: tuple[Tenure, ...],
+        rows: Iterable[Row] = (),
+        slots: Iterable[SlotRecord] = (),
     ) -> None:
+        """`slots`: those that are known already, as the rows tell them."""
         self.manifest: Manifest = manifest
         self.key: BatchKey = manifest.key
         self.size: int = len(manifest.specs)
         self.fence: Fence = fence
         self.tenures: tuple[Tenure, ...] = tenures
-        self._folds: dict[int, SlotRecord] = {}
+        self._folds: dict[int, SlotRecord] = dict(enumerate(slots))
         by_index: dict[int, list[Row]] = {}
         for row in rows:
             by_index.setdefault(row.index, []).append(row)
@@ -144,6 +150,8 @@ class NewBatch:
     fence: Fence
     tenure: Tenure
     run_payload: bytes | None = None
+    #: as they are with the reservation alone, when the operation knows them
+    slots: tuple[SlotRecord, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

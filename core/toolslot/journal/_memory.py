@@ -95,7 +95,7 @@ class MemoryStore:
     def _reserve(self, write: NewBatch) -> None:
         manifest = write.manifest
         run_id = manifest.key.run_id
-        self.batches[manifest.key] = BatchState(manifest, write.fence, (write.tenure,))
+        self.batches[manifest.key] = BatchState(manifest, write.fence, (write.tenure,), slots=write.slots)
         if manifest.lineage is not None:
             self.lineages[run_id, manifest.lineage] = manifest.key
         if write.run_payload is not None:

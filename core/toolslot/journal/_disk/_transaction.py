@@ -121,7 +121,7 @@ class Transaction(Snapshot):
         manifest = write.manifest
         key, run_id = manifest.key, manifest.key.run_id
         prefix = keys.batch_prefix(key)
-        state = BatchState(manifest, write.fence, (write.tenure,))
+        state = BatchState(manifest, write.fence, (write.tenure,), slots=write.slots)
         entry = Entry(
             state=state,
             prefix=prefix,
