@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from support.batches import reserve
+from support.doctoring import seal
 from toolslot.journal import DiskJournal
 from toolslot.journal._disk._chunks import CHUNK, dumps
-from toolslot.journal._disk._seal import seal
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
 

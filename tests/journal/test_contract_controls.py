@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import cached_property
@@ -12,9 +12,9 @@ import pytest
 from typing_extensions import override
 
 from toolslot._domain._identity import Owner
-from toolslot._domain._slot import BatchKey
+from toolslot._domain._slot import BatchHistory, BatchKey
 from toolslot._domain._state import AppendRow, DropRun, NewBatch, PutAlias, PutFence, Write
-from toolslot._errors import ToolslotError
+from toolslot._errors import JournalError, ToolslotError
 from toolslot.journal import BatchState, Journal, MemoryJournal, MemoryStore, Operation, OwnerState
 from toolslot.testing import JournalContract
 
@@ -138,6 +138,14 @@ class LosingSurrogates(MemoryJournal):
         return future
 
 
+class Sorting(MemoryJournal):
+    """Tells of many batches in an order of its own, and of each once."""
+
+    @override
+    def histories(self, keys: Sequence[BatchKey]) -> Future[tuple[BatchHistory | JournalError | None, ...]]:
+        return super().histories(sorted(set(keys)))
+
+
 class RollingBackRefusals(MemoryJournal):
     """Takes the refusal of an operation for its failure, and writes nothing."""
 
@@ -253,6 +261,7 @@ CONTROLS: list[tuple[Broken, Callable[[Kit], None]]] = [
         lambda kit: kit.test_only_force_takes_a_batch_from_an_owner_that_lives(force=False),
     ),
     (TellingThatAllAreDead, Kit.test_a_record_tells_of_its_owner_however_it_is_had),
+    (Sorting, Kit.test_many_are_told_at_once_as_each_by_itself),
     (Undying, Kit.test_the_owners_of_a_dead_opener_are_dead),
     (AlwaysOpen, lambda kit: kit.test_a_closed_journal_takes_no_more_work(lambda journal: journal.keys())),
     (Unshared, Kit.test_another_opener_sees_the_reservation),

@@ -61,4 +61,9 @@ def database(root: Path) -> Path:
     return root / "db" / "cache.db"
 
 
+def log_of(root: Path) -> Path:
+    """The database's write-ahead log."""
+    return database(root).with_name("cache.db-wal")
+
+
 Opener = Callable[[], Journal]

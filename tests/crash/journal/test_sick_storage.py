@@ -15,14 +15,12 @@ from pathlib import Path
 import pytest
 
 from support.batches import database
+from support.doctoring import FindingKind, diagnose
 from support.examining import examined
 from support.powercut import shim
 from toolslot import BatchKey
 from toolslot._domain._slot import SlotState
 from toolslot.journal import DiskJournal
-from toolslot.journal._disk._place import resolve
-from toolslot.journal._doctor._diagnosis import diagnose
-from toolslot.journal._doctor._findings import FindingKind
 
 pytestmark = pytest.mark.crash
 
@@ -179,7 +177,7 @@ def test_a_log_that_is_missing_after_a_death_is_named(
     victim.kill()
     database(root).with_name("cache.db-wal").unlink()
     DiskJournal.open(root, read_only=True).close()
-    assert diagnose(resolve(root)).of(FindingKind.LOG_MISSING), "readers leave an empty one"
+    assert diagnose(root).of(FindingKind.LOG_MISSING), "readers leave an empty one"
     database(root).with_name("cache.db-wal").unlink(missing_ok=True)
     DiskJournal.open(root).close()
     assert any("is missing although a process died" in record.getMessage() for record in caplog.records)
@@ -201,7 +199,7 @@ def test_a_database_cut_under_a_running_process_is_noticed_at_the_next_use(
         assert answer.startswith("JournalReplaced: "), answer
         assert "--salvage" in answer
     victim.kill()
-    assert not diagnose(resolve(root)).sound
+    assert not diagnose(root).sound
 
 
 def test_a_whole_journal_moved_away_under_a_running_process_is_told_and_can_be_moved_back(
@@ -317,6 +315,6 @@ def test_a_copy_of_a_journal_is_a_journal_and_one_put_over_another_is_noticed(
     assert states(tmp_path / "copy") == [SlotState.RESERVED] * 5
     DiskJournal.open(tmp_path / "other").close()
     shutil.copy(tmp_path / "other" / "db" / "cache.db", database(root))
-    report = diagnose(resolve(root))
+    report = diagnose(root)
     assert report.of(FindingKind.REPLACED)
     assert victim.tell("open").startswith("JournalReplaced: ")

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from support.batches import database, manifest, reserve, reserving, with_args, working
+from support.doctoring import seal
 from support.examining import examined
 from toolslot import BatchKey
 from toolslot._domain._slot import SlotState
 from toolslot._errors import JournalCorrupt, JournalError, JournalReplaced, JournalTooNew, JournalUnavailable
 from toolslot.journal import DiskJournal
 from toolslot.journal._disk import _locked_store
-from toolslot.journal._disk._seal import seal
 from toolslot.testing._worker import do
 
 HURT, SOUND = BatchKey("run", "hurt"), BatchKey("run", "sound")

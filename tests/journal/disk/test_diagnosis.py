@@ -10,12 +10,10 @@ from typing import NamedTuple
 import pytest
 
 from support.batches import database, reserve
+from support.doctoring import FindingKind, Remedy, diagnose, remedy
 from toolslot._errors import JournalUnavailable, NotAJournal
 from toolslot.journal import DiskJournal
-from toolslot.journal._disk._place import resolve
 from toolslot.journal._doctor import _surroundings
-from toolslot.journal._doctor._diagnosis import diagnose
-from toolslot.journal._doctor._findings import FindingKind, Remedy, remedy
 
 
 @pytest.fixture
@@ -26,7 +24,7 @@ def home(root: Path) -> Path:
 
 
 def found(home: Path) -> set[FindingKind]:
-    return {finding.kind for finding in diagnose(resolve(home)).findings} - {FindingKind.ENGINE_DEFECT}
+    return {finding.kind for finding in diagnose(home).findings} - {FindingKind.ENGINE_DEFECT}
 
 
 def test_nothing_is_found_at_a_journal_that_is_well(home: Path) -> None:
@@ -35,7 +33,7 @@ def test_nothing_is_found_at_a_journal_that_is_well(home: Path) -> None:
 
 def test_a_network_file_system_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_surroundings, "type_of", lambda _: "nfs4")
-    report = diagnose(resolve(home))
+    report = diagnose(home)
     assert "lies on a nfs4 file system" in " ".join(report.problems)
 
 
@@ -44,7 +42,7 @@ def test_a_file_system_that_nobody_can_vouch_for_is_named(
 ) -> None:
     monkeypatch.setattr(_surroundings, "type_of", lambda _: "virtiofs")
     assert FindingKind.DOUBTFUL_LOCKS in found(home)
-    assert diagnose(resolve(home)).problems == ()
+    assert diagnose(home).problems == ()
 
 
 def test_a_disk_in_memory_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +55,7 @@ def test_little_room_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> No
         free: int
 
     monkeypatch.setattr(_surroundings.shutil, "disk_usage", lambda _: Usage(free=2**20))
-    (text,) = [finding.text for finding in diagnose(resolve(home)).of(FindingKind.LITTLE_ROOM)]
+    (text,) = [finding.text for finding in diagnose(home).of(FindingKind.LITTLE_ROOM)]
     assert "1 MiB are free" in text
 
 
@@ -65,7 +63,7 @@ def test_little_room_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_others_can_write_is_named_with_the_command_that_ends_it(home: Path, part: str) -> None:
     path = home / part
     path.chmod(path.stat().st_mode | 0o022)
-    assert f"chmod go-w {path}" in " ".join(diagnose(resolve(home)).problems)
+    assert f"chmod go-w {path}" in " ".join(diagnose(home).problems)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -82,7 +80,7 @@ def test_a_database_that_is_gone_is_named_and_a_backup_is_what_helps(home: Path,
         database(home).unlink()
     else:
         shutil.rmtree(home / "db")
-    (finding,) = diagnose(resolve(home)).of(FindingKind.REPLACED)
+    (finding,) = diagnose(home).of(FindingKind.REPLACED)
     assert remedy(finding.kind) is Remedy.RESTORE
     assert "backup" in finding.text
 
@@ -97,10 +95,10 @@ def test_another_programs_database_in_its_place_is_named(home: Path, tmp_path: P
 
 def test_where_no_journal_was_there_is_nothing_to_examine(tmp_path: Path) -> None:
     with pytest.raises(JournalUnavailable):
-        diagnose(resolve(tmp_path / "none"))
+        diagnose(tmp_path / "none")
     (tmp_path / "other").mkdir()
     with pytest.raises((JournalUnavailable, NotAJournal)):
-        diagnose(resolve(tmp_path / "other"))
+        diagnose(tmp_path / "other")
 
 
 def test_every_kind_has_a_remedy() -> None:

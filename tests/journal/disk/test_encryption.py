@@ -16,6 +16,7 @@ import pytest
 
 from support.apart import open_apart
 from support.batches import database, reserve
+from support.doctoring import diagnose, salvage, seal, unseal
 from support.examining import examined
 from support.harness import batch
 from support.leaks import leaks
@@ -35,10 +36,6 @@ from toolslot import (
 from toolslot._codec import HIDDEN, encode_error
 from toolslot._domain._slot import Verdict
 from toolslot.journal import Adopt, Decide, DiskJournal, Journal, Purge, TakeOver, open_journal
-from toolslot.journal._disk._place import resolve
-from toolslot.journal._disk._seal import seal, unseal
-from toolslot.journal._doctor._diagnosis import diagnose
-from toolslot.journal._doctor._salvage import salvage
 from toolslot.journal._format._encryption import key_id
 from toolslot.testing._decisions import DecisionContract
 from toolslot.testing._history import HistoryContract
@@ -421,7 +418,7 @@ def test_a_salvage_needs_no_key_and_what_it_brings_over_is_read_with_the_key(
     paid(root, OLD)
     paid(root, OLD, run="run-2", value=CANARY * 100_000)
     target = tmp_path / "salvaged"
-    report = salvage(resolve(root), resolve(target))
+    report = salvage(root, target)
     assert (report.batches, report.lost) == (2, ())
     ran: list[int] = []
     with DiskJournal.open(target, encryption=encrypted()) as journal:
@@ -449,5 +446,5 @@ def test_the_doctor_tells_a_value_that_was_changed_when_it_has_the_key(root: Pat
         ]
     for name in names:
         tampered(root, name, change)
-    assert diagnose(resolve(root)).sound
-    assert not diagnose(resolve(root), encrypted()).sound
+    assert diagnose(root).sound
+    assert not diagnose(root, encrypted()).sound

@@ -18,6 +18,7 @@ import pytest
 
 from support.apart import open_apart
 from support.batches import database, manifest, reserving
+from support.doctoring import diagnose, salvage
 from support.examining import examined
 from support.harness import batch
 from support.leaks import leaks
@@ -32,9 +33,6 @@ from toolslot import (
     SlotState,
 )
 from toolslot.journal import DiskJournal, purge_older
-from toolslot.journal._disk._place import resolve
-from toolslot.journal._doctor._diagnosis import diagnose
-from toolslot.journal._doctor._salvage import salvage
 from toolslot.journal._format._encryption import key_id
 from toolslot.journal._queue._items import ReadItem
 from toolslot.testing._worker import do
@@ -127,9 +125,9 @@ def test_without_the_row_that_a_key_opens_a_salvage_names_what_is_lost(
     with DiskJournal.open(root, encryption=encrypted()) as journal:
         do(journal, replace(reserving(journal, manifest(1, run="turn")), run_payload=b"turn"))
     damage(root)
-    assert not diagnose(resolve(root), encrypted()).sound
+    assert not diagnose(root, encrypted()).sound
     target = tmp_path / "salvaged"
-    report = salvage(resolve(root), resolve(target))
+    report = salvage(root, target)
     assert report.batches == 1
     assert not report.complete
     assert sum("secret" in text for text in report.lost) == 1
@@ -146,7 +144,7 @@ def test_a_salvage_keeps_what_nobody_has_the_key_of_any_more(root: Path, tmp_pat
     paid(root, OLD, run="a")
     paid(root, NEW, OLD, run="b")
     target = tmp_path / "salvaged"
-    assert salvage(resolve(root), resolve(target)).complete
+    assert salvage(root, target).complete
     ran: list[int] = []
     with DiskJournal.open(target, encryption=encrypted(NEW)) as journal:
         assert pay(journal, "b", ran.append) == [CANARY]

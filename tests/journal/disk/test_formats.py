@@ -15,6 +15,7 @@ import pytest
 
 from support.apart import open_apart
 from support.batches import database, manifest, reserve, reserving
+from support.doctoring import FindingKind, diagnose, seal
 from support.examining import examined
 from support.sickness import tamper
 from toolslot import BatchKey, BatchMismatch, RunPurged
@@ -23,10 +24,6 @@ from toolslot._errors import JournalBusy, JournalCorrupt, JournalTooNew, Journal
 from toolslot.journal import DiskJournal, Release
 from toolslot.journal._disk import _migrations, _opening
 from toolslot.journal._disk._migrations import Migration
-from toolslot.journal._disk._place import resolve
-from toolslot.journal._disk._seal import seal
-from toolslot.journal._doctor._diagnosis import diagnose
-from toolslot.journal._doctor._findings import FindingKind
 from toolslot.testing._worker import do
 
 FORMATS = sorted((Path(__file__).parent / "formats").glob("format-*"))
@@ -52,7 +49,7 @@ def old(root: Path) -> Path:
 @pytest.mark.parametrize("written", FORMATS, ids=lambda path: path.name)
 def test_a_journal_of_every_format_that_was_released_opens(root: Path, written: Path) -> None:
     take(written, root)
-    assert diagnose(resolve(root)).problems == ()
+    assert diagnose(root).problems == ()
     with DiskJournal.open(root) as journal:
         record = journal.load(FIRST).result(10)
         assert record is not None
@@ -136,7 +133,7 @@ def test_an_older_format_is_migrated_at_opening_after_a_copy_was_made(
         pass
     assert not Path(f"{old}.backup-2").exists(), "it is done once"
     newer.undo()
-    assert diagnose(resolve(copy)).sound
+    assert diagnose(copy).sound
     with DiskJournal.open(copy) as journal:
         assert journal.load(FIRST).result(10)
     with pytest.raises(JournalTooNew, match="upgrade toolslot"):
@@ -201,7 +198,7 @@ def test_a_format_from_which_no_way_is_known_is_refused_unchanged(
 def test_a_reader_does_not_migrate_and_says_who_does(old: Path, newer: pytest.MonkeyPatch) -> None:
     with pytest.raises(JournalTooOld, match="open it for writing once"):
         DiskJournal.open(old, read_only=True)
-    report = diagnose(resolve(old))
+    report = diagnose(old)
     assert report.sound
     assert report.of(FindingKind.OLD_FORMAT)
     assert format_of(old) == (NOW, False)
@@ -223,7 +220,7 @@ def test_the_steps_lead_from_the_first_format_to_this_versions() -> None:
 
 def test_a_newer_format_is_named_by_the_doctor(old: Path) -> None:
     tamper(old, f"PRAGMA user_version={NEXT}")
-    report = diagnose(resolve(old))
+    report = diagnose(old)
     assert [finding.kind for finding in report.findings if finding.damage] == [FindingKind.TOO_NEW]
     assert "upgrade toolslot" in report.problems[0]
 
@@ -240,7 +237,7 @@ def test_a_run_that_was_purged_in_format_1_is_refused_for_ever(first_format: Pat
     """It is not known any more which batches it had."""
     with DiskJournal.open(first_format) as journal, pytest.raises(RunPurged):
         do(journal, reserving(journal, manifest(2, run="forgotten", batch="later")))
-    assert diagnose(resolve(first_format)).sound
+    assert diagnose(first_format).sound
 
 
 def test_a_purge_that_was_interrupted_in_format_1_is_finished(first_format: Path) -> None:
@@ -259,7 +256,7 @@ def test_a_purge_that_was_interrupted_in_format_1_is_finished(first_format: Path
         assert journal.run_payload("turns").result(10) is None
         with pytest.raises(RunPurged):
             do(journal, reserving(journal, manifest(1, run="turns", batch="2")))
-    assert diagnose(resolve(first_format)).sound
+    assert diagnose(first_format).sound
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from support.batches import database, manifest, reserve, reserving
+from support.doctoring import FindingKind, JournalReport, diagnose, repair, seal
 from support.sickness import (
     assert_resumes,
     copy_page,
@@ -31,12 +32,7 @@ from toolslot._errors import JournalBusy, JournalFull
 from toolslot.journal import DiskJournal, Purge
 from toolslot.journal._disk import _alone
 from toolslot.journal._disk._chunks import dumps
-from toolslot.journal._disk._place import resolve
-from toolslot.journal._disk._seal import seal
 from toolslot.journal._doctor import _surroundings
-from toolslot.journal._doctor._diagnosis import diagnose
-from toolslot.journal._doctor._findings import FindingKind, JournalReport
-from toolslot.journal._doctor._repair import repair
 from toolslot.journal._queue import _deletions
 from toolslot.testing._worker import do
 
@@ -147,10 +143,9 @@ def test_a_damage_is_named_repaired_after_a_backup_and_then_runs_resume(home: Pa
     damage, kind = DAMAGES[name]
     order = keys_in(home, "i/%")
     damage(home)
-    place = resolve(home)
-    before = kinds(diagnose(place))
-    assert kind in before, diagnose(place).findings
-    report = repair(place)
+    before = kinds(diagnose(home))
+    assert kind in before, diagnose(home).findings
+    report = repair(home)
     assert report.done
     assert kinds(report.after) == set(), report.after.findings
     assert report.after.sound
@@ -164,7 +159,7 @@ def test_a_damage_is_named_repaired_after_a_backup_and_then_runs_resume(home: Pa
     assert report.backup == f"{home}.backup-1"
     assert Path(report.backup).stat().st_mode & 0o777 == 0o700
     beside = {FindingKind.STALE_OWNERS, FindingKind.LOG_MISSING}
-    assert kinds(diagnose(resolve(report.backup))) == before - beside
+    assert kinds(diagnose(report.backup)) == before - beside
 
 
 def test_a_long_log_that_a_killed_process_left_is_emptied(
@@ -173,8 +168,8 @@ def test_a_long_log_that_a_killed_process_left_is_emptied(
     monkeypatch.setattr(_surroundings, "_LONG_LOG", 50_000)
     cut_short(root, RUNS)
     wal = database(root).with_name("cache.db-wal")
-    assert FindingKind.LONG_LOG in kinds(diagnose(resolve(root)))
-    assert repair(resolve(root)).after.sound
+    assert FindingKind.LONG_LOG in kinds(diagnose(root))
+    assert repair(root).after.sound
     assert not wal.exists() or wal.stat().st_size == 0
     assert_resumes(root, "run-3")
 
@@ -189,7 +184,7 @@ def test_a_repair_changes_no_row_of_a_call(home: Path) -> None:
     unlist(home)
     orphan(home)
     spoil_index(home)
-    assert repair(resolve(home)).after.sound
+    assert repair(home).after.sound
     assert rows() == before
 
 
@@ -197,7 +192,7 @@ def test_what_is_damaged_beyond_repair_is_left_as_it_is(home: Path) -> None:
     unlist(home)
     spoil_page(home, pages(home, "Cache")[3])
     before = database(home).read_bytes()
-    report = repair(resolve(home))
+    report = repair(home)
     assert not report.done
     assert report.backup is None
     assert not report.after.sound
@@ -207,7 +202,7 @@ def test_what_is_damaged_beyond_repair_is_left_as_it_is(home: Path) -> None:
 def test_a_damaged_batch_keeps_nobody_from_repairing_the_rest(home: Path) -> None:
     tamper(home, "DELETE FROM Cache WHERE key = 'b/run-5/b-1/00000002'")
     unlist(home)
-    report = repair(resolve(home))
+    report = repair(home)
     assert kinds(report.after) == {FindingKind.BATCH}
     assert_resumes(home, "run-3")
 
@@ -220,14 +215,14 @@ def test_the_parts_of_a_payload_whose_row_is_damaged_are_not_taken_for_leftovers
     assert len(parts) > 2
     tamper(home, "UPDATE Cache SET value = x'01' WHERE key = 'p/paid/#p'")
     unlist(home)
-    report = repair(resolve(home))
+    report = repair(home)
     assert kinds(report.after) == {FindingKind.ROW}
     assert keys_in(home, "p/paid/~%") == parts
 
 
 def test_a_vanished_batch_is_not_taken_for_a_purged_one(home: Path) -> None:
     tamper(home, "DELETE FROM Cache WHERE key LIKE 'b/run-5/%'")
-    report = repair(resolve(home))
+    report = repair(home)
     assert kinds(report.after) == {FindingKind.VANISHED}
     assert "i/run-5/b-1" in keys_in(home)
 
@@ -252,10 +247,10 @@ def test_a_journal_that_somebody_has_open_is_not_repaired(home: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == b"open\n"
         with pytest.raises(JournalBusy, match="1 processes have the journal"):
-            repair(resolve(home))
+            repair(home)
         other.communicate()
     assert not Path(f"{home}.backup-1").exists()
-    assert repair(resolve(home)).after.sound
+    assert repair(home).after.sound
 
 
 def test_nobody_can_open_it_while_it_is_repaired(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +265,7 @@ def test_nobody_can_open_it_while_it_is_repaired(home: Path, monkeypatch: pytest
         return back_up(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr("toolslot.journal._doctor._repair.back_up", trying)
-    assert repair(resolve(home)).after.sound
+    assert repair(home).after.sound
     assert refused
 
 
@@ -283,7 +278,7 @@ def test_without_room_for_the_backup_nothing_is_changed(home: Path, monkeypatch:
 
     monkeypatch.setattr(_alone, "sync_directory", no_room)
     with pytest.raises(JournalFull):
-        repair(resolve(home))
+        repair(home)
     assert database(home).read_bytes() == before
     assert [path.name for path in home.parent.iterdir()] == [home.name]
 
@@ -291,8 +286,8 @@ def test_without_room_for_the_backup_nothing_is_changed(home: Path, monkeypatch:
 def test_a_second_repair_makes_a_second_backup_and_a_sound_journal_none(home: Path) -> None:
     for number in (1, 2):
         unlist(home)
-        assert repair(resolve(home)).backup == f"{home}.backup-{number}"
-    assert repair(resolve(home)).backup is None
+        assert repair(home).backup == f"{home}.backup-{number}"
+    assert repair(home).backup is None
 
 
 def test_a_long_id_is_listed_again_by_its_manifest(root: Path) -> None:
@@ -300,7 +295,7 @@ def test_a_long_id_is_listed_again_by_its_manifest(root: Path) -> None:
         worker = reserve(journal, 2, run=LONG, batch="b" * 300)
         worker.run(0)
     tamper(root, "DELETE FROM Cache WHERE key LIKE 'i/%'")
-    assert repair(resolve(root)).after.sound
+    assert repair(root).after.sound
     with DiskJournal.open(root) as journal:
         assert journal.keys().result(10) == (worker.key,)
 
@@ -309,11 +304,11 @@ def test_a_purge_that_is_under_way_is_no_damage(home: Path) -> None:
     value = seal("d/run-9", dumps({"run_id": "run-9"}))
     tamper(home, "INSERT INTO Cache(key, raw, mode, value, size) VALUES ('d/run-9', 1, 1, ?, 0)", value)
     tamper(home, "DELETE FROM Cache WHERE key = 'b/run-9/b-1/00000001'")
-    assert kinds(diagnose(resolve(home))) == {FindingKind.DELETION}
+    assert kinds(diagnose(home)) == {FindingKind.DELETION}
 
 
 def test_the_engines_own_header_in_ruins_is_named(home: Path) -> None:
     overwrite(database(home), 0, b"not a database at all")
-    report = diagnose(resolve(home))
+    report = diagnose(home)
     assert kinds(report) == {FindingKind.UNREADABLE}
-    assert not repair(resolve(home)).done
+    assert not repair(home).done

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from support.batches import database, manifest, reserve, reserving
+from support.batches import database, log_of, manifest, reserve, reserving
+from support.doctoring import FindingKind, SalvageReport, diagnose, salvage, seal
 from support.sickness import (
     PAGE,
     assert_resumes,
@@ -28,11 +29,6 @@ from support.sickness import (
 from toolslot import BatchKey, RunPurged
 from toolslot._errors import JournalBusy, JournalCorrupt, JournalUnavailable, NotAJournal
 from toolslot.journal import DiskJournal, Purge
-from toolslot.journal._disk._place import resolve
-from toolslot.journal._disk._seal import seal
-from toolslot.journal._doctor._diagnosis import diagnose
-from toolslot.journal._doctor._findings import FindingKind
-from toolslot.journal._doctor._salvage import SalvageReport, salvage
 from toolslot.testing._worker import do
 
 RUNS = [f"run-{number}" for number in range(30)]
@@ -63,13 +59,13 @@ def target(tmp_path: Path) -> Path:
 
 
 def test_of_a_sound_journal_everything_comes_over(home: Path, target: Path) -> None:
-    report = salvage(resolve(home), resolve(target))
+    report = salvage(home, target)
     assert (report.lost, report.nameless, report.complete) == ((), False, True)
     wanted = [key for key in keys_in(home) if not key.startswith("meta/")]
     assert sorted(key for key in keys_in(target) if not key.startswith("meta/")) == sorted(wanted)
     assert keys_in(target, "i/%") == keys_in(home, "i/%")
-    assert diagnose(resolve(target)).sound
-    assert diagnose(resolve(target)).journal_id != diagnose(resolve(home)).journal_id
+    assert diagnose(target).sound
+    assert diagnose(target).journal_id != diagnose(home).journal_id
     assert_resumes(target, "run-3")
     assert_resumes(target, "big", size=BIG)
     with DiskJournal.open(target) as journal:
@@ -124,11 +120,11 @@ def test_a_damaged_batch_stays_out_is_named_and_never_runs_as_if_new(
     home: Path, target: Path, damage: Callable[[Path], object], run: str
 ) -> None:
     damage(home)
-    assert not diagnose(resolve(home)).sound
-    report = salvage(resolve(home), resolve(target))
+    assert not diagnose(home).sound
+    report = salvage(home, target)
     (lost,) = report.lost
     assert f"batch {run}/b-1" in lost
-    found = diagnose(resolve(target))
+    found = diagnose(target)
     assert found.sound
     assert len(found.of(FindingKind.LOST)) == 1
     with pytest.raises(JournalCorrupt, match="could not be salvaged"):
@@ -191,9 +187,9 @@ def test_rows_are_read_around_damaged_pages(
 ) -> None:
     damage(home)
     before = database(home).read_bytes()
-    assert not diagnose(resolve(home)).sound
-    report = salvage(resolve(home), resolve(target))
-    assert diagnose(resolve(target)).sound, diagnose(resolve(target)).problems
+    assert not diagnose(home).sound
+    report = salvage(home, target)
+    assert diagnose(target).sound, diagnose(target).problems
     whole = check_salvaged(home, target, report)
     assert whole == 29 if damage in (spoil_header, spoil_first_page) else 0 < whole < 29
     assert report.complete is (damage in (spoil_header, spoil_first_page))
@@ -203,22 +199,22 @@ def test_rows_are_read_around_damaged_pages(
 def test_what_lies_in_the_log_of_a_killed_process_comes_over_too(root: Path, target: Path) -> None:
     cut_short(root, ["first", "second"])
     assert database(root).with_name("cache.db-wal").stat().st_size > 0
-    assert salvage(resolve(root), resolve(target)).complete
+    assert salvage(root, target).complete
     assert_resumes(target, "second")
     assert_resumes(root, "second")
 
 
 def test_a_purged_run_whose_tombstone_is_damaged_stays_purged(home: Path, target: Path) -> None:
     tamper(home, "UPDATE Cache SET value = x'00' WHERE key LIKE 't/run-1/%'")
-    assert FindingKind.ROW in {finding.kind for finding in diagnose(resolve(home)).findings}
-    salvage(resolve(home), resolve(target))
+    assert FindingKind.ROW in {finding.kind for finding in diagnose(home).findings}
+    salvage(home, target)
     with DiskJournal.open(target) as journal, pytest.raises(RunPurged):
         do(journal, reserving(journal, manifest(1, run="run-1", batch="b-1")))
 
 
 def test_a_lineage_is_made_anew_from_its_batch(home: Path, target: Path) -> None:
     tamper(home, "UPDATE Cache SET value = x'00' WHERE key LIKE 'l/forked/%'")
-    assert salvage(resolve(home), resolve(target)).complete
+    assert salvage(home, target).complete
     with DiskJournal.open(target) as journal:
         made = do(journal, reserving(journal, manifest(1, run="forked", batch="third", lineage="response")))
         assert made.key == BatchKey("forked", "first")
@@ -226,7 +222,7 @@ def test_a_lineage_is_made_anew_from_its_batch(home: Path, target: Path) -> None
 
 def test_a_damaged_payload_of_a_run_is_named_and_refused(home: Path, target: Path) -> None:
     tamper(home, "UPDATE Cache SET value = x'00' WHERE key = 'p/paid/#p'")
-    report = salvage(resolve(home), resolve(target))
+    report = salvage(home, target)
     assert len(report.lost) == 1
     with DiskJournal.open(target) as journal, pytest.raises(JournalCorrupt):
         journal.run_payload("paid").result(10)
@@ -234,9 +230,9 @@ def test_a_damaged_payload_of_a_run_is_named_and_refused(home: Path, target: Pat
 
 def test_a_salvaged_journal_can_be_salvaged_again_and_still_refuses(home: Path, target: Path) -> None:
     lose_row(home)
-    salvage(resolve(home), resolve(target))
+    salvage(home, target)
     again = target.with_name("again")
-    report = salvage(resolve(target), resolve(again))
+    report = salvage(target, again)
     assert len(report.lost) == 1
     with pytest.raises(JournalCorrupt, match="could not be salvaged"):
         resume(again, "run-5")
@@ -244,15 +240,15 @@ def test_a_salvaged_journal_can_be_salvaged_again_and_still_refuses(home: Path, 
 
 def test_purging_the_run_ends_a_lost_batch(home: Path, target: Path) -> None:
     lose_row(home)
-    salvage(resolve(home), resolve(target))
+    salvage(home, target)
     with DiskJournal.open(target) as journal:
         do(journal, Purge(run_id="run-5", at=0.0, why="looked it up"))
-    assert not diagnose(resolve(target)).of(FindingKind.LOST)
+    assert not diagnose(target).of(FindingKind.LOST)
 
 
 def test_an_open_journal_is_not_salvaged(home: Path, target: Path) -> None:
     with DiskJournal.open(home), pytest.raises(JournalBusy):
-        salvage(resolve(home), resolve(target))
+        salvage(home, target)
     assert not target.exists()
 
 
@@ -260,13 +256,13 @@ def test_a_directory_with_something_in_it_is_left_alone(home: Path, target: Path
     target.mkdir()
     (target / "notes.txt").write_text("mine")
     with pytest.raises(NotAJournal):
-        salvage(resolve(home), resolve(target))
+        salvage(home, target)
     assert [path.name for path in target.iterdir()] == ["notes.txt"]
 
 
 def test_where_there_is_no_journal_nothing_is_made(tmp_path: Path, target: Path) -> None:
     with pytest.raises(JournalUnavailable):
-        salvage(resolve(tmp_path / "none"), resolve(target))
+        salvage(tmp_path / "none", target)
     assert not target.exists()
 
 
@@ -275,7 +271,7 @@ def test_of_a_database_that_is_gone_nothing_can_be_salvaged_and_nothing_is_made(
 ) -> None:
     database(home).unlink()
     with pytest.raises(JournalCorrupt, match="restore a backup"):
-        salvage(resolve(home), resolve(target))
+        salvage(home, target)
     assert not target.exists()
 
 
@@ -289,27 +285,27 @@ def test_a_row_that_is_there_twice_with_two_values_is_not_chosen(home: Path, tar
         )
         connection.execute(sql.replace("UNIQUE ", ""))
         connection.commit()
-    report = salvage(resolve(home), resolve(target))
+    report = salvage(home, target)
     assert any("run-5/b-1" in lost for lost in report.lost)
 
 
 @pytest.mark.parametrize("damaged", [True, False])
 def test_commits_behind_a_damaged_part_of_the_log_are_told(root: Path, tmp_path: Path, damaged: bool) -> None:
     cut_short(root, ["run-0", "run-1"])
-    log = Path(resolve(root).wal)
+    log = log_of(root)
     if damaged:
         overwrite(log, log.stat().st_size // 2, b"\xa5" * 64)
-    found = diagnose(resolve(root))
+    found = diagnose(root)
     assert bool(found.of(FindingKind.ENGINE)) is damaged
     assert found.sound is not damaged
-    report = salvage(resolve(root), resolve(tmp_path / "salvaged"))
+    report = salvage(root, tmp_path / "salvaged")
     assert report.nameless is damaged
     assert any("is damaged, and" in note for note in report.notes) is damaged
 
 
 def test_a_journal_whose_log_is_damaged_is_not_worked_on_as_if_nothing_had_been_recorded(root: Path) -> None:
     cut_short(root, ["run-0", "run-1"])
-    log = Path(resolve(root).wal)
+    log = log_of(root)
     overwrite(log, log.stat().st_size // 2, b"\xa5" * 64)
     before = log.read_bytes()
     for _ in range(2):

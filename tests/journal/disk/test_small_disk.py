@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.batches import manifest, reserve, reserving
+from support.doctoring import FindingKind, diagnose, repair, salvage
 from support.examining import examined
 from support.harness import batch
 from support.sickness import Resumed, cut_short, resume
@@ -17,11 +18,6 @@ from toolslot import DurableExecutor, RunPurged
 from toolslot._domain._slot import SlotState
 from toolslot._errors import JournalFull, JournalReadOnly
 from toolslot.journal import Append, DiskJournal, Purge
-from toolslot.journal._disk._place import resolve
-from toolslot.journal._doctor._diagnosis import diagnose
-from toolslot.journal._doctor._findings import FindingKind
-from toolslot.journal._doctor._repair import repair
-from toolslot.journal._doctor._salvage import salvage
 from toolslot.journal._queue import _committer
 from toolslot.testing._worker import PATIENCE, do
 
@@ -143,11 +139,11 @@ def test_full_in_the_middle_of_a_large_value_leaves_parts_that_are_named_and_rem
         worker.start(0)
         worker.refused(JournalFull, worker.finished(0, "y" * 9_000_000))
         assert worker.slot(0).state is SlotState.RUNNING
-    assert diagnose(resolve(home)).of(FindingKind.ORPHAN_CHUNKS)
+    assert diagnose(home).of(FindingKind.ORPHAN_CHUNKS)
     with pytest.raises(JournalFull):
-        repair(resolve(home))  # there is no room for its copy
+        repair(home)  # there is no room for its copy
     elsewhere = shutil.copytree(home, tmp_path / "elsewhere")
-    report = repair(resolve(elsewhere))
+    report = repair(elsewhere)
     assert not report.after.of(FindingKind.ORPHAN_CHUNKS)
     assert report.after.sound
 
@@ -179,7 +175,7 @@ def test_full_at_purge_the_run_is_purged_or_whole_and_can_be_purged_when_there_i
         do(journal, purge)
         with pytest.raises(RunPurged):
             do(journal, reserving(journal, manifest(1)))
-    assert not diagnose(resolve(home)).of(FindingKind.DELETION)
+    assert not diagnose(home).of(FindingKind.DELETION)
 
 
 def test_full_at_opening_says_so_and_harms_nothing(disk: SmallDisk, home: Path) -> None:
@@ -193,7 +189,7 @@ def test_full_at_opening_says_so_and_harms_nothing(disk: SmallDisk, home: Path) 
             assert str(home) in str(error)
         with DiskJournal.open(home, read_only=True) as view:
             assert worker.through(view).slot(0).state is SlotState.SUCCEEDED
-        assert diagnose(resolve(home)).of(FindingKind.LITTLE_ROOM)
+        assert diagnose(home).of(FindingKind.LITTLE_ROOM)
     with opened(home) as journal:
         assert worker.through(journal).slot(0).state is SlotState.SUCCEEDED
 
@@ -211,7 +207,7 @@ def test_full_at_a_salvage_leaves_no_half_made_journal(disk: SmallDisk, home: Pa
         reserve(journal).run(0)
     with disk.full():
         with pytest.raises(JournalFull):
-            salvage(resolve(home), resolve(disk.path / "new"))
+            salvage(home, disk.path / "new")
         assert not (disk.path / "new").exists()
 
 
@@ -228,6 +224,6 @@ def test_on_a_read_only_disk_a_journal_can_be_looked_at_examined_and_salvaged(
             record = view.load(key).result(PATIENCE)
             assert record is not None
             assert record.slots[1].state is SlotState.SUCCEEDED
-        assert diagnose(resolve(home)).sound
-        assert salvage(resolve(home), resolve(tmp_path / "salvaged")).complete
+        assert diagnose(home).sound
+        assert salvage(home, tmp_path / "salvaged").complete
     assert resume(tmp_path / "salvaged", "run-1").ran == [2]
