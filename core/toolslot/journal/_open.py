@@ -35,7 +35,7 @@ def open_journal(path: str | os.PathLike[str] | None = None, *, read_only: bool 
 
     Raises:
         InvalidSetting: it is an address, and no installed package, or more than one, opens such.
-        JournalError: there is no journal to be had there; the subclass and the message say why. With `read_only` nothing is created,
+        JournalError: no journal can be opened there; the subclass and the message say why. With `read_only` nothing is created,
             and what would write is refused with `JournalReadOnly`.
     """
     chosen = _chosen(path)

@@ -19,7 +19,7 @@ _RAW = 1
 _NEVER = 2**62
 
 #: The only settings a journal's database may hold besides diskcache's own counters. Another name would become an
-#: attribute of the Cache or the text of a PRAGMA, whoever wrote it there.
+#: attribute of the Cache or the text of a PRAGMA, even if somebody else wrote it there.
 SETTINGS: dict[str, int | str] = {
     "eviction_policy": "none",
     "cull_limit": 0,

@@ -122,7 +122,7 @@ class CommitLock:
                 return
             if self._helper is not None and not self._helper.end():
                 # Its thread still waits in the kernel, and will give back what it gets. For the kernel that is the whole process's
-                # lock, so whoever opens the file again must go through this object.
+                # lock, so the next one in this process must use this object.
                 return
             if _process.table.get(self._path) is self:
                 del _process.table[self._path]
@@ -186,7 +186,7 @@ class _Helper:
 
     def idle(self) -> bool:
         """Whether no request is in the kernel, and none that came back too late is just being given back: that would take the lock
-        from whoever locked meanwhile.
+        from the one that locked meanwhile.
         """
         with self._state:
             return not self.waiting

@@ -31,7 +31,7 @@ if sys.platform == "win32":
         _refuse(descriptor)
 
     def try_lock(descriptor: int, *, shared: bool = False) -> bool:
-        """Whether the lock could be had at once."""
+        """Whether the lock was free."""
         _refuse(descriptor, shared)
 
     def unlock(descriptor: int) -> None:
@@ -49,7 +49,7 @@ else:
         fcntl.lockf(descriptor, fcntl.LOCK_EX)
 
     def try_lock(descriptor: int, *, shared: bool = False) -> bool:
-        """Whether the lock could be had at once."""
+        """Whether the lock was free."""
         try:
             fcntl.lockf(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:

@@ -138,7 +138,7 @@ def is_volatile(kind: str) -> bool:
 
 
 def locks_are_shared(path: Path) -> bool:
-    """Whether a lock on a file here is seen by whoever can use the file at all: true of file systems that only one kernel can have
+    """Whether a lock on a file here is seen by all who can use the file: true of file systems that only one kernel can have
     mounted. Then a lock tells about a process in another container, too, whatever that calls its host.
     """
     return type_of(path) in _ONE_KERNEL

@@ -28,7 +28,7 @@ T = TypeVar("T")
 class DiskJournal(QueuedJournal, Holdable):
     """A journal in a directory of this machine, for any number of its processes. Get it from `open`.
 
-    Safe to use from any thread, and in forked children, which open it anew as a process of their own at the first use. A process has
+    Safe to use from any thread, and in forked children, which open it again, as processes of their own, at the first use. A process has
     one `DiskJournal` for a directory, however often it is opened; it is closed when `close` was called as often. An agent need not
     close it: at the end of the process what is queued is written.
 
@@ -78,7 +78,7 @@ class DiskJournal(QueuedJournal, Holdable):
 
         Raises:
             JournalKeyMissing: it is encrypted, and not with the keys given.
-            JournalError: there is no journal to be had here; the subclass and the message say why and what to do.
+            JournalError: no journal can be opened here; the subclass and the message say why and what to do.
             InvalidSetting: a setting means nothing, or the journal is open with another durability or other keys.
         """
         place = resolve(path)

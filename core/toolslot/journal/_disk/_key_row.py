@@ -72,7 +72,7 @@ def key_of(stored: bytes) -> str:
 
 
 def notes_on_keys(reader: Reader) -> Iterator[str]:
-    """What `reader` met, by key. For whoever wants to know whether an old key is still needed."""
+    """What `reader` met, by key. Tells whether an old key is still needed."""
     stored = reader.get(keys.ENCRYPTION)
     if stored is None:
         return

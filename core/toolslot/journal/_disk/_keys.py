@@ -99,7 +99,7 @@ def index(key: BatchKey) -> str:
 
 
 def ids(name: str) -> tuple[str, ...] | None:
-    """The ids in a key, its kind left out; None when one of them is only there as a hash, or the key is none of ours."""
+    """The ids in a key, its kind left out; None when one of them is only there as a hash, or the key is not one of a journal."""
     parts = name.split("/")[1:]
     if any(part.startswith("%%") for part in parts):
         return None

@@ -177,7 +177,7 @@ class LockedStore(ReadStore):
 
     @override
     def reconnect(self) -> None:
-        """Open the database anew after an I/O error: what it really holds is only known then."""
+        """Open the database again after an I/O error: what it really holds is only known then."""
         self.states.clear()
         self._broken = True
         with self._translated(), self.locked():
@@ -225,7 +225,7 @@ class LockedStore(ReadStore):
     @contextmanager
     def _locked_if_possible(self) -> Generator[bool]:
         """SQLite empties the write-ahead log when the last connection closes, which must not be outside the lock. If the
-        lock cannot be had, whoever holds it has a connection, and this is not the last.
+        lock is not free, its holder has a connection, and this is not the last.
         """
         try:
             self.lock.acquire(self._options.lock_timeout)

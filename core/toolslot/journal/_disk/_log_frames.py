@@ -30,7 +30,7 @@ def unread_commits(log: bytes) -> int:
     for start in range(_HEADER, len(log) - _FRAME - page_size + 1, _FRAME + page_size):
         head = log[start : start + _FRAME]
         if head[8:16] != salts:
-            believed, commits = False, 0  # damaged, or left from before the log was begun anew
+            believed, commits = False, 0  # damaged, or left from before the log began again
             continue
         page = log[start + _FRAME : start + _FRAME + page_size]
         follows = _sum(order, head[:8] + page, before) == (stored := struct.unpack(">II", head[16:24]))

@@ -77,7 +77,7 @@ def migrate(place: Place, lock: CommitLock) -> None:
     Raises:
         JournalTooOld: there is no way from its format.
         JournalBusy: another process has it open.
-        JournalError, sqlite3.Error, OSError: it is none of ours, or could not be copied or written.
+        JournalError, sqlite3.Error, OSError: it is not a journal, or could not be copied or written.
     """
     to = _opening.SCHEMA
     target = _opening.uri(place.database, "rw")

@@ -45,7 +45,7 @@ _TRIGGER = re.compile(
 
 
 def create_if_missing(place: Place, lock: CommitLock, encryption: Encryption | None = None) -> None:
-    """Make the database of a new journal. It comes into being in one step: killed before, the next opener begins anew.
+    """Make the database of a new journal. It comes into being in one step: killed before, the next opener begins again.
 
     Raises:
         JournalReplaced: there was a journal here, and its database is gone.
@@ -56,7 +56,7 @@ def create_if_missing(place: Place, lock: CommitLock, encryption: Encryption | N
     if earlier:
         raise JournalReplaced(
             f"{place.directory} is gone, but journal {earlier} was kept in it. A new one would run every call of its runs again."
-            f" Restore it from a backup; or, if its runs no longer matter, delete {place.root} and begin anew."
+            f" Restore it from a backup; or, if its runs no longer matter, delete {place.root} and begin a new one."
         )
     if place.unfinished.exists():
         shutil.rmtree(place.unfinished)
@@ -108,7 +108,7 @@ def verify(place: Place) -> None:
 
 
 def refuse_missing(place: Place) -> None:
-    """Whoever opens an empty file, or none, gets an empty database.
+    """SQLite makes an empty database of an empty file, and of none.
 
     Raises:
         JournalReplaced: the database is missing or empty.
@@ -120,7 +120,7 @@ def refuse_missing(place: Place) -> None:
     if not size:
         raise JournalReplaced(
             f"{place.database} is missing or empty: the journal's records are gone. Restore it from a backup; or, if its runs no"
-            f" longer matter, delete {place.root} and begin anew."
+            f" longer matter, delete {place.root} and begin a new one."
         )
 
 

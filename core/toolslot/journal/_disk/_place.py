@@ -74,7 +74,7 @@ class Place:
 
 
 def resolve(path: str | os.PathLike[str]) -> Place:
-    """The place that `path` names. A symbolic link as its last part is refused: whoever owns the link could redirect it.
+    """The place that `path` names. A symbolic link as its last part is refused: the owner of the link could redirect it.
 
     Raises:
         InvalidSetting: no file can have such a name.
@@ -148,7 +148,7 @@ def _refuse_foreign(place: Place) -> None:
 
 
 def check_safe(place: Place, *, read_only: bool = False) -> None:
-    """Refuse files that another user could write or exchange: whoever writes the database decides what is replayed.
+    """Refuse files that another user could write or exchange: who writes the database decides what is replayed.
 
     Raises:
         JournalUnsafe: a file or directory has another owner, is writable for others, or is a symbolic link.

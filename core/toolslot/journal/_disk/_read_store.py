@@ -93,7 +93,7 @@ class ReadStore:
         return translate(error, str(self.place.root))
 
     def reconnect(self) -> None:
-        """Open the database anew, after an error."""
+        """Open the database again, after an error."""
         self.states.clear()
         with self._translated():
             self.connection.close()

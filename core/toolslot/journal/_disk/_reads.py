@@ -43,7 +43,7 @@ def old_runs(reader: Reader, before: float, cursor: str | None) -> OldRuns:
 
 
 def _is_old(reader: Reader, key: BatchKey, before: float) -> bool:
-    """A batch that cannot be read counts: whoever asks must learn of it."""
+    """A batch that cannot be read counts: it must be reported."""
     try:
         return created(reader, key) < before
     except JournalCorrupt:

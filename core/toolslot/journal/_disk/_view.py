@@ -134,7 +134,7 @@ class Snapshot(View):
             self._states.forget_run(run_id)
 
     def drop(self) -> None:
-        """The transaction failed: what it touched is read anew."""
+        """The transaction failed: what it touched is read again."""
         self._states.drop(self._entries)
         for run_id in self.dropped:
             self._states.forget_run(run_id)

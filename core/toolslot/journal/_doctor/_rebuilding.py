@@ -23,7 +23,7 @@ _INSERT = (
     "INSERT INTO Cache(key, raw, store_time, expire_time, access_time, access_count, tag, size, mode, filename, value)"
     " VALUES (?, 1, ?, NULL, ?, 0, NULL, 0, 1, NULL, ?)"
 )
-#: what is brought over; the rest a journal has is made anew
+#: what is brought over; the rest of a journal is made new
 _KINDS = ("b/", "i/", "l/", "p/", "t/", "o/", keys.ENCRYPTION)
 _NEVER_OPENED = f"it is encrypted, and the row {keys.ENCRYPTION!r}, without which no key opens it, is lost."
 
@@ -196,6 +196,6 @@ class _Rebuilding:
             self._mark(name, "a run's payload")
 
     def _mark(self, name: str, what: str) -> None:
-        """A row that is refused by whoever reads it."""
+        """A row that is refused by its reader."""
         self._result.lost.append(f"{what} is lost: the row {name!r}.")
         self._add(name, lost_to_json(self._why))

@@ -1,4 +1,4 @@
-"""Making damaged indexes anew from rows that are all there."""
+"""Rebuilding damaged indexes from rows that are all there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _INSERT = (
 
 
 def rebuild(place: Place, connection: sqlite3.Connection) -> str:
-    """Make the indexes anew from the rows; when the old ones cannot even be cleared away, all of the file. Each is one commit.
+    """Rebuild the indexes from the rows; when the old ones cannot even be cleared away, all of the file. Each is one commit.
 
     Returns what was done.
 
@@ -30,19 +30,19 @@ def rebuild(place: Place, connection: sqlite3.Connection) -> str:
         JournalCorrupt: it did not help, and the database is as it was.
     """
     if not rows_are_whole(connection):
-        raise JournalCorrupt("the rows are not all there, so the index was not made anew from them.")
+        raise JournalCorrupt("the rows are not all there, so the index was not rebuilt from them.")
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.execute("REINDEX")
         if is_sound(connection):
             connection.execute("COMMIT")
-            return "made the indexes of the database anew from its rows"
+            return "rebuilt the indexes of the database from its rows"
     except sqlite3.DatabaseError:
         pass
     if connection.in_transaction:
         connection.execute("ROLLBACK")
     _write_anew(place, connection)
-    return "wrote the database anew from its rows, with new indexes"
+    return "rewrote the database from its rows, with new indexes"
 
 
 def _write_anew(place: Place, connection: sqlite3.Connection) -> None:
@@ -61,7 +61,7 @@ def _write_anew(place: Place, connection: sqlite3.Connection) -> None:
             (copied,) = copy.execute("SELECT count(value) FROM Cache NOT INDEXED").fetchone()
             if not (is_sound(copy) and rows_are_whole(copy) and number == copied):
                 raise JournalCorrupt(
-                    "the rows, written anew, do not make up a sound database. Nothing was changed."
+                    "the rewritten rows do not make up a sound database. Nothing was changed."
                 )
             copy.backup(connection)  # in one transaction
     finally:

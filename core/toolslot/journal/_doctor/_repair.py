@@ -145,7 +145,7 @@ def _list(table: Table, connection: sqlite3.Connection, found: Survey) -> Iterat
             key = key_of_prefix(table, prefix)
             if key is not None:
                 table.put(finding.subject, dumps(key_to_json(key)))
-                yield f"wrote the row of batch {key} in the list of batches anew"
+                yield f"rewrote the row of batch {key} in the list of batches"
         elif finding.kind is FindingKind.PURGED_LISTING:
             table.delete((finding.subject, finding.subject + "\0"), 1)
             yield f"removed the row {finding.subject!r} of a purged run from the list of batches"

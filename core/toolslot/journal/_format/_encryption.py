@@ -98,7 +98,7 @@ class Encryption:
 
     @staticmethod
     def new_key() -> str:
-        """A new random key as text (URL-safe base64), for an environment variable or a vault. Whoever loses it loses the payloads."""
+        """A new random key as text (URL-safe base64), for an environment variable or a vault. Without it the payloads are lost."""
         return base64.urlsafe_b64encode(secrets.token_bytes(_KEY_BYTES)).decode("ascii")
 
     def cipher(self) -> Cipher:

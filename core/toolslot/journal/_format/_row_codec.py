@@ -43,7 +43,7 @@ from toolslot.journal._format._fields import Fields
 
 
 def payload_to_json(payload: Payload) -> dict[str, object]:
-    """Text stays text, for whoever looks at a row; other bytes are base64."""
+    """Text stays text, for people who look at a row; other bytes are base64."""
     data: dict[str, object] = {"codec": payload.codec}
     try:
         data["text"] = payload.data.decode()

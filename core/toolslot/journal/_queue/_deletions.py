@@ -72,7 +72,7 @@ class Deletions:
         return list(islice(left, self._together))
 
     def _end(self, run_ids: Iterable[str]) -> list[tuple[Future[object], object]]:
-        """Have done with these runs; who waited for them."""
+        """Forget these runs; returns who waited for them."""
         self._clearing = False
         self._emptied.difference_update(run_ids)
         return [waiter for run_id in run_ids for waiter in self.waiting.pop(run_id)]
@@ -87,7 +87,7 @@ class Deletions:
                 log.warning("rows of purged runs are left in %s: %s", self._store.name, error)
 
     def refuse_all(self) -> None:
-        """The journal is closed: whoever waits learns what is left to be done."""
+        """The journal is closed: tells those who wait what is left to be done."""
         for run_id, waiters in self.waiting.items():
             for future, _ in waiters:
                 refuse(

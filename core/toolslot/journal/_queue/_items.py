@@ -77,7 +77,7 @@ Item: TypeAlias = WriteItem | ReadItem | Park | Stop
 
 
 def answer(future: Future[T], result: T) -> None:
-    """Complete a future. Whoever gave up on it, and whatever its callbacks do, is no concern of the writer."""
+    """Complete a future. That it was cancelled, or that a callback fails, does not concern the writer."""
     try:
         if future.set_running_or_notify_cancel():
             future.set_result(result)

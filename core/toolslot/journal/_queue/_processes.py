@@ -32,7 +32,7 @@ class Member(Protocol):
         ...
 
     def forget(self) -> None:
-        """This is a forked child: what was opened is the parent's. Open anew when needed."""
+        """This is a forked child: what was opened is the parent's. Open again when needed."""
         ...
 
     def finish(self, timeout: float) -> None:
@@ -65,7 +65,7 @@ class Members:
     def begun(self) -> None:
         """A journal is being opened in this process, and diskcache is imported.
 
-        Hooks run before a fork in the reverse order of their registration. Those of diskcache-community stop whoever
+        Hooks run before a fork in the reverse order of their registration. Those of diskcache-community stop a thread that
         begins a transaction, so ours must come to rest before them, and be registered after them.
         """
         with self.lock:

@@ -1,4 +1,4 @@
-"""What a process has of a journal, opened at the first use and anew in every forked child."""
+"""What a process has of a journal, opened at the first use and again in every forked child."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Session:
         if core is None or core.pid != os.getpid() or core.writer.is_current_thread():
             return
         written = ReadItem(_nothing)
-        with suppress(Exception):  # whoever waits for a write is told of its fault
+        with suppress(Exception):  # who waits for a write is told why it failed
             core.writer.put(written)
             written.future.result()
 

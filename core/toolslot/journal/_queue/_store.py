@@ -104,7 +104,7 @@ class Store(Protocol):
         ...
 
     def give_back(self) -> None:
-        """Give back the space that can be had at once: there is no room, or much was deleted."""
+        """Give back the space that can be given back at once: there is no room, or much was deleted."""
         ...
 
     def deletions(self) -> list[str]:

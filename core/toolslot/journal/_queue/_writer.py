@@ -64,7 +64,7 @@ class Writer:
         """Queue something. When the writer has ended, its future is refused with `JournalClosed`."""
         self._queue.put(item)
         if self._ended:
-            # Nobody may be looking at the queue any more; whoever looks last answers what is left in it.
+            # The thread may not look at the queue any more; the last one who looks answers what is left in it.
             self._refuse_queued()
 
     def waiting(self) -> int:
@@ -199,7 +199,7 @@ class Writer:
                     try:
                         answers.append((item, item.read(view), None))
                     except faults:
-                        raise  # the journal could not be read, whoever asks
+                        raise  # the journal could not be read; that is the answer to all
                     except BaseException as error:
                         answers.append((item, None, error))
         except BaseException as error:
