@@ -9,6 +9,7 @@ from toolslot_langgraph._codec import LangGraphCodec
 from toolslot_langgraph._dangling import answer_dangling_calls
 from toolslot_langgraph._durable_nodes import DurableNodes, durable_nodes
 from toolslot_langgraph._make_durable import make_durable
+from toolslot_langgraph._mcp import mcp_idempotency
 from toolslot_langgraph._node import DurableParallelToolNode
 from toolslot_langgraph._settings import DurableOptions
 
@@ -26,6 +27,7 @@ __all__ = [
     "durable_tool_calls",
     "durable_tool_calls_sync",
     "make_durable",
+    "mcp_idempotency",
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from toolslot_llamaindex._codec import LlamaIndexCodec
 from toolslot_llamaindex._durable import durable
-from toolslot_llamaindex._mcp import mcp_policies
+from toolslot_llamaindex._mcp import mcp_idempotency, mcp_policies
 from toolslot_llamaindex._questions import ToolOutcomeAnswer, ToolOutcomeQuestion
 from toolslot_llamaindex._streaming import ToolslotEvent
 
@@ -14,5 +14,6 @@ __all__ = [
     "ToolOutcomeQuestion",
     "ToolslotEvent",
     "durable",
+    "mcp_idempotency",
     "mcp_policies",
 ]

@@ -1,4 +1,4 @@
-"""What an MCP server says of its tools, read as policies. LlamaIndex's tools do not carry it, so it is read from the server's own list."""
+"""MCP servers: what one says of its tools, which LlamaIndex's tools do not carry, read as policies; and the key of a call for it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,30 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from toolslot import ToolPolicy
+from toolslot.hosting import sending_key
+
+
+class _Keyed:
+    """An MCP client with all that it has, whose calls carry the key of the durable call they are made in."""
+
+    def __init__(self, client: Any) -> None:
+        self._toolslot_client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._toolslot_client, name)
+
+    async def call_tool(self, *args: Any, **kwargs: Any) -> Any:
+        with sending_key():
+            return await self._toolslot_client.call_tool(*args, **kwargs)
+
+
+def mcp_idempotency(client: Any) -> Any:
+    """The client, a `BasicMCPClient` or a session, for `McpToolSpec(mcp_idempotency(client))`.
+
+    The server finds the call's idempotency key in the request's `_meta` as `toolslot/idempotency-key`, whatever the transport. Outside a
+    durable call nothing is added.
+    """
+    return _Keyed(client)
 
 
 def mcp_policies(tools: Iterable[Any]) -> dict[str, ToolPolicy]:

@@ -162,6 +162,7 @@ def test_what_the_server_says_of_its_tools_becomes_their_policies(shop: Shop) ->
         "price": True,
         "rename": True,
         "pay": False,
+        "order": False,
         "picture": False,
         "refuse": False,
     }
@@ -169,6 +170,7 @@ def test_what_the_server_says_of_its_tools_becomes_their_policies(shop: Shop) ->
         "price": "rerun",
         "rename": "rerun",
         "pay": "ask",
+        "order": "rerun",
         "picture": "rerun",
         "refuse": "rerun",
     }

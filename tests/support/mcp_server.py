@@ -1,15 +1,17 @@
-"""A shop as an MCP server over stdio. It notes every call in a file, so that tests see what was really done.
+"""A shop as an MCP server, over stdio or HTTP. It notes every call in a file, so that tests see what was really done.
 
-Usage: python mcp_server.py LEDGER
+Usage: python mcp_server.py LEDGER [PORT]
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import sys
+from pathlib import Path
 from typing import Any
 
-from mcp.server.fastmcp import FastMCP, Image
+from mcp.server.fastmcp import Context, FastMCP, Image
 from mcp.types import TextContent, ToolAnnotations
 from pydantic import BaseModel
 
@@ -58,6 +60,23 @@ def pay(item: str) -> Receipt:
 
 
 @server.tool(structured_output=False)
+def order(item: str, context: Context[Any, Any, Any]) -> str:
+    """Order an item, once for each idempotency key; its number is the shop's own."""
+    request = context.request_context
+    meta = (request.meta.model_extra or {}) if request.meta is not None else {}
+    key = str(meta.get("toolslot/idempotency-key", "no key"))
+    headers = getattr(request.request, "headers", {})
+    ledger = Path(sys.argv[1])
+    for line in ledger.read_text().splitlines() if ledger.exists() else []:
+        word, *rest = line.split("|")
+        if word == "order" and rest[0] == key:
+            return f"{rest[1]}, as before"
+    number = secrets.token_hex(4)
+    note(f"order|{key}|{number}|{headers.get('idempotency-key', 'no header')}")
+    return number
+
+
+@server.tool(structured_output=False)
 def picture(item: str) -> list[Any]:
     """A picture of an item, and what it shows."""
     note(f"picture {item}")
@@ -72,4 +91,8 @@ def refuse(item: str) -> str:
 
 
 if __name__ == "__main__":
-    server.run()
+    if len(sys.argv) > 2:
+        server.settings.port = int(sys.argv[2])
+        server.run("streamable-http")
+    else:
+        server.run()

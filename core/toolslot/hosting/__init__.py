@@ -14,6 +14,7 @@ from toolslot._domain._identity import args_digest
 from toolslot._domain._policy import check_seconds
 from toolslot._text import quoted, shown
 from toolslot.hosting._executors import ajournal, executor_for
+from toolslot.hosting._mcp import MCP_HEADER, MCP_META, sending_key
 from toolslot.hosting._notices import Notices
 from toolslot.hosting._questions import Decision, Question, is_question_id, read_answer
 from toolslot.hosting._streaming import EventStream
@@ -23,6 +24,8 @@ __all__ = [
     "CONTAINER_WEIGHT",
     "MAX_DEPTH",
     "MAX_WEIGHT",
+    "MCP_HEADER",
+    "MCP_META",
     "PLAIN_TYPES",
     "Await",
     "CallTask",
@@ -46,6 +49,7 @@ __all__ = [
     "qualified_name",
     "quoted",
     "read_answer",
+    "sending_key",
     "settle",
     "shown",
     "weight_exceeds",
