@@ -199,11 +199,15 @@ class LogStore(Store):
             last = max(n for n, line in enumerate(lines) if any(w[:2] == ["drop", run_id] for w in line))
             stones = [stone for line in lines for w in line if w[:2] == ["drop", run_id] for stone in w[2]]
             kept = [[write for write in line if write[1] != run_id] for line in lines[:last]]
-            after = [write for write in lines[last] if write[1] != run_id]
+            split = max(n for n, write in enumerate(lines[last]) if write[:2] == ["drop", run_id])
+            before = [write for write in lines[last][:split] if write[1] != run_id]
+            after = lines[last][split + 1 :]
             gone = ["drop", run_id, stones, "deleted"]
             new = self._folder / "new"
             new.write_text(
-                "".join(json.dumps(line) + "\n" for line in [*kept, [gone, *after], *lines[last + 1 :]])
+                "".join(
+                    json.dumps(line) + "\n" for line in [*kept, [*before, gone, *after], *lines[last + 1 :]]
+                )
             )
             new.replace(self._log)
         return [run_id]

@@ -7,15 +7,16 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
-from support.batches import manifest, reserve, reserving
+from support.batches import manifest, reserve, reserving, working
 from support.queues import Hold, Opened, sound
 from toolslot._batch._bridge import wait_for
-from toolslot._domain._slot import SlotRecord, SlotState
-from toolslot._errors import Fenced, JournalBusy, JournalClosed
-from toolslot.journal import Append, Change, JournalView
+from toolslot._domain._slot import BatchKey, SlotRecord, SlotState, Witness
+from toolslot._errors import Fenced, JournalBusy, JournalClosed, RunPurged
+from toolslot.journal import Append, Change, JournalView, Purge
 from toolslot.journal._queue import _writer
 from toolslot.journal._queue._queued import QueuedJournal
 from toolslot.testing._worker import PATIENCE, Broken
@@ -72,6 +73,57 @@ def test_an_operation_sees_what_those_before_it_in_the_group_wrote(journal: Queu
     assert start.result(PATIENCE).state is SlotState.RUNNING
     assert finish.result(PATIENCE).state is SlotState.SUCCEEDED
     assert isinstance(again.exception(PATIENCE), Fenced)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_operation_sees_that_those_before_it_in_the_group_purged_the_batch(
+    journal: QueuedJournal, known: bool
+) -> None:
+    """Whether it was reserved before the group, or in it."""
+    made = manifest(2)
+    worker = working(journal, made) if known else None
+    purge = Purge(run_id="run", at=1.0, why="")
+    with Hold(journal):
+        reserved = journal.submit(reserving(journal, made))
+        purged = journal.submit(purge)
+        late = journal.submit(Append(key=made.key, row=worker.started(0))) if worker else None
+        later = journal.submit(reserving(journal, manifest(2, batch="later")))
+    assert reserved.result(PATIENCE).fresh is not known
+    assert purged.exception(PATIENCE) is None
+    again = journal.submit(reserving(journal, made))
+    for refused in (late, again):
+        assert refused is None or isinstance(refused.exception(PATIENCE), RunPurged)
+    assert later.result(PATIENCE).fresh
+    assert journal.keys("run").result(PATIENCE) == (BatchKey("run", "later"),)
+
+
+def test_an_operation_sees_that_those_before_it_in_the_group_began_the_run(journal: QueuedJournal) -> None:
+    second = replace(
+        reserving(journal, manifest(2, batch="second")), witness=Witness.RUN, refuse_missing=True
+    )
+    with Hold(journal):
+        first = journal.submit(reserving(journal, manifest(2, batch="first")))
+        after = journal.submit(second)
+    assert first.result(PATIENCE).fresh
+    assert (after.result(PATIENCE).fresh, after.result(PATIENCE).missing) == (True, False)
+
+
+def test_an_operation_that_fails_does_not_make_the_others_of_its_group_be_decided_again(
+    journal: QueuedJournal,
+) -> None:
+    times: list[int] = []
+
+    class Counting:
+        def change(self, view: JournalView) -> Change[None]:
+            times.append(1)
+            return Change((), None)
+
+    with Hold(journal):
+        before = journal.submit(Counting())
+        broken = journal.submit(Broken())
+        after = journal.submit(Counting())
+    assert isinstance(broken.exception(PATIENCE), ZeroDivisionError)
+    assert (before.result(PATIENCE), after.result(PATIENCE), len(times)) == (None, None, 2)
 
 
 def test_futures_complete_in_the_order_of_submission(journal: QueuedJournal) -> None:
