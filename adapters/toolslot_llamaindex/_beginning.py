@@ -9,7 +9,6 @@ from llama_index.core.agent.workflow.workflow_events import AgentWorkflowStartEv
 from llama_index.core.workflow import Context
 
 from toolslot_llamaindex._blocks import archiving_once
-from toolslot_llamaindex._earlier import earlier_question_of
 from toolslot_llamaindex._given import copied
 from toolslot_llamaindex._identity import Identity
 from toolslot_llamaindex._memory import EMPTY, held_by, set_back
@@ -53,9 +52,8 @@ async def begin(agent: Any, ctx: Context[Any], ev: AgentWorkflowStartEvent, run:
         )
         await run.begin(record.encode(), now=memory is not None)
     else:
-        record = RunRecord.decode(began, run.values)
-        question = earlier_question_of(*messages) if record.earlier else question_of(run.values, *messages)
-        record.check(run.run_id, question)
+        record = RunRecord.decode(began)
+        record.check(run.run_id, question_of(run.values, *messages))
         if record.agent is not None and known.refuses_others:
             record.agent.check(run.run_id, Identity.of(agent))
         held = EMPTY if again and run.own_memory else record.memory

@@ -9,15 +9,14 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from llama_index.core.base.llms.types import ContentBlock
 from llama_index.core.tools import ToolOutput
 from llama_index.core.workflow import Event
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from toolslot import Codec, NotStorable, UnreadablePayload
 from toolslot.hosting import MAX_WEIGHT, quoted, weight_exceeds
-from toolslot_llamaindex._edits import Edit, at, pack, unpack
+from toolslot_llamaindex._edits import Edit, pack, unpack
 from toolslot_llamaindex._known import AllowedType
 from toolslot_llamaindex._memory import MemoryChange
 from toolslot_llamaindex._packing import bytes_of, json_bytes, text_of
@@ -27,7 +26,6 @@ from toolslot_llamaindex._writes import Write
 log = logging.getLogger("toolslot")
 
 _FORMAT = 2
-_BLOCKS: TypeAdapter[list[Any]] = TypeAdapter(list[ContentBlock])
 
 
 class RecordedError(Exception):
@@ -135,13 +133,13 @@ class LlamaIndexCodec:
         """
         try:
             stored = cast("dict[str, Any]", bounded_json(data))
-            if stored["v"] not in (1, _FORMAT):
+            if stored["v"] != _FORMAT:
                 raise UnreadablePayload(
                     f"an answer of format {stored['v']!r} is not known here; install a newer toolslot."
                 )
             if "plain" in stored:
                 return self.values.decode(bytes_of(stored["plain"]))
-            blocks = self._blocks(stored)
+            blocks = cast("list[Any]", self.values.decode(bytes_of(stored["blocks"])))
             output = ToolOutput(
                 blocks=blocks,
                 tool_name=stored["tool"],
@@ -153,9 +151,9 @@ class LlamaIndexCodec:
             return Answer(
                 output=output,
                 return_direct=stored["direct"],
-                edits=_edits_of(stored),
+                edits=tuple(unpack(bytes_of(data)) for data in stored["edits"]),
                 event=self._event(stored.get("event")),
-                memory=_memory_of(stored.get("memory")),
+                memory=tuple(MemoryChange.unpacked(each) for each in stored.get("memory", ())),
             )
         except UnreadablePayload:
             raise
@@ -165,11 +163,6 @@ class LlamaIndexCodec:
             ) from error
 
     # --- the parts ------------------------------------------------------------------------------------------------------
-
-    def _blocks(self, stored: dict[str, Any]) -> list[Any]:
-        if stored["v"] == 1:
-            return _BLOCKS.validate_python(stored["blocks"])
-        return cast("list[Any]", self.values.decode(bytes_of(stored["blocks"])))
 
     def _event(self, stored: str | None) -> Event | None:
         found = None if stored is None else self.values.decode(bytes_of(stored))
@@ -241,7 +234,7 @@ def pack_writes(writes: Iterable[Write]) -> list[list[Any]]:
     """Writes as plain JSON that `unpack_writes` reads."""
     packed: list[list[Any]] = []
     for w in writes:
-        packed.append([w.path, None if w.data is None else text_of(w.data), w.lost])
+        packed.append([w.path, None if w.data is None else text_of(w.data)])
         if w.items is not None:
             packed[-1] += [w.kept, [text_of(item) for item in w.items]]
     return packed
@@ -252,36 +245,10 @@ def unpack_writes(data: Any) -> tuple[Write, ...]:
     return tuple(_unpacked(*parts) for parts in data)
 
 
-def _edits_of(stored: dict[str, Any]) -> tuple[Edit, ...]:
-    if "edits" in stored:
-        return tuple(unpack(bytes_of(data)) for data in stored["edits"])
-    # Of an earlier version, which recorded whole values.
-    made: list[Edit] = []
-    for write in unpack_writes(stored["writes"]):
-        key, *deeper = (write.path or "").split(".")
-        if write.lost:
-            raise UnreadablePayload(
-                f"a call put something at {quoted(key)} of the workflow's state that could not be stored, so it cannot be replayed. Use a"
-                " new run_id, after a look at what this run has done (toolslot show)."
-            )
-        change = (
-            ["x"] if write.path is None else at(deeper, ["-"] if write.data is None else ["=", write.data])
-        )
-        made.append(Edit(number=len(made), key=None if write.path is None else key, change=change))
-    return tuple(made)
-
-
-def _memory_of(stored: Any) -> tuple[MemoryChange, ...]:
-    if stored and isinstance(stored[0], int):
-        stored = [stored]  # of an earlier version, where a call has one change
-    return tuple(MemoryChange.unpacked(each) for each in stored or ())
-
-
-def _unpacked(path: str | None, found: str | None, lost: bool, kept: int = 0, items: Any = None) -> Write:
+def _unpacked(path: str | None, found: str | None, kept: int = 0, items: Any = None) -> Write:
     return Write(
         path=path,
         data=None if found is None else bytes_of(found),
-        lost=lost,
         kept=kept,
         items=None if items is None else tuple(map(bytes_of, items)),
     )

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from llama_index.core.agent.workflow.workflow_events import AgentOutput
 from llama_index.core.llms import ChatMessage
-from llama_index.core.tools import ToolSelection
 
 from toolslot import BatchMismatch, Call, UnreadablePayload
 from toolslot.hosting import quoted
@@ -27,14 +26,13 @@ class RunRecord:
     """How a run began.
 
     `question` is a digest of what the agent was asked. `memory` holds what was in the memory before that, as `_memory` writes it, None
-    when it could not be read; `state` the workflow's state. `agent` is None in the records of earlier versions, `earlier` true.
+    when it could not be read; `state` the workflow's state. `agent` is None where it is not known.
     """
 
     agent: Identity | None
     question: str
     memory: bytes | None = None
     state: tuple[Write, ...] = ()
-    earlier: bool = False
 
     def encode(self) -> bytes:
         return json_bytes(
@@ -48,26 +46,20 @@ class RunRecord:
         )
 
     @classmethod
-    def decode(cls, data: bytes, values: ValueCodec) -> RunRecord:
+    def decode(cls, data: bytes) -> RunRecord:
         """The record.
 
         Raises:
             UnreadablePayload: the bytes are damaged, or of another format.
         """
         stored = _read(data, "run")
-        earlier = stored["v"] == 1
         try:
             memory = stored["memory"]
             return cls(
-                agent=None if earlier or stored["agent"] is None else Identity.unpacked(stored["agent"]),
+                agent=None if stored["agent"] is None else Identity.unpacked(stored["agent"]),
                 question=stored["question"],
-                memory=None
-                if memory is None
-                else _earlier_memory(memory, values)
-                if earlier
-                else bytes_of(memory),
+                memory=None if memory is None else bytes_of(memory),
                 state=unpack_writes(stored["state"]),
-                earlier=earlier,
             )
         except Exception as error:
             raise _damaged("run", error) from error
@@ -138,8 +130,6 @@ class TurnRecord:
         stored = _read(data, "turn")
         try:
             writes = unpack_writes(stored["writes"])
-            if stored["v"] == 1:
-                return cls(output=_earlier_output(stored), writes=writes)
             said = cast("dict[str, Any]", values.decode(bytes_of(stored["said"])))
             output = AgentOutput(current_agent_name=stored["agent"], **said)
             return cls(output=output, writes=writes, asked=stored["asked"])
@@ -164,20 +154,6 @@ def writes_of(payload: bytes) -> tuple[Write, ...]:
         raise _damaged("turn", error) from error
 
 
-def _earlier_memory(stored: list[Any], values: ValueCodec) -> bytes:
-    return values.keep([[ChatMessage.model_validate(item) for item in stored], []]).data
-
-
-def _earlier_output(stored: dict[str, Any]) -> AgentOutput:
-    return AgentOutput(
-        response=ChatMessage.model_validate(stored["response"]),
-        tool_calls=[ToolSelection.model_validate(call) for call in stored["calls"]],
-        retry_messages=[ChatMessage.model_validate(item) for item in stored["retry"]],
-        current_agent_name=stored["agent"],
-        structured_response=stored["structured"],
-    )
-
-
 def _read(data: bytes, what: str) -> dict[str, Any]:
     try:
         stored = bounded_json(data)
@@ -185,10 +161,7 @@ def _read(data: bytes, what: str) -> dict[str, Any]:
         raise
     except (ValueError, RecursionError) as error:
         raise _damaged(what, error) from error
-    if not isinstance(stored, dict) or cast("dict[str, Any]", stored).get("v") not in (
-        1,
-        _FORMAT,
-    ):
+    if not isinstance(stored, dict) or cast("dict[str, Any]", stored).get("v") != _FORMAT:
         raise UnreadablePayload(
             f"the record of a {what} is of a format that is not known here; it may come from a newer toolslot, or from another framework."
         )

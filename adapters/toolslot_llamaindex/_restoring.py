@@ -34,16 +34,7 @@ def restored_turn(run_id: str, number: int, payload: bytes, values: ValueCodec) 
         ResultNotStorable: it cannot.
     """
     with restoring(run_id, f"turn {number}"):
-        record = TurnRecord.decode(payload, values)
-    lost = next((write for write in record.writes if write.lost), None)
-    if lost is not None:
-        raise ResultNotStorable(
-            f"turn {number} of run {quoted(run_id)} cannot be replayed: what the agent put at {quoted(str(lost.path))} of the workflow's"
-            " state could not be stored when the model had answered, and the conversation is not the same without it. Nothing of it ran"
-            " now. It was recorded by an earlier version of toolslot, or it is too large or too deep: use a new run_id, after a look at"
-            " what this run has done (toolslot show)."
-        )
-    return record
+        return TurnRecord.decode(payload, values)
 
 
 def foretell(run_id: str, problem: NotRestorable) -> None:

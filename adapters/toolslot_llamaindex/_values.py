@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from toolslot import JsonCodec, NotStorable, UnreadablePayload
-from toolslot_llamaindex._earlier import earlier_codec
 from toolslot_llamaindex._exact import Lost, NotRestorable, Reading, Writing, is_built_in, name_of
 from toolslot_llamaindex._forms import MARK
 from toolslot_llamaindex._known import AllowedType, KnownClasses
@@ -34,8 +33,8 @@ class ValueCodec:
 
     name = "llamaindex-values/2"
 
-    def __init__(self, known: KnownClasses, old: JsonCodec, *, strict: bool = True) -> None:
-        self._known, self._old, self._strict = known, old, strict
+    def __init__(self, known: KnownClasses, *, strict: bool = True) -> None:
+        self._known, self._strict = known, strict
         #: by the digest of a tree and the classes in it
         self._remembered: dict[tuple[bytes, tuple[type[Any], ...]], bytes] = {}
 
@@ -46,17 +45,16 @@ class ValueCodec:
         Raises:
             InvalidSetting: an item is of a kind that cannot be made again.
         """
-        allowed = tuple(allowed)
-        return cls(KnownClasses(allowed), earlier_codec(allowed))
+        return cls(KnownClasses(tuple(allowed)))
 
     def serving(self, llms: Callable[[], Iterable[object]]) -> ValueCodec:
         """The same for an agent with these models: what their SDKs put into messages comes back too."""
-        return ValueCodec(self._known.serving(llms), self._old)
+        return ValueCodec(self._known.serving(llms))
 
     @property
     def lenient(self) -> ValueCodec:
         """The same, but what cannot be made again as things are is kept as far as it goes, and refused only when it is read."""
-        new = ValueCodec(self._known, self._old, strict=False)
+        new = ValueCodec(self._known, strict=False)
         new._remembered = self._remembered
         return new
 
@@ -146,7 +144,7 @@ class ValueCodec:
             UnreadablePayload: it is damaged, or a class has changed.
         """
         if data[:1] != _EXACT:
-            return self._old.decode(data)
+            return _PLAIN.decode(data)
         tree = _PLAIN.decode(data[1:])
         try:
             return Reading(self._known.find, self._known.own.values()).value(tree)

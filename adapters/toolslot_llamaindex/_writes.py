@@ -10,11 +10,9 @@ class Write:
     """One change of the state. `path` is where, None for all of it; `data` what was put there, encoded, None for "removed".
 
     A list may stand there as `items`, each encoded by itself: they come after the first `kept` of what was recorded for that path last.
-    `lost` says that the value could not be stored: the change cannot be repeated.
     """
 
     path: str | None
     data: bytes | None = None
     kept: int = 0
     items: tuple[bytes, ...] | None = None
-    lost: bool = False

@@ -84,8 +84,8 @@ def test_lists_of_two_paths_are_two_lists() -> None:
 
 @pytest.mark.parametrize(
     "write",
-    [Write(path="notes"), Write(path=None), Write(path="notes", lost=True)],
-    ids=["the value is removed", "everything is", "it could not be stored"],
+    [Write(path="notes"), Write(path=None)],
+    ids=["the value is removed", "everything is"],
 )
 def test_what_was_changed_in_another_way_is_recorded_whole_again(write: Write) -> None:
     lists = Growing().next()

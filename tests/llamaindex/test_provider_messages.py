@@ -17,7 +17,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, Thinking
 from llama_index.core.memory import ChatMemoryBuffer
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from toolslot import Batch, ResultNotStorable, TypeCodec
+from toolslot import Batch, ResultNotStorable, TypeCodec, UnreadablePayload
 from toolslot_llamaindex import durable
 from toolslot_llamaindex._demo_agent import ScriptedLLM
 from toolslot_llamaindex._records import question_of
@@ -268,38 +268,15 @@ def test_a_memory_that_cannot_be_set_back_stops_the_resume_and_one_that_is_as_it
     assert str(talk.run(agent_of(talk), memory=memory())) == "done"
 
 
-def test_a_turn_that_an_earlier_version_could_not_store_stops_with_a_clear_error(talk: Any) -> None:
-    agent = agent_of(talk)
-    executor = agent.toolslot_executor
-    run = {"v": 1, "agent": "FunctionAgent", "question": earlier("go"), "memory": None, "state": []}
-    turn = {
-        "v": 1,
-        "response": {"role": "assistant", "blocks": [], "additional_kwargs": {}},
-        "calls": [],
-        "retry": [],
-        "agent": "Agent",
-        "structured": None,
-        "writes": [["scratchpad", None, True]],
-        "asked": "",
-    }
-    batch = Batch(
-        run_id="r-1",
-        batch_id="turn-0",
-        calls=(),
-        payload=json.dumps(turn).encode(),
-        run_payload=json.dumps(run).encode(),
-    )
-    with executor.open(batch):
+@pytest.mark.parametrize("version", [1, 3, None])
+def test_a_run_that_another_version_recorded_is_refused_with_a_clear_error(talk: Any, version: Any) -> None:
+    executor = agent_of(talk).toolslot_executor
+    run = json.dumps({"v": version, "agent": None, "question": "", "memory": None, "state": []}).encode()
+    with executor.open(Batch(run_id="r-1", batch_id="turn-0", calls=(), payload=b"{}", run_payload=run)):
         pass
-    with pytest.raises(ResultNotStorable, match=r"scratchpad.*new run_id"):
+    with pytest.raises(UnreadablePayload, match="of a format that is not known here"):
         talk.run(agent_of(talk))
     assert (talk.llm.asked, talk.effects) == (0, [])
-
-
-def earlier(text: str) -> str:
-    from toolslot_llamaindex._earlier import earlier_question_of
-
-    return earlier_question_of(text, None)
 
 
 def test_the_question_is_the_same_as_a_text_and_as_a_message() -> None:
