@@ -12,7 +12,7 @@ from llama_index.core.agent.workflow import AgentWorkflow, BaseWorkflowAgent
 from toolslot import Hook, InvalidSetting, Journal, Limits, ToolPolicy
 from toolslot.hosting import executor_for
 from toolslot_llamaindex._codec import LlamaIndexCodec
-from toolslot_llamaindex._compat import PAUSES, copy_as, num_workers
+from toolslot_llamaindex._compat import PAUSES, copy_as, num_workers, own_step
 from toolslot_llamaindex._known import AllowedType, Models
 from toolslot_llamaindex._mixin import DurableSteps
 from toolslot_llamaindex._shared import Durable
@@ -95,7 +95,15 @@ def durable(
         policy.max_parallel is not None or policy.rate is not None for policy in [*given.values(), fallback]
     )
     new = copy_as(agent, _subclass(cls, _workers(parallel, own_limits=own_limits)))
-    shared = Durable(executor, values, parallel, models, refuses_others=on_other_agent == "refuse")
+    shared = Durable(
+        executor,
+        values,
+        parallel,
+        models,
+        refuses_others=on_other_agent == "refuse",
+        # A step of the user's own may wait for a person first, or leave calls out.
+        enters_at_once=own_step(cls.parse_agent_output),
+    )
     object.__setattr__(new, "_toolslot", shared)
     models.add(new)
     return cast("AgentT", new)

@@ -27,6 +27,7 @@ class Durable:
         models: Models,
         *,
         refuses_others: bool = True,
+        enters_at_once: bool = False,
     ) -> None:
         self.executor = executor
         self.codec = codec
@@ -38,7 +39,12 @@ class Durable:
         self._steps: tuple[object, object, Mapping[str, Any]] | None = None
         self.runs = Runs(
             lambda run_id, durable: Run(
-                run_id, executor, codec.values, durable=durable, max_parallel=max_parallel
+                run_id,
+                executor,
+                codec.values,
+                durable=durable,
+                max_parallel=max_parallel,
+                enters_at_once=enters_at_once,
             )
         )
 

@@ -38,7 +38,9 @@ class Run:
         *,
         durable: bool,
         max_parallel: int | None,
+        enters_at_once: bool = False,
     ) -> None:
+        """`enters_at_once`: nothing but the framework's own code stands between a turn and its calls."""
         self.run_id = run_id
         self.values = values
         self.durable = durable
@@ -56,7 +58,7 @@ class Run:
         self._onces: dict[str, int] = {}
         self._calls: set[asyncio.Task[Any]] = set()
         self._executor = executor
-        self._max_parallel = max_parallel
+        self._max_parallel, self._enters_at_once = max_parallel, enters_at_once
         self._finding = asyncio.Lock()
 
     async def prepare(self) -> None:
@@ -155,6 +157,8 @@ class Run:
         if not calls and not closing:
             self.turn = Turn(number, record, calls, self.values)
             return payload
+        tools = [call.tool for call in calls]
+        at_once = self._executor.workers(tools, self._max_parallel) if calls and self._enters_at_once else 0
         run = self._executor.open(
             Batch(
                 run_id=self.run_id,
@@ -166,7 +170,7 @@ class Run:
             ),
             max_parallel=self._max_parallel,
             durable=self.durable,
-            entering=range(len(calls))[: self._max_parallel],
+            entering=range(min(at_once, len(calls))),
         )
         await run.__aenter__()
         held = run.record.manifest.payload
