@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ from toolslot import (
     NotDone,
     Slot,
     ToolPolicy,
+    ToolslotError,
     UnknownOutcome,
     current_call,
 )
@@ -176,6 +178,10 @@ class Body:
             yield _HANG
         head = f"{kind.value}:{n}:{self.life}-{os.urandom(4).hex()}"
         self.note(Verb.EFFECT, word=head, **mine)
+        if kind is Kind.NOTE:
+            with suppress(ToolslotError):  # it counts no more, or the process is about to end
+                call.note("done", ref=head)
+                self.note(Verb.NOTED, word=head, **mine)
         if self.orders.hold and call.index == 0:
             print("HOLDS", flush=True)
             while not (self.folder / "release").exists():
@@ -214,7 +220,8 @@ class Body:
         return ToolPolicy(**settings)
 
     def _reconcile(self, slot: Slot) -> Done | NotDone:
-        self.note(Verb.ASKED, index=slot.index, attempt=slot.attempt, key=slot.idempotency_key)
+        noted = slot.notes[-1].ref if slot.notes else "none"
+        self.note(Verb.ASKED, index=slot.index, attempt=slot.attempt, key=slot.idempotency_key, word=noted)
         value = effect_of(self.facts(), slot.idempotency_key)
         return NotDone() if value is None else Done(value)
 

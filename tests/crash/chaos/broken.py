@@ -18,7 +18,7 @@ from toolslot._batch._steps import Pause, Steps
 from toolslot._domain import _append, _operations
 from toolslot._domain._operations import existing
 from toolslot._domain._plan import Standing
-from toolslot._domain._slot import Finished
+from toolslot._domain._slot import Finished, Noted
 from toolslot.journal import Append, Change
 from toolslot.journal._queue._committer import Committer
 from toolslot.journal._queue._items import answer, refuse
@@ -113,6 +113,17 @@ def evicts() -> None:
     Committer.commit = culling  # type: ignore[method-assign]
 
 
+def forgets_notes() -> None:
+    """Acknowledges notes that it does not write."""
+    change = Append.change
+
+    def forgetful(self: Append, view: Any) -> Any:
+        made = change(self, view)
+        return replace(made, writes=()) if isinstance(self.row, Noted) else made
+
+    Append.change = forgetful  # type: ignore[method-assign]
+
+
 def takes_from_the_living() -> None:
     """Takes a batch that an entrant has once seen free from whoever has it when the entrant comes to take it."""
     came = itertools.count()
@@ -135,6 +146,7 @@ CONTROLS: dict[str, Callable[[], None]] = {
         keys_by_call_id,
         swallows_refusals,
         evicts,
+        forgets_notes,
         takes_from_the_living,
     )
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import count, islice
 
 from crash.chaos.broken import CONTROLS
-from crash.chaos.plan import STOPPED, Door, Trial
+from crash.chaos.plan import STOPPED, Door, Kind, Trial
 from toolslot.testing import CrashPoint
 
 #: where each of them shows first: (policy, point, how many recover at once)
@@ -18,6 +18,7 @@ WHERE = {
     "keys_by_call_id": ("rerun", CrashPoint.BEFORE_RELEASE.value, 0),
     "swallows_refusals": ("fail", STOPPED, 0),
     "evicts": ("reconcile", CrashPoint.AFTER_FINISH.value, 0),
+    "forgets_notes": ("reconcile", CrashPoint.BEFORE_FINISH.value, 0),
     "takes_from_the_living": ("rerun", CrashPoint.BEFORE_RELEASE.value, 3),
 }
 assert WHERE.keys() == CONTROLS.keys()
@@ -38,5 +39,7 @@ def _trials(control: str, mode: str, door: Door) -> Iterator[Trial]:
 
 
 def _likely(trial: Trial) -> bool:
-    """In a race, several calls of each process must see the dead owner."""
+    """In a race, several calls of each process must see the dead owner; and notes are forgotten only of calls that make some."""
+    if trial.control == "forgets_notes":
+        return sum(call.kind is Kind.NOTE for call in trial.calls) * 2 > len(trial.calls)
     return not trial.race or min(trial.limit, len(trial.calls)) > 2

@@ -17,10 +17,12 @@ class Verb(str, Enum):
     EFFECT = "effect"
     #: it is about to fail without an effect, or to ask a person
     HARMLESS = "harmless"
+    #: it has noted its effect, and that was acknowledged
+    NOTED = "noted"
     #: its outcome was recorded, and that was acknowledged
     ACK = "ack"
     TIMEOUT = "timeout"
-    #: somebody was asked whether it was done
+    #: somebody was asked whether it was done; `word`, of a reconciler: the effect that the newest note names, or "none"
     ASKED = "asked"
     #: an operator or a person said so
     DECIDED = "decided"

@@ -39,6 +39,7 @@ class _Place:
     marked: bool = False
     begins: list[Fact] = field(default_factory=list)
     effects: list[Fact] = field(default_factory=list)
+    noted: bool = False
     #: the acknowledged outcome: a value, or "" for a failure
     acked: str | None = None
     harmless: bool = False
@@ -98,15 +99,14 @@ class _Judge:
                     self.wrong("duplicated", f"call {fact.index} had its effect {len(place.effects)} times")
             case Verb.HARMLESS:
                 place.harmless = True
+            case Verb.NOTED:
+                place.noted = True
             case Verb.ACK:
                 self._ack(fact, place)
             case Verb.TIMEOUT:
                 place.timed_out = True
             case Verb.ASKED:
-                if not place.marked:
-                    self.wrong("asked_wrongly", f"call {fact.index} was asked about, and never began")
-                elif place.acked is not None:
-                    self.wrong("asked_wrongly", f"call {fact.index} was asked about, and is on record")
+                self._asked(fact, place)
             case Verb.DECIDED:
                 place.decided = fact.word
             case Verb.FENCED:
@@ -116,6 +116,14 @@ class _Judge:
                     )
             case _:
                 raise AssertionError(fact)
+
+    def _asked(self, fact: Fact, place: _Place) -> None:
+        if not place.marked:
+            self.wrong("asked_wrongly", f"call {fact.index} was asked about, and never began")
+        elif place.acked is not None:
+            self.wrong("asked_wrongly", f"call {fact.index} was asked about, and is on record")
+        if place.noted and fact.word == "none":
+            self.wrong("lost", f"call {fact.index} has noted its effect, and its reconciler found no note")
 
     def _told(self, over: Fact) -> None:
         """What a life reported as its end."""

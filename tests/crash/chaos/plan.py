@@ -44,6 +44,8 @@ class Kind(str, Enum):
     LARGE = "large"
     #: idempotent
     LOOK = "look"
+    #: notes its effect at once
+    NOTE = "note"
     #: asks a person before its effect
     PERSON = "person"
     #: its first entrance outlasts the timeout, and then has its effect after all
@@ -96,6 +98,8 @@ PURGING = frozenset((P.BEFORE_PURGE, P.AFTER_PURGE, P.IN_DELETION, P.AFTER_DELET
 
 #: a call without which the point is not reached
 _KIND: dict[P | None, Kind] = {
+    P.BEFORE_NOTE: Kind.NOTE,
+    P.AFTER_NOTE: Kind.NOTE,
     P.BEFORE_WAIT: Kind.PERSON,
     P.AFTER_WAIT: Kind.PERSON,
     P.IN_CHUNKS: Kind.LARGE,
@@ -108,7 +112,7 @@ _KIND: dict[P | None, Kind] = {
 _WITHDRAW = frozenset((P.BEFORE_WITHDRAW, P.AFTER_WITHDRAW))
 _REGENERATE = frozenset((P.BEFORE_REGENERATE, P.AFTER_REGENERATE))
 _CHOICES = (
-    *(Kind.PAY,) * 4, *(Kind.SLOW,) * 2, Kind.DECLINE, Kind.REFUSE, Kind.LARGE, Kind.LOOK, Kind.PERSON,
+    *(Kind.PAY,) * 4, *(Kind.SLOW,) * 2, Kind.DECLINE, Kind.REFUSE, Kind.LARGE, Kind.LOOK, Kind.NOTE, Kind.PERSON,
 )  # fmt: skip
 
 
