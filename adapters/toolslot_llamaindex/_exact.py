@@ -192,7 +192,7 @@ class Writing:
     def _by_its_codec(self, own: TypeCodec[Any], value: object, at: str, part: Part) -> Any:
         try:
             dumped = own.dump(value)
-        except Exception:  # a dump= of somebody else's
+        except Exception:  # a dump= is other people's code
             return self._losing(type(value), at)
         return {MARK: "own", "n": own.name, "v": part(dumped, "")}
 
@@ -283,5 +283,5 @@ class Reading:
             raise NotRestorable(at, name, kept=False)
         try:
             return self._by_its_codec(codec.name, None, at)
-        except Exception:  # a load= of somebody else's that knows no None
+        except Exception:  # a load= is other people's code, and may not take None
             raise NotRestorable(at, name, kept=False) from None

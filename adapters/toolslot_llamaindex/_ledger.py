@@ -23,7 +23,7 @@ class Ledger:
     """One for all calls of a turn.
 
     The framework gives out what the state holds, not copies, so a value may be changed without a write. That is seen at the next look at
-    it, of whichever call, and at the end of each call that had got it. It is put down to the call that looks if that one had got the
+    it, by any call, and at the end of each call that had got it. It is put down to the call that looks if that one had got the
     value, else to the one that had got it last.
     """
 

@@ -43,14 +43,18 @@ class MemoryLog:
         #: the calls that are making a change through their views
         self._making: list[int] = []
         self._looking = asyncio.Lock()
+        #: how many looks were asked for, and how many of these, counted from the first, the last look has answered
+        self._asked = self._answered = 0
         self._noting = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def watch(self, memory: Any) -> None:
         """Before a call: the first time, look at what is there."""
         self._loop = asyncio.get_running_loop()
+        if self._seen is not None or memory is None:
+            return
         async with self._looking:
-            if self._seen is None and memory is not None:
+            if self._seen is None:
                 items = await self._look(memory)
                 if items is not None:
                     self._keep(items, self._digests(items))
@@ -115,15 +119,17 @@ class MemoryLog:
     # --- what is different ----------------------------------------------------------------------------------------------
 
     async def _compare(self, memory: Any, call: int | None) -> None:
+        self._asked += 1
+        mine = self._asked
         async with self._looking:
-            while True:
-                number, items = self._number, await self._look(memory)
+            # One look serves all who asked before it began: the others would find no difference any more.
+            while self._answered < mine:
+                asked, number, items = self._asked, self._number, await self._look(memory)
                 with self._noting:
-                    if (
-                        number == self._number
-                    ):  # else another thread was quicker, and this is what was there before
+                    # Unless another thread was quicker, and this is what was there before.
+                    if number == self._number:
                         self._note(call, items)
-                        return
+                        self._answered = asked
 
     def _compare_now(self, memory: BaseMemory, call: int | None) -> None:
         with self._noting:

@@ -157,7 +157,7 @@ class DurableSteps:
             if not isinstance(output, AgentOutput):
                 return cast("AgentOutput", output)  # an event of the user's own: no answer, and no turn
             writes = await store.ended()
-            # Dies here: the model answered and nobody knows. It is asked again; none of its calls has begun.
+            # Dies here: the model answered and that is not recorded. It is asked again; none of its calls has begun.
             mine = TurnRecord(output=output, writes=writes, asked=asked)
             record = await run.reserve(number, mine)
             # What counts is what was recorded: a task that the step has left behind may still be writing.
@@ -315,7 +315,7 @@ class DurableSteps:
         return output
 
     async def _toolslot_ask(self, ctx: Context[Any], turn: Turn, index: int, unknown: UnknownOutcome) -> None:
-        """Ask a person and journal the answer. The step stops here, by an exception, and begins anew when the answer comes."""
+        """Ask a person and journal the answer. The step stops here, by an exception, and begins again when the answer comes."""
         slot, problem = turn.run.view(index), ""
         for tries in range(_MAX_ANSWERS):
             asked = question(unknown, slot, tries=tries, error=problem)

@@ -60,7 +60,7 @@ class RecordingContext(Context[Any]):
 
     @override
     def write_event_to_stream(self, ev: Event | None) -> None:
-        # Nobody may see an answer that a crash could still take back.
+        # An answer that a crash could still take back is not shown.
         if ev is not None and self._own(ev):
             self._held.append(ev)
         else:

@@ -53,7 +53,7 @@ class Durable:
         return self
 
     def archiving(self) -> Once:
-        """How blocks of a memory archive once: whichever run it is that has the memory."""
+        """How blocks of a memory archive once, for every run that has the memory."""
 
         async def once(block: str, messages: list[ChatMessage], put: Callable[[], Awaitable[None]]) -> None:
             run = self.runs.find(workflow_run_id())
@@ -67,7 +67,7 @@ class Durable:
         return once
 
     def steps(self, agent: object, find: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-        """The agent's steps, looked for once, and anew when one was added to its class."""
+        """The agent's steps, looked for once, and again when one was added to its class."""
         version: object = getattr(agent, "_step_functions_version", None)
         kept = self._steps
         if kept is None or kept[0] is not agent or kept[1] != version:

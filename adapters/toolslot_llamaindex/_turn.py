@@ -149,7 +149,7 @@ class Turn:
         return place.turn == self.number and self._collected.setdefault(place.index, ev) is ev
 
     def ordered(self, results: Sequence[Event]) -> list[Event]:
-        """The results in the model's order, without their places, which are nobody else's business."""
+        """The results in the model's order, without their places, which only the durable steps use."""
         last = len(self.calls)
         placed = [(last if (place := place_of(ev)) is None else place.index, ev) for ev in results]
         placed.sort(key=lambda pair: pair[0])

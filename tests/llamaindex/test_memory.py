@@ -437,3 +437,32 @@ def test_a_change_that_a_stored_context_holds_already_is_not_made_again() -> Non
         return [message.content or "" for message in memory.get_all()]
 
     assert asyncio.run(main()) == [long("user0"), "a", "a"]
+
+
+def test_calls_that_end_while_the_memory_is_read_share_the_next_look() -> None:
+    held: list[ChatMessage] = []
+    looks, reading, go_on = 0, asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        async def aget_all(self) -> list[ChatMessage]:
+            nonlocal looks
+            looks += 1
+            found = list(held)
+            if looks == 2:  # the one for the call that ends first
+                reading.set()
+                await go_on.wait()
+            return found
+
+    async def main() -> list[int]:
+        log, memory = MemoryLog(ValueCodec.of()), Slow()
+        await log.watch(memory)
+        ends = [asyncio.create_task(log.ended(0, memory))]
+        await reading.wait()
+        held.append(ChatMessage(content="put by call 1"))
+        ends += [asyncio.create_task(log.ended(index, memory)) for index in (1, 2)]
+        await asyncio.sleep(0)  # both ask
+        go_on.set()
+        return [len(changes) for changes in await asyncio.gather(*ends)]
+
+    assert asyncio.run(main()) == [0, 1, 0]
+    assert looks == 3
