@@ -13,8 +13,7 @@ from toolslot_llamaindex._given import copied
 from toolslot_llamaindex._identity import Identity
 from toolslot_llamaindex._memory import EMPTY, held_by, set_back
 from toolslot_llamaindex._recording import apply, captured
-from toolslot_llamaindex._records import RunRecord, question_of
-from toolslot_llamaindex._restoring import restoring
+from toolslot_llamaindex._records import RunRecord, question_of, restoring
 from toolslot_llamaindex._shared import Durable
 from toolslot_llamaindex._state import MEMORY
 from toolslot_llamaindex._turns import Run

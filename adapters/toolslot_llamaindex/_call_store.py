@@ -31,15 +31,12 @@ class CallStore:
     async def get(self, path: str, *default: Any, **named: Any) -> Any:
         found = await self._store.get(path, *default, **named)
         items = await self._items()
-        if path:
-            self._ledger.got(self._call, items, self._keys(path))
-        else:
-            self._ledger.got_all(self._call, items)
+        self._ledger.got(self._call, items, self._keys(path) if path else None)
         return self._memory.view(self._call, found) if path == MEMORY else found
 
     async def get_state(self) -> Any:
         state = await self._store.get_state()
-        self._ledger.got_all(self._call, items_of(state))
+        self._ledger.got(self._call, items_of(state))
         return state
 
     async def set(self, path: str, value: Any) -> None:
@@ -49,7 +46,7 @@ class CallStore:
             self._ledger.put(self._call, path, await self._items())
 
     async def set_state(self, state: Any) -> None:
-        self._ledger.looked_at_all(self._call, await self._items())
+        self._ledger.looked(self._call, await self._items())
         await self._store.set_state(state)
         self._ledger.replaced(self._call, await self._items())
 
@@ -60,7 +57,7 @@ class CallStore:
     @asynccontextmanager
     async def edit_state(self) -> AsyncGenerator[Any]:
         async with self._store.edit_state() as state:
-            self._ledger.got_all(self._call, items_of(state))
+            self._ledger.got(self._call, items_of(state))
             yield state
         self._ledger.replaced(self._call, items_of(state))
 

@@ -21,7 +21,6 @@ from toolslot_llamaindex._known import AllowedType
 from toolslot_llamaindex._memory import MemoryChange
 from toolslot_llamaindex._packing import bytes_of, json_bytes, text_of
 from toolslot_llamaindex._values import ValueCodec
-from toolslot_llamaindex._writes import Write
 
 log = logging.getLogger("toolslot")
 
@@ -228,30 +227,6 @@ def bounded_json(data: bytes) -> object:
     if weight_exceeds(data, MAX_WEIGHT):
         raise UnreadablePayload(f"{len(data)} bytes of JSON have more parts than are allowed.")
     return json.loads(data)
-
-
-def pack_writes(writes: Iterable[Write]) -> list[list[Any]]:
-    """Writes as plain JSON that `unpack_writes` reads."""
-    packed: list[list[Any]] = []
-    for w in writes:
-        packed.append([w.path, None if w.data is None else text_of(w.data)])
-        if w.items is not None:
-            packed[-1] += [w.kept, [text_of(item) for item in w.items]]
-    return packed
-
-
-def unpack_writes(data: Any) -> tuple[Write, ...]:
-    """The writes; raises whatever damaged data makes it raise."""
-    return tuple(_unpacked(*parts) for parts in data)
-
-
-def _unpacked(path: str | None, found: str | None, kept: int = 0, items: Any = None) -> Write:
-    return Write(
-        path=path,
-        data=None if found is None else bytes_of(found),
-        kept=kept,
-        items=None if items is None else tuple(map(bytes_of, items)),
-    )
 
 
 def plain_json(value: object) -> Any:

@@ -15,8 +15,7 @@ from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._compat import collected
 from toolslot_llamaindex._edits import Edit
 from toolslot_llamaindex._memory import MemoryChange
-from toolslot_llamaindex._places import Place, put
-from toolslot_llamaindex._turn import Turn, kwargs_of
+from toolslot_llamaindex._turn import Place, Turn, kwargs_of, put
 
 #: marks the result of a call that was not answered; it never reaches the model
 _UNANSWERED = "__toolslot_unanswered__"

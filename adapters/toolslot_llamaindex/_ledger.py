@@ -63,32 +63,25 @@ class Ledger:
 
     # --- while calls run ------------------------------------------------------------------------------------------------
 
-    def got(self, call: int, items: Mapping[str, object], keys: Iterable[str]) -> None:
-        """The call has got what the state holds at these keys."""
+    def got(self, call: int, items: Mapping[str, object], keys: Iterable[str] | None = None) -> None:
+        """The call has got what the state holds at these keys, or all of it."""
         seen = self._seen.setdefault(call, {})
-        for key in keys:
+        for key in self._keys(items) if keys is None else keys:
             now = self._looked_at(call, key, items)
             seen.pop(key, None)  # so that who got it last stands last
             seen[key] = now
-
-    def got_all(self, call: int, items: Mapping[str, object]) -> None:
-        """The call has got the state as a whole."""
-        self.got(call, items, self._keys(items))
-        self._all_known = True
-        self._with_all.add(call)
+        if keys is None:
+            self._all_known = True
+            self._with_all.add(call)
 
     def _keys(self, items: Mapping[str, object]) -> list[str]:
         return [*items, *(key for key in self._known if key not in items)]
 
-    def looked(self, call: int, items: Mapping[str, object], keys: Iterable[str]) -> None:
-        """The call is about to write there: what was changed without a write until now comes before it."""
-        for key in keys:
+    def looked(self, call: int, items: Mapping[str, object], keys: Iterable[str] | None = None) -> None:
+        """The call is about to write there, or all of it: what was changed without a write until now comes before it."""
+        for key in self._keys(items) if keys is None else keys:
             self._looked_at(call, key, items)
-
-    def looked_at_all(self, call: int, items: Mapping[str, object]) -> None:
-        """The same for the whole state."""
-        self.looked(call, items, self._keys(items))
-        self._all_known = True
+        self._all_known = self._all_known or keys is None
 
     def _looked_at(self, call: int, key: str, items: Mapping[str, object]) -> Any:
         now = self._at(items, key)

@@ -28,7 +28,7 @@ from toolslot import (
     ToolslotError,
     UnknownOutcome,
 )
-from toolslot.hosting import CallTask, quoted, read_answer
+from toolslot.hosting import CallTask, in_thread, quoted, read_answer
 from toolslot_llamaindex._beginning import begin, memory_of, own_state
 from toolslot_llamaindex._call_store import CallStore
 from toolslot_llamaindex._codec import Answer
@@ -39,6 +39,7 @@ from toolslot_llamaindex._compat import (
     restarts_with_the_same_id,
     run_id_of,
     when_done,
+    with_async_code,
     workflow_run_id,
 )
 from toolslot_llamaindex._contexts import (
@@ -52,7 +53,6 @@ from toolslot_llamaindex._contexts import (
     unanswered,
 )
 from toolslot_llamaindex._given import own_arguments
-from toolslot_llamaindex._places import Place, place_of
 from toolslot_llamaindex._questions import ToolOutcomeAnswer, question
 from toolslot_llamaindex._recording import (
     RecordingContext,
@@ -61,12 +61,10 @@ from toolslot_llamaindex._recording import (
     own_output,
     own_result,
 )
-from toolslot_llamaindex._records import TurnRecord
-from toolslot_llamaindex._restoring import restoring
+from toolslot_llamaindex._records import TurnRecord, restoring
 from toolslot_llamaindex._shared import Durable
 from toolslot_llamaindex._steps import OwnStep
-from toolslot_llamaindex._threads import outliving
-from toolslot_llamaindex._turn import Made, Turn
+from toolslot_llamaindex._turn import Made, Place, Turn, place_of
 from toolslot_llamaindex._turns import Run
 
 log = logging.getLogger("toolslot")
@@ -311,7 +309,8 @@ class DurableSteps:
     async def _call_tool(self, ctx: Context[Any], tool: Any, tool_input: dict[str, Any]) -> ToolOutput:
         base: Any = super()
         view = ctx.for_tool() if isinstance(ctx, RecordingContext) else ctx
-        output: ToolOutput = await base._call_tool(view, outliving(tool), tool_input)
+        # A thread runs on after the wait for it is over, and the call's task with it, so that its result comes back.
+        output: ToolOutput = await base._call_tool(view, with_async_code(tool, in_thread), tool_input)
         return output
 
     async def _toolslot_ask(self, ctx: Context[Any], turn: Turn, index: int, unknown: UnknownOutcome) -> None:

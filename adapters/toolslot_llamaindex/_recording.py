@@ -13,9 +13,8 @@ from typing_extensions import override
 from toolslot import Codec, ToolslotError
 from toolslot_llamaindex._compat import another_view
 from toolslot_llamaindex._edits import MISSING
-from toolslot_llamaindex._growing import Growing
 from toolslot_llamaindex._state import MEMORY, items_of, top_of, write
-from toolslot_llamaindex._writes import Write
+from toolslot_llamaindex._writes import Growing, Write
 
 
 class RecordingContext(Context[Any]):

@@ -1,22 +1,29 @@
-"""What is recorded of a run and of each of its turns, beside the slots: enough to go on without asking the model again."""
+"""What is recorded of a run and of each of its turns, beside the slots: enough to go on without asking the model again; and what is said
+where something of it cannot be made again.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
 from llama_index.core.agent.workflow.workflow_events import AgentOutput
 from llama_index.core.llms import ChatMessage
 
-from toolslot import BatchMismatch, Call, UnreadablePayload
+from toolslot import BatchMismatch, Call, ResultNotStorable, UnreadablePayload
 from toolslot.hosting import quoted
-from toolslot_llamaindex._codec import bounded_json, pack_writes, plain_json, unpack_writes
+from toolslot_llamaindex._codec import bounded_json, plain_json
+from toolslot_llamaindex._exact import NotRestorable
 from toolslot_llamaindex._identity import Identity
 from toolslot_llamaindex._packing import bytes_of, json_bytes, text_of
 from toolslot_llamaindex._values import Kept, ValueCodec
-from toolslot_llamaindex._writes import Write
+from toolslot_llamaindex._writes import Write, pack_writes, unpack_writes
+
+log = logging.getLogger("toolslot")
 
 _FORMAT = 2
 
@@ -152,6 +159,41 @@ def writes_of(payload: bytes) -> tuple[Write, ...]:
         return unpack_writes(stored["writes"])
     except Exception as error:
         raise _damaged("turn", error) from error
+
+
+# --- what the conversation depends on, made again ------------------------------------------------------------------------------
+
+
+@contextmanager
+def restoring(run_id: str, what: str) -> Generator[None]:
+    """While something that the conversation depends on is made again; `ResultNotStorable` where that cannot be."""
+    try:
+        yield
+    except NotRestorable as problem:
+        raise ResultNotStorable(
+            f"{what} of run {quoted(run_id)} cannot be replayed: {problem} The conversation would not be the same without it, so nothing"
+            " was run. Then run again with the same run_id: what is recorded is still there."
+        ) from None
+
+
+def restored_turn(run_id: str, number: int, payload: bytes, values: ValueCodec) -> TurnRecord:
+    """What was recorded of the turn, if all of it can be made again.
+
+    Raises:
+        ResultNotStorable: it cannot.
+    """
+    with restoring(run_id, f"turn {number}"):
+        return TurnRecord.decode(payload, values)
+
+
+def foretell(run_id: str, problem: NotRestorable) -> None:
+    """Say of what could not be made again what to do about it, while that is easy."""
+    log.warning(
+        "toolslot.answer_not_restorable run=%s: the model's answer holds something of which a resume could not make the same again: %s This"
+        " run goes on; a resume of it stops with ResultNotStorable until then.",
+        quoted(run_id),
+        problem,
+    )
 
 
 def _read(data: bytes, what: str) -> dict[str, Any]:

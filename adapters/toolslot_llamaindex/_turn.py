@@ -16,9 +16,36 @@ from toolslot.hosting import quoted
 from toolslot_llamaindex._codec import Answer
 from toolslot_llamaindex._ledger import Ledger
 from toolslot_llamaindex._memory_log import MemoryLog
-from toolslot_llamaindex._places import place_of
 from toolslot_llamaindex._records import TurnRecord
 from toolslot_llamaindex._values import ValueCodec
+
+_PLACE = "toolslot_place"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """A call of the run: the `index`th of the answer that the model gave as its `turn`th, both from 0.
+
+    It is part of the events of the call, so that it is stored and read with them.
+    """
+
+    turn: int
+    index: int
+
+
+def put(event: Event, place: Place) -> None:
+    """Say what the event is about."""
+    event[_PLACE] = [place.turn, place.index]
+
+
+def place_of(event: Event) -> Place | None:
+    """What the event is about; None for one that no durable agent has sent."""
+    found: object = event.get(_PLACE)
+    if isinstance(found, list) and len(cast("list[Any]", found)) == 2:
+        turn, index = cast("list[Any]", found)
+        if isinstance(turn, int) and isinstance(index, int):
+            return Place(turn=turn, index=index)
+    return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

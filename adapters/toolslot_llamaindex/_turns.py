@@ -18,11 +18,10 @@ from toolslot import (
     UnreadablePayload,
 )
 from toolslot.hosting import ajournal, quoted
-from toolslot_llamaindex._growing import Growing
-from toolslot_llamaindex._records import TurnRecord, writes_of
-from toolslot_llamaindex._restoring import foretell, restored_turn
+from toolslot_llamaindex._records import TurnRecord, foretell, restored_turn, writes_of
 from toolslot_llamaindex._turn import Turn
 from toolslot_llamaindex._values import ValueCodec
+from toolslot_llamaindex._writes import Growing
 
 log = logging.getLogger("toolslot")
 

@@ -10,9 +10,7 @@ import pytest
 from llama_index.core.agent.workflow import FunctionAgent
 
 from toolslot import JsonCodec, UnreadablePayload
-from toolslot_llamaindex._codec import pack_writes, unpack_writes
-from toolslot_llamaindex._growing import Growing
-from toolslot_llamaindex._writes import Write
+from toolslot_llamaindex._writes import Growing, Write, pack_writes, unpack_writes
 
 CODEC = JsonCodec()
 

@@ -13,7 +13,7 @@ from llama_index.core.memory import ChatMemoryBuffer, Memory
 from support.harness import Killed
 from toolslot import BatchKey, BatchMismatch, Draining, NotDone, SlotState, ToolPolicy, ToolslotError
 from toolslot.journal import open_journal
-from toolslot_llamaindex._places import Place, put
+from toolslot_llamaindex._turn import Place, put
 
 
 def crashing(talk: Any, at: int, first: list[bool]) -> Any:
