@@ -188,7 +188,7 @@ def tools_only(config: RunnableConfig) -> None:
 
 
 def read_by_others(config: RunnableConfig) -> int:
-    """How many answers were read in this task so far, by whoever ran in it before; counts as one more, so for one use only."""
+    """How many answers were read in this task so far, by what ran in it before; counts as one more, so for one use only."""
     scratchpad = scratchpad_of(config)
     return scratchpad.interrupt_counter() if scratchpad is not None else 0
 
@@ -207,7 +207,7 @@ def _read(saved: list[Any]) -> tuple[Asker | None, dict[Asker, list[Any]], list[
     """Whose question was shown last, the answers by asker, and what LangGraph appended since: the answer to that question."""
     given: dict[Asker, list[Any]] = {}
     if not _marked(saved):
-        # Nothing was asked yet, or by a plain ToolNode: nobody knows whose answers these are.
+        # Nothing was asked yet, or by a plain ToolNode: whose answers these are is not known.
         return None, given, []
     state = cast("dict[str, Any]", saved[0])
     for asker, value in state["given"]:

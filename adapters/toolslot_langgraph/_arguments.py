@@ -74,7 +74,7 @@ def issued(
 
 
 def answered(message: AIMessage) -> None:
-    """Remember what the model has answered: whoever runs the calls may see them after others have written into them."""
+    """Remember what the model has answered: those that run the calls may see them after others have written into them."""
     if message.tool_calls:
         _at_answer.put(message, {id(call): (call, _copied(call, None)) for call in message.tool_calls})
 

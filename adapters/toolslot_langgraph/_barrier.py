@@ -1,7 +1,7 @@
 """No call begins before the model's answer that asked for it is safe in the saver.
 
-Else a process may die after an effect and before the answer was saved: the model is asked again, and gives other calls, of which nobody
-knows that they were made. LangGraph's default durability saves while the next step runs already.
+Else a process may die after an effect and before the answer was saved: the model is asked again, and gives other calls, which nothing ties
+to those that were made. LangGraph's default durability saves while the next step runs already.
 """
 
 from __future__ import annotations

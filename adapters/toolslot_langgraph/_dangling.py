@@ -1,4 +1,4 @@
-"""Answers for the calls of a broken conversation: those that a model asked for, and which nobody will run any more."""
+"""Answers for the calls of a broken conversation: those that a model asked for, and which will not run any more."""
 
 from __future__ import annotations
 

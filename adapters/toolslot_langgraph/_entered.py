@@ -56,7 +56,7 @@ class Entered:
         run = partial(handler, outliving(request) if awaits else request)
         self.code = Code(run, awaits=awaits, around=self._own_answers)
         self._around = handler
-        # As long as nobody asks about the call itself, LangGraph's own book-keeping is all it takes.
+        # As long as no question is asked about the call itself, LangGraph's own book-keeping is all it takes.
         begun = begun_at(config) if place.askable else None
         self._answers = Answers(config, 1, skip=begun) if begun is not None else None
         self._asking: Asking | None = None

@@ -137,7 +137,7 @@ class Execution:
             return places.popleft() if places else None
 
     def _equal(self, call: ToolCall) -> deque[int] | None:
-        """The places of an equal call that has not been entered: a state may make its messages anew whenever it is read."""
+        """The places of an equal call that has not been entered: a state may make its messages again whenever it is read."""
         waiting = (places for places in self._waiting.values() if places)
         return next((places for places in waiting if self.calls[places[0]] == call), None)
 

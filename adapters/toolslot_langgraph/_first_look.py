@@ -31,7 +31,7 @@ class FirstLook:
     def at(
         cls, messages: Sequence[Any], messages_key: str, config: RunnableConfig, info: Any
     ) -> FirstLook | None:
-        """None where nobody wrote into the calls of the last response, or they were looked at before."""
+        """None where the calls of the last response were not changed, or were looked at before."""
         message = next((found for found in reversed(messages) if isinstance(found, AIMessage)), None)
         if message is None or not changed(message):
             return None

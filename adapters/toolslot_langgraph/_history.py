@@ -56,7 +56,7 @@ def went_on(saved: Iterable[Saved], batch: str, *, now: str, named: bool, alone:
         return False
 
     # It was never saved, or is gone. Never saved it was when the thread, resumed by its id alone, came past it from an older one; or the
-    # sub-graph began anew.
+    # sub-graph began again.
     def regular(each: Saved) -> bool:
         begun = alone and each.source == "input" and each.parent is None
         return begun or (each.source == "loop" and each.parent in known)

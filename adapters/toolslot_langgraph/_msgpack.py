@@ -32,7 +32,7 @@ def msgpack_exceeds(data: bytes) -> bool:
     eight million other parts.
 
     Levels are counted here only where there are more than a few extensions: the parser has a limit of its own, of about a thousand, but
-    begins to count anew in each, until the stack is full.
+    begins to count again in each, until the stack is full.
     """
     # At most so many: the bytes of texts and numbers are among them.
     nesting, extensions = len(data.translate(None, _NOT_NESTING)), len(data.translate(None, _NOT_EXT))

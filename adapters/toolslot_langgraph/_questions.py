@@ -55,7 +55,7 @@ def read(answer: object, questions: Sequence[Question]) -> Reading:
     kind = type(answer).__name__
     by_id = {question.id: question for question in questions}
     if not isinstance(answer, dict) or not isinstance(read_answer(cast("object", answer)), str):
-        # Not even when only one is open: it may be an answer to an earlier question, sent again, and nobody has looked into this one.
+        # Not even when only one is open: it may be an answer to an earlier question, sent again, and this one was not looked into.
         return Reading(
             problem=f"expected a mapping of question ids to answers, got a {kind} that does not say which question it"
             f" answers: {{{', '.join(f'{key!r}: answer' for key in by_id)}}}"

@@ -77,7 +77,7 @@ def is_durable(node: ToolNode) -> bool:
 
 
 def _key(thing: object) -> object:
-    # A bound method is made anew whenever it is looked at.
+    # A bound method is made again whenever it is looked at.
     if type(thing) is not MethodType:
         return id(thing)
     method: Any = thing

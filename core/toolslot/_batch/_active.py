@@ -1,4 +1,4 @@
-"""One entrant at work on one slot, and how the others wait for it."""
+"""One caller at work on one slot, and how the others wait for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 
 class Active:
-    """One entrant at work on a slot. Others wait for `done()`; its value is the error they share, or None to look at the slot again."""
+    """One caller at work on a slot. Others wait for `done()`; its value is the error they share, or None to look at the slot again."""
 
     __slots__ = ("_done", "_error", "_lock", "_settled", "detached", "epoch", "index", "over")
 
@@ -15,7 +15,7 @@ class Active:
         self.index: int = index
         #: under which its code was entered; None before
         self.epoch: int | None = None
-        #: whether its code runs on in a thread of its own after its entrant has gone
+        #: whether its code runs on in a thread of its own after its caller has gone
         self.detached: bool = False
         self._lock = lock
         #: whether it has ended, or was dropped
@@ -26,11 +26,11 @@ class Active:
         self._settled: Future[None] | None = None
 
     def after_fork(self, lock: threading.Lock) -> None:
-        """In a forked child, where nobody gives the old lock back."""
+        """In a forked child, where the old lock is not given back."""
         self._lock = lock
 
     def detach(self) -> None:
-        """The entrant goes, the code runs on."""
+        """The caller goes, the code runs on."""
         with self._lock:
             settled = None if self.over or self.detached else self._settled
             self.detached = True
@@ -38,7 +38,7 @@ class Active:
             settled.set_result(None)
 
     def settled(self) -> Future[None]:
-        """Completes when the attempt is over, or runs on without its entrant."""
+        """Completes when the attempt is over, or runs on without its caller."""
         with self._lock:
             if self._settled is None:
                 self._settled = Future()

@@ -125,7 +125,7 @@ class Attempt(AttemptRecord):
 
     def _started(self) -> float:
         """Tell it; the seconds that it waited for its permit."""
-        # Dies here: the slot is RUNNING under a dead owner, so UNKNOWN, although the code was not entered. Nobody can tell from outside.
+        # Dies here: the slot is RUNNING under a dead owner, so UNKNOWN, although the code was not entered. Outside that is not seen.
         queued = self._started_at - self._queued_at
         if self._engine.hooks.present and not self._idempotent:
             self._engine.emit(EventKind.STARTED, self._live.key, self._live.slots[self._index], queued=queued)
@@ -190,7 +190,7 @@ class Attempt(AttemptRecord):
         if isinstance(error, self._engine.pauses):
             return self._paused(error)
         if isinstance(error, self._engine.cancels) or not isinstance(error, Exception):
-            # Whether it had its effect nobody knows. Not waited for; the journal takes work in order.
+            # Whether it had its effect is not known. Not waited for; the journal takes work in order.
             self._abandon(invoke, permit)
             raise error
         if invoke.refused:
@@ -268,4 +268,4 @@ class Attempt(AttemptRecord):
             error, (*self._engine.pauses, *self._engine.cancels)
         ):
             return self._finished(None, failed=True, escaped=True, error=encode_error(error))
-        return None  # it was stopped, or asked a question to nobody: the slot stays UNKNOWN
+        return None  # it was stopped, or asked a question that is not heard: the slot stays UNKNOWN

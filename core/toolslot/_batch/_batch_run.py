@@ -28,7 +28,7 @@ class BatchRun(Opening):
     """One entrance into a batch, made by `DurableExecutor.open`. Use it as a context manager, sync or async.
 
     Entering reserves the slots, or finds them. Leaving lets the batch go, and closes it when every answer was handed over. Calls may be
-    entered from any thread or task while it is open, each at most usefully once; two entrants of the same call share one attempt.
+    entered from any thread or task while it is open, each at most usefully once; two callers of the same call share one attempt.
 
     What waits has a sync, an async and a third form, `opening`, `calling` and so on: steps, for hosts that are written once for both sides
     (`toolslot.hosting.drive` and `adrive`).
@@ -59,7 +59,7 @@ class BatchRun(Opening):
                 before `record_held` has said that it is durable.
 
         Raises:
-            UnknownOutcome: nobody can know whether it was done, and its policy says fail or ask.
+            UnknownOutcome: it is not known whether it was done, and its policy says fail or ask.
             BatchMismatch, BatchBusy, BatchClosed, BatchTimedOut, CallTimedOut, Draining, Fenced: as they say.
             ToolFailed, ResultNotStorable, JournalError: as they say.
             Exception: whatever `fn` raised.

@@ -43,7 +43,7 @@ async def wait_for(future: Future[T], timeout: float | None = None) -> T:
 
 
 def copy_outcome(future: Future[T], done: asyncio.Future[T]) -> None:
-    """Complete a thread future as a task ended; a cancellation becomes its exception, since nobody cancelled the future."""
+    """Complete a thread future as a task ended; a cancellation becomes its exception, since the future itself was not cancelled."""
     error = asyncio.CancelledError() if done.cancelled() else done.exception()
     if error is not None:
         future.set_exception(error)
@@ -64,7 +64,7 @@ def _wake(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None
     try:
         loop.call_soon_threadsafe(_drain, loop)
     except RuntimeError:
-        # The loop was closed: nobody waits there any more, and the work itself is done.
+        # The loop was closed: no task waits there any more, and the work itself is done.
         with _lock:
             _due.pop(loop, None)
 

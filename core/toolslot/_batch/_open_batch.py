@@ -99,7 +99,7 @@ class OpenBatch:
         self.unrecorded: dict[int, tuple[Row, object]] = {}
         #: answers of calls that are not recorded, for whoever enters them while the batch is open
         self.handed: dict[int, object] = {}
-        #: calls that got their permits with the reservation, most of them their start marks too, and that nobody has entered
+        #: calls that got their permits with the reservation, most of them their start marks too, and that were not entered
         self.begun: dict[int, Begun] = {}
         self.adapter = batch.adapter
         self._demands: dict[str, Demand] = {}
@@ -208,7 +208,7 @@ class OpenBatch:
                 self.slots[row.index] = slot
 
     def write(self, row: Row) -> Future[SlotRecord]:
-        """Submit a row that nobody waits for; the slot as seen here follows some time after the row is durable."""
+        """Submit a row that is not waited for; the slot as seen here follows some time after the row is durable."""
         future = self.hand_in(row)
         future.add_done_callback(partial(self._written, row))
         return future
@@ -218,7 +218,7 @@ class OpenBatch:
             self.wrote(row, future.result())
 
     def losing(self, index: int, reason: Reason) -> Steps[None]:
-        """Mark the newest attempt as one whose outcome nobody knows, unless it is known by now."""
+        """Mark the newest attempt as one whose outcome is not known, unless it is known by now."""
         row = self.row(Lost, index, reason=reason)
         self.wrote(row, (yield self.hand_in(row)))
         self.tell_unknown(self.slots[index])
@@ -242,6 +242,6 @@ class OpenBatch:
             return self.active.setdefault(mine.index, mine)
 
     def running(self) -> list[Active]:
-        """The attempts under way, those whose entrant has gone included."""
+        """The attempts under way, those whose caller has gone included."""
         with self.lock:
             return list(self.active.values())

@@ -1,4 +1,4 @@
-"""Opening a batch and letting it go: who comes first reserves the slots, and whoever comes while it is open shares them."""
+"""Opening a batch and letting it go: the first user reserves the slots, and those that come while it is open share them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Opening:
             drive(self.opening())
             return self
         except BaseException:
-            self.release()  # an interrupt at the last moment: without `with` nobody else would
+            self.release()  # an interrupt at the last moment: without `with` nothing else would
             raise
 
     def __exit__(
@@ -85,7 +85,7 @@ class Opening:
             try:
                 live.detach(self)
             except BaseException:
-                live.detach(self)  # an interrupt; nobody else would do it
+                live.detach(self)  # an interrupt; nothing else would do it
                 raise
         self._live = None
 
@@ -106,7 +106,7 @@ class Opening:
             pass
 
     def _attached(self) -> Steps[bool]:
-        """Whether the batch is open now; it is not when whoever was opening it was interrupted."""
+        """Whether the batch is open now; it is not when the one that was opening it was interrupted."""
         met: list[LiveBatch] = []
         try:
             live = registry_of(self._engine.journal).attach(self._batch.key, self, self._make, met.append)

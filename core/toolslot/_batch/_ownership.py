@@ -1,6 +1,6 @@
 """Who owns a batch: taking it, waiting for who has it, and letting it go.
 
-All entrants of the process share one `LiveBatch`. When the last one has left it, its end is told and one write gives it up, which nobody
+All users in the process share one `LiveBatch`. When the last one has left it, its end is told and one write gives it up, which nobody
 waits for.
 """
 
@@ -45,7 +45,7 @@ class LiveBatch(OpenBatch):
     ) -> None:
         super().__init__(engine, batch, max_parallel)
         #: who has it open, and who of them it was made for
-        self.entrants: set[object] = set()
+        self.users: set[object] = set()
         self.opener: object = None
         #: completes once the batch is open: True, or False when its opener was interrupted and others must open it once more
         self.ready: Future[bool] = Future()
@@ -121,13 +121,13 @@ class LiveBatch(OpenBatch):
         return self._reservation
 
     def _give_back(self) -> None:
-        """The permits of calls that nobody has entered."""
+        """The permits of calls that were not entered."""
         for begun in self.begun.values():
             self.engine.pool.release(begun.permit)
         self.begun = {}
 
     def withdraw_begun(self) -> None:
-        """Take back the marks of calls that nobody has entered; not waited for."""
+        """Take back the marks of calls that were not entered; not waited for."""
         try:
             for index in self._marked():
                 self.write(self._withdrawn(index))
@@ -164,7 +164,7 @@ class LiveBatch(OpenBatch):
         last.add_done_callback(lambda _: journal.retire(self.owner))
 
     def claiming(self, *, force: bool = False, why: str = "to go on with it") -> Steps[None]:
-        """Take the batch over if it is free or `force` is given, once for all entrants. Then look at its standing again."""
+        """Take the batch over if it is free or `force` is given, once for all users. Then look at its standing again."""
         mine: Future[None] = Future()
         try:
             with self.lock:
@@ -174,7 +174,7 @@ class LiveBatch(OpenBatch):
             if pending is not mine:
                 yield pending
                 return
-            # Whoever comes here saw it free; since then another entrant may have seen who has it now, and that one lives.
+            # It was seen free; since then another user here may have seen who has it now, and that one lives.
             fence, standing = self.look()
             if standing is Standing.FREE or (force and standing is Standing.TAKEN):
                 self._took_over((yield self._taking_over(fence.epoch, why, force=force)))
@@ -262,31 +262,31 @@ class LiveBatch(OpenBatch):
 
     # --- letting it go --------------------------------------------------------------------------------------------------
 
-    def attach(self, entrant: object) -> bool:
+    def attach(self, user: object) -> bool:
         """One more has it open, unless the batch was let go already: then a new `LiveBatch` must be made."""
         with self.lock:
             if not self._released:
-                self.entrants.add(entrant)
+                self.users.add(user)
             return not self._released
 
-    def detach(self, entrant: object) -> None:
+    def detach(self, user: object) -> None:
         """Once or more often, and whether or not it was attached."""
         with self.lock:
-            self.entrants.discard(entrant)
+            self.users.discard(user)
         self.maybe_release()
 
-    def give_up(self, entrant: object, error: BaseException) -> None:
-        """The entrant could not open it. Others must not wait for what it had begun: they get its error, an interrupt is its own alone."""
-        if self.opener is entrant and not self.ready.done():
+    def give_up(self, user: object, error: BaseException) -> None:
+        """The user could not open it. Others must not wait for what it had begun: they get its error, an interrupt is its own alone."""
+        if self.opener is user and not self.ready.done():
             self.discard()
             if isinstance(error, Exception):
                 self.ready.set_exception(error)
             else:
                 self.ready.set_result(False)
-        self.detach(entrant)
+        self.detach(user)
 
     def leave(self, active: Active, error: BaseException | None) -> None:
-        """The entrant is through, or the thread it left behind has ended."""
+        """The caller is through, or the thread it left behind has ended."""
         with self.lock:
             if self.active.get(active.index) is active:
                 del self.active[active.index]
@@ -294,21 +294,21 @@ class LiveBatch(OpenBatch):
         self.maybe_release()
 
     def discard(self) -> None:
-        """It could not be opened, or be let go in order: nobody here may get it. In the journal it may have our owner; now it is free."""
+        """It could not be opened, or be let go in order: none here may get it. In the journal it may have our owner; now it is free."""
         self._retire()
         with self.lock:
             self._released = True
         self.on_idle(self)
 
     def maybe_release(self) -> None:
-        """Let the batch go once nobody works on it here: nobody has it open, nothing waits to be recorded, and no thread runs on.
+        """Let the batch go once it is not worked on here: no user has it open, nothing waits to be recorded, and no thread runs on.
 
         A thread that runs on does not hold up the end of a batch whose answers were all handed over: what it returns changes nothing.
         """
         release = False
         try:
             with self.lock:
-                busy = bool(self.entrants or self.unrecorded or self._released) or self.fence is None
+                busy = bool(self.users or self.unrecorded or self._released) or self.fence is None
                 answered = not busy and self._all_answered()
                 release = not busy and (answered or not self.active)
                 self._released = self._released or release
@@ -325,7 +325,7 @@ class LiveBatch(OpenBatch):
     def _all_answered(self) -> bool:
         """Whether every answer was handed over.
 
-        Where each entrant enters only some of the calls, those that others entered before, here or elsewhere, count by their record.
+        Where each user enters only some of the calls, those that others entered before, here or elsewhere, count by their record.
         """
         if not self._partial:
             return len(self.answered) == len(self.slots)

@@ -98,7 +98,7 @@ class Pool:
         self.forget()
 
     def forget(self) -> None:
-        """Start anew: in a forked child, nobody who held or waited for a permit is there to give it back."""
+        """Forget all: in a forked child, those who held or waited for a permit are not there to give it back."""
         self._lock = threading.Lock()
         self._queues: OrderedDict[Hashable, deque[Ticket]] = OrderedDict()
         self._held: set[Permit] = set()
@@ -296,7 +296,7 @@ class Pool:
     def _held_back(self) -> list[Ticket]:
         """The waiting call whose rate allows it next, if any.
 
-        Whoever was held back by another limit set no alarm for its rate, and the end of that limit alone need not let it run.
+        A call that was held back by another limit set no alarm for its rate, and the end of that limit alone need not let it run.
         """
         if not self._starts or not self._queues:
             return []

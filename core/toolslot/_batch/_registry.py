@@ -1,4 +1,4 @@
-"""Which batches are worked on in this process, by journal, so that all entrants of one batch share one `LiveBatch`."""
+"""Which batches are worked on in this process, by journal, so that all who use one batch share one `LiveBatch`."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ class Registry:
     def attach(
         self,
         key: BatchKey,
-        entrant: object,
+        user: object,
         make: Callable[[], LiveBatch],
         meet: Callable[[LiveBatch], None],
     ) -> LiveBatch:
-        """The live batch, with the entrant among those who have it open. Its `opener`, for whom it was made, must open it.
+        """The live batch, with the user among those who have it open. Its `opener`, for whom it was made, must open it.
 
-        `meet` is told of a batch before that one knows of the entrant, who may be interrupted at any line and must then detach from it.
+        `meet` is told of a batch before that one knows of the user, who may be interrupted at any line and must then detach from it.
         """
         with self._lock:
             live = self._live.get(key)
             if live is not None:
                 meet(live)
-                if live.attach(entrant):
+                if live.attach(user):
                     return live
             live = make()
-            live.opener = entrant
+            live.opener = user
             live.on_idle = lambda idle: self._forget(key, idle)
             meet(live)
-            live.attach(entrant)
+            live.attach(user)
             self._live[key] = live
             return live
 
@@ -58,7 +58,7 @@ class Registry:
         return not wait(waiting, timeout).not_done
 
     def forget(self) -> None:
-        """Start anew: in a forked child, the batches are worked on by the parent.
+        """Forget all: in a forked child, the batches are worked on by the parent.
 
         Code that forked inside a call goes on in the child, too. It must change nothing there: what it writes is fenced.
         """

@@ -25,13 +25,13 @@ from toolslot._errors import ToolslotError
 
 
 class Repetition(Attempt):
-    """An attempt that leaves the call as it is recorded, but for the answer when it returns one: whoever dies in it, or whatever stops
+    """An attempt that leaves the call as it is recorded, but for the answer when it returns one: a death in it, or whatever stops
     it, leaves what was there. So it needs no start mark, and the batch may be another's, or closed.
     """
 
     def __init__(self, request: CallRequest[Any], active: Active, epoch: int, number: int) -> None:
         super().__init__(request, active, epoch, number)
-        # Whoever waits for it gives up only when the batch is taken over meanwhile, whosever it is now.
+        # Those who wait for it give up only when the batch is taken over meanwhile, whosever it is now.
         active.epoch = self._live.epoch
 
     @override

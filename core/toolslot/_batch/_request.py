@@ -20,7 +20,7 @@ T = TypeVar("T")
 class CallRequest(Generic[T]):
     """One call as it is entered once: the tool's code, and how its answer is to be read.
 
-    `engine` is that of whoever enters it, and may know other tools than that of whoever opened the batch. `policy` is the tool's, for this
+    `engine` is that of the user who enters it, and may know other tools than the opener's. `policy` is the tool's, for this
     time. `deadline` is the batch's, in monotonic seconds. `is_error`: whether a returned value is a failure that the framework has turned
     into an answer. `offload`: where to run the code. `held`: where an answer is noted that the caller holds back until it is recorded; None
     has the call wait for its record.

@@ -337,7 +337,7 @@ async def _bounded(step: Invoke, awaitable: Awaitable[object], timeout: float) -
         raise
     if not done:
         step.expired = True
-        task.cancel()  # asked to stop; whether its effect still happens nobody knows
+        task.cancel()  # asked to stop; whether its effect still happens is not known
         raise TimeoutError
     return task.result()
 

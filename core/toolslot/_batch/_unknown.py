@@ -24,7 +24,7 @@ from toolslot._domain._slot import Delivered, Reason, SlotRecord, SlotState, Ver
 from toolslot._errors import DecisionRefused, ToolFailed, UnknownOutcome
 from toolslot._text import quoted
 
-#: why nobody knows, by whether the call failed in a way that crashed the run
+#: why it is not known, by whether the call failed in a way that crashed the run
 _WHAT = {False: "it began and left no record", True: "it failed, perhaps after it had its effect"}
 
 
@@ -176,7 +176,7 @@ def spelled(
 
 
 def delivering(live: LiveBatch, index: int, value: object) -> Steps[None]:
-    """Record what the agent was told about a call that nobody settled, so that a closed batch repeats it."""
+    """Record what the agent was told about a call that is not settled, so that a closed batch repeats it."""
     if not (live.slots[index].final or live.closed):  # then what is on record is told again
         yield from live.looking_again()
         if live.standing() is Standing.FREE:

@@ -176,7 +176,7 @@ def _may_start(state: BatchState, slot: SlotRecord, row: Started) -> bool:
             f"{what}: its owner has let the batch go. Take the batch over before running anything of it."
         )
     if slot.state is SlotState.RUNNING and row in state.rows(row.index):
-        return False  # the very same mark again: its first commit was acknowledged to nobody
+        return False  # the very same mark again: its first commit was not acknowledged
     raise Fenced(
         f"{what}: the slot is {slot.state.value} at attempt {slot.attempt}, generation {slot.generation}."
         " Somebody else has worked on it; open the batch again."

@@ -24,7 +24,7 @@ class EventKind(str, Enum):
     FAILED = "failed"
     #: it did not return in time; its effect may still happen
     TIMED_OUT = "timed_out"
-    #: nobody here can know whether it was done
+    #: whether it was done is not known here
     UNKNOWN = "unknown"
     #: a reconciler or an operator settled it
     RECONCILED = "reconciled"
@@ -168,7 +168,7 @@ class HookMethods(Protocol):
         ...
 
     def opening(self, key: BatchKey, adapter: str, at: float) -> str | None:
-        """A batch is about to be opened, before anything is written; called in the context of whoever opens it.
+        """A batch is about to be opened, before anything is written; called in the context of its opener.
 
         The text that is returned is kept with the ownership, and comes back in `BatchEvent.traces` of later owners.
         """

@@ -141,7 +141,7 @@ class Reserve:
         refuse_outdated(view, self.manifest, self.former)
         if not (self.by_hand or self.adopt is Adopt.NEVER):
             refuse_changed(view, self.manifest)
-        # Nobody would do anything for it any more but to close it, in a commit of its own, and might die before that.
+        # Nothing would be done for it any more but to close it, in a commit of its own, and might die before that.
         some = bool(self.manifest.specs)
         fence = Fence(epoch=1, owner=self.owner, held=some, closed=not some)
         tenure = Tenure(
@@ -320,7 +320,7 @@ class Decide:
         if slot.version != self.version:
             raise DecisionRefused(
                 f"{what} is at version {slot.version}, the decision was made on version {self.version}:"
-                " something was recorded meanwhile. Look at it again and decide anew."
+                " something was recorded meanwhile. Look at it again, then decide."
             )
         if state.fence.closed and self.verdict is Verdict.RERUN:
             raise BatchClosed(f"{what} cannot run again: the batch is closed, its answers were handed over.")

@@ -27,7 +27,7 @@ class Standing(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Hand out what is recorded. `delivered`: what the agent was told about a call nobody could settle."""
+    """Hand out what is recorded. `delivered`: what the agent was told about a call that could not be settled."""
 
     delivered: bool = False
 
@@ -46,12 +46,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class RunUnrecorded:
-    """Run it as often as it is entered, whoever owns the batch: nothing of it is stored."""
+    """Run it as often as it is entered, whichever owner the batch has: nothing of it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """Enter the tool's code although an earlier attempt may have had its effect. `undeclared`: nobody said that this is all right."""
+    """Enter the tool's code although an earlier attempt may have had its effect. `undeclared`: no policy says that this is all right."""
 
     attempt: int
     undeclared: bool
@@ -169,7 +169,7 @@ def answered(
     ran_here: bool,
     at_work: bool,
 ) -> bool:
-    """Whether the answer on record can be handed out at once, whoever owns the batch. `at_work`: an attempt on the call runs here."""
+    """Whether the answer on record can be handed out at once, whoever has the batch. `at_work`: an attempt on the call runs here."""
     if not slot.final and (at_work or (slot.state is not SlotState.FAILED and slot.delivered is None)):
         return False  # an attempt that runs may say more than what was told of it
     action = _plan(slot, presented, policy, Standing.TAKEN, closed=closed, ran_here=ran_here)
@@ -195,7 +195,7 @@ def _plan(
     if isinstance(action, Fail) and slot.delivered is not None:
         return Replay(
             delivered=True
-        )  # the agent was told already that nobody knows; whoever comes next is told the same
+        )  # the agent was told already that it is not known, and is told the same again
     if closed:
         return Replay(delivered=True) if slot.delivered is not None else Closed()
     match standing:
@@ -290,7 +290,7 @@ def _by_state(slot: SlotRecord, policy: ToolPolicy) -> Replay | Run | Rerun | Re
         case SlotState.FAILED:
             return _failed(slot, policy)
         case SlotState.RUNNING | SlotState.UNKNOWN:
-            # RUNNING under our own epoch, and no code of it runs: its entrant died here (an interpreter shutdown, say).
+            # RUNNING under our own epoch, and no code of it runs: its caller died here (an interpreter shutdown, say).
             return _unknown(slot, policy)
         case _:
             assert_never(slot.state)

@@ -194,7 +194,7 @@ class Tenure:
     """One ownership of a batch, kept for ever: who held which epoch, since when, and why it was taken.
 
     `limit`: calls of the batch that this owner lets run at once. `trace`: where a hook of this owner told of the batch (a W3C
-    `traceparent`). All three are None where nobody recorded them. `by`: the person who took the batch to move it on or to end it, None
+    `traceparent`). All three are None where they were not recorded. `by`: the person who took the batch to move it on or to end it, None
     for an agent.
     """
 
@@ -285,7 +285,7 @@ class Decided(RowBase):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence(RowBase):
-    """A late result that could not count any more; shown to whoever decides."""
+    """A late result that could not count any more; shown to the person who decides."""
 
     outcome: Payload | None
     error: ErrorRecord | None = None
@@ -294,7 +294,7 @@ class Evidence(RowBase):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivered(RowBase):
-    """What the agent was told about a slot that nobody could settle; replays once the batch is closed."""
+    """What the agent was told about a slot that could not be settled; replays once the batch is closed."""
 
     outcome: Payload | None
     error: ErrorRecord | None = None
@@ -377,7 +377,7 @@ class SlotRecord:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is left to do about it; of a call of which nothing is recorded nobody can tell, and nobody is to ask."""
+        """Whether nothing is left to do about it; of a call of which nothing is recorded it cannot be told, and no one is asked."""
         return self.final or not (self.spec.recorded or self.version)
 
     @property
