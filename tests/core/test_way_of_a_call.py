@@ -21,7 +21,7 @@ from toolslot._batch._steps import perform
 from toolslot.journal import open_journal
 
 #: at most so many on the thread of the caller and, for its two commits, on that of the writer
-CALLER, WRITER = {"sync": 90, "async": 101}, 120
+CALLER, WRITER = {"sync": 90, "async": 101}, 130
 
 
 class Counted:
