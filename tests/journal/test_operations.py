@@ -307,7 +307,12 @@ def purged() -> MemoryStore:
         (Release(key=KEY, epoch=2), store, Fenced, ("epoch 2", "epoch 1", "first", "stop working")),
         (decide(epoch=2), lambda: store(*IN_DOUBT), Fenced, ("epoch 2", "epoch 1")),
         (decide(), store, DecisionRefused, ("call 0 (pay)", "run/batch", "reserved", "nothing to decide")),
-        (decide(version=1), lambda: store(*IN_DOUBT), DecisionRefused, ("version 2", "version 1", "then decide")),
+        (
+            decide(version=1),
+            lambda: store(*IN_DOUBT),
+            DecisionRefused,
+            ("version 2", "version 1", "then decide"),
+        ),
         (
             decide(Verdict.RERUN),
             lambda: store(*IN_DOUBT, closed=True),
