@@ -15,25 +15,26 @@ import pytest
 
 from toolslot import UnreadablePayload
 from toolslot._domain._identity import Owner, ProcessIdentity
+from toolslot.journal._process import this_process
 
 
 def test_a_process_is_the_same_at_every_call_and_in_every_thread() -> None:
     with ThreadPoolExecutor(8) as pool:
-        found = set(pool.map(lambda _: ProcessIdentity.current(), range(100)))
-    assert found == {ProcessIdentity.current()}
-    assert ProcessIdentity.current().pid == os.getpid()
+        found = set(pool.map(lambda _: this_process(), range(100)))
+    assert found == {this_process()}
+    assert this_process().pid == os.getpid()
 
 
 FIRST_CALLS = """
 import sys, threading
-from toolslot._domain._identity import ProcessIdentity
+from toolslot.journal._process import this_process
 
 sys.setswitchinterval(1e-6)
 found, barrier = [], threading.Barrier(16)
 
 def look():
     barrier.wait()
-    found.append(ProcessIdentity.current())
+    found.append(this_process())
 
 threads = [threading.Thread(target=look) for _ in range(16)]
 for thread in threads: thread.start()
@@ -47,7 +48,7 @@ def test_threads_that_ask_first_at_the_same_time_get_one_identity() -> None:
 
 
 def identity_of_new_process() -> ProcessIdentity:
-    code = "import json; from toolslot._domain._identity import ProcessIdentity; print(json.dumps(ProcessIdentity.current().to_json()))"
+    code = "import json; from toolslot.journal._process import this_process; print(json.dumps(this_process().to_json()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return ProcessIdentity.from_json(json.loads(done.stdout))
 
@@ -55,7 +56,7 @@ def identity_of_new_process() -> ProcessIdentity:
 def test_case_27_two_process_starts_are_never_the_same() -> None:
     first, second = identity_of_new_process(), identity_of_new_process()
     assert first.token != second.token
-    assert first.host == second.host == ProcessIdentity.current().host
+    assert first.host == second.host == this_process().host
 
 
 def test_the_start_of_a_process_is_when_it_started() -> None:
@@ -69,7 +70,7 @@ def test_the_start_of_a_process_is_when_it_started() -> None:
 def test_the_start_is_found_whatever_the_program_is_called(tmp_path: Path) -> None:
     program = tmp_path / "py) S 1 (x"
     program.symlink_to(Path(sys.executable).resolve())
-    code = "from toolslot._domain import _identity; print(_identity._started_on_linux())"
+    code = "from toolslot.journal import _process; print(_process._started_on_linux())"
     before = datetime.now(timezone.utc).timestamp()
     done = subprocess.run(
         [str(program), "-c", code],
@@ -83,11 +84,11 @@ def test_the_start_is_found_whatever_the_program_is_called(tmp_path: Path) -> No
 
 FORKING = """
 import json, os, sys
-from toolslot._domain._identity import ProcessIdentity
+from toolslot.journal._process import this_process
 
 def identities(depth):
-    mine = ProcessIdentity.current()
-    assert mine == ProcessIdentity.current()
+    mine = this_process()
+    assert mine == this_process()
     print(json.dumps(mine.to_json()), flush=True)
     if depth and os.fork() == 0:
         identities(depth - 1)
@@ -111,11 +112,11 @@ def test_a_child_that_gets_a_known_pid_is_another_process() -> None:
     """The pids of ancestors that died can come again; what was remembered for them must not."""
     code = """
 import os
-from toolslot._domain import _identity
-mine = _identity.ProcessIdentity.current()
+from toolslot.journal import _process
+mine = _process.this_process()
 if os.fork() == 0:
     os.getpid = lambda: mine.pid
-    os._exit(0 if _identity.ProcessIdentity.current() != mine else 3)
+    os._exit(0 if _process.this_process() != mine else 3)
 assert os.WEXITSTATUS(os.wait()[1]) == 0
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from toolslot._codec import Payload
 from toolslot._domain._fold import fold_slot
-from toolslot._domain._identity import Owner, OwnerState, ProcessIdentity
+from toolslot._domain._identity import Owner, OwnerState
 from toolslot._domain._slot import (
     BatchKey,
     BatchRecord,
@@ -33,6 +33,7 @@ from toolslot._domain._slot import (
     Verdict,
     Withdrawn,
 )
+from toolslot.journal._process import this_process
 
 SPEC = SlotSpec(index=0, tool="pay", call_id="c", digest="d", args=Payload(codec="j", data=b"{}"))
 OTHER = replace(SPEC, tool="refund")
@@ -289,7 +290,7 @@ def test_a_batch_is_settled_when_all_of_its_slots_are_final(
 ) -> None:
     slots = tuple(fold(*HISTORIES[name][1]) for name in histories)
     manifest = Manifest(key=BatchKey("r", "b"), specs=(SPEC,) * len(slots), created=0.0)
-    owner = Owner(process=ProcessIdentity.current(), token="t")
+    owner = Owner(process=this_process(), token="t")
     record = BatchRecord(
         manifest=manifest, fence=Fence(epoch=1, owner=owner), slots=slots, owner_state=OwnerState.DEAD
     )

@@ -9,7 +9,7 @@ from enum import Enum
 import pytest
 
 from toolslot._codec import Payload
-from toolslot._domain._identity import Owner, ProcessIdentity
+from toolslot._domain._identity import Owner
 from toolslot._domain._slot import (
     BatchKey,
     Decided,
@@ -33,10 +33,11 @@ from toolslot._domain._slot import (
 from toolslot._domain._state import AppendRow, record_of
 from toolslot._errors import BatchClosed, BatchMismatch, Fenced, InvalidSetting, ToolslotError
 from toolslot.journal import Append, BatchState, Change, MemoryStore
+from toolslot.journal._process import this_process
 
 KEY = BatchKey("run", "batch")
 SECRET = b"4111 1111 1111 1111"
-OWNER = Owner(process=ProcessIdentity.current(), token="t")
+OWNER = Owner(process=this_process(), token="t")
 SPEC = SlotSpec(index=0, tool="pay", call_id="c", digest="d", args=Payload(codec="j", data=SECRET))
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from toolslot._codec import Payload
-from toolslot._domain._identity import Owner, OwnerState, ProcessIdentity
+from toolslot._domain._identity import Owner, OwnerState
 from toolslot._domain._slot import (
     BatchKey,
     Decided,
@@ -46,10 +46,11 @@ from toolslot.journal import (
     Reserve,
     TakeOver,
 )
+from toolslot.journal._process import this_process
 
 KEY, FORK = BatchKey("run", "batch"), BatchKey("run", "fork")
 SECRET = b"4111 1111 1111 1111"
-FIRST, SECOND = (Owner(process=ProcessIdentity.current(), token=token) for token in ("first", "second"))
+FIRST, SECOND = (Owner(process=this_process(), token=token) for token in ("first", "second"))
 
 
 def specs(count: int) -> tuple[SlotSpec, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolslot._codec import Payload
-from toolslot._domain._identity import Owner, OwnerState, ProcessIdentity
+from toolslot._domain._identity import Owner, OwnerState
 from toolslot._domain._slot import (
     BatchKey,
     Fence,
@@ -16,8 +16,9 @@ from toolslot._domain._slot import (
     Tenure,
 )
 from toolslot.journal import BatchState
+from toolslot.journal._process import this_process
 
-OWNER = Owner(process=ProcessIdentity.current(), token="t")
+OWNER = Owner(process=this_process(), token="t")
 
 
 def started(index: int) -> Started:

@@ -27,6 +27,7 @@ from toolslot._errors import JournalIOError
 from toolslot.journal import MemoryStore
 from toolslot.journal._format import _row_codec as codec
 from toolslot.journal._format._secrecy import Memo
+from toolslot.journal._process import this_process
 from toolslot.journal._queue._processes import members
 from toolslot.journal._queue._queued import QueuedJournal
 from toolslot.journal._queue._session import Session
@@ -269,7 +270,7 @@ class Folder:
     def begin(self) -> tuple[ProcessIdentity, Callable[[], Store]]:
         """Each opening is a process of its own to the others."""
         self.owners = set()
-        process = replace(ProcessIdentity.current(), token=secrets.token_hex(8))
+        process = replace(this_process(), token=secrets.token_hex(8))
         return process, lambda: LogStore(self.folder, self.troubles)
 
     def enlisted(self, process: ProcessIdentity, owner: Owner) -> bool | None:

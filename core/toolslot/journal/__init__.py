@@ -20,6 +20,7 @@ from toolslot.journal._disk import DiskJournal, Durability
 from toolslot.journal._doctor._findings import JournalReport
 from toolslot.journal._memory import MemoryJournal, MemoryStore
 from toolslot.journal._open import examine, journal_location, open_journal
+from toolslot.journal._process import this_process
 from toolslot.journal._retention import Retention, purge_older, purge_run
 
 __all__ = [
@@ -50,4 +51,5 @@ __all__ = [
     "open_journal",
     "purge_older",
     "purge_run",
+    "this_process",
 ]

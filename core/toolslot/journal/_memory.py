@@ -28,6 +28,7 @@ from toolslot._domain._state import (
     record_of,
 )
 from toolslot._errors import JournalClosed, JournalError
+from toolslot.journal._process import this_process
 
 T = TypeVar("T")
 
@@ -122,7 +123,7 @@ class MemoryJournal(Journal):
 
     def __init__(self, store: MemoryStore | None = None) -> None:
         self._store = store if store is not None else MemoryStore()
-        self._process = ProcessIdentity.current()
+        self._process = this_process()
         self._mine: set[Owner] = set()
         self._closed = False
 

@@ -17,6 +17,7 @@ from toolslot.journal._disk._options import Options
 from toolslot.journal._disk._place import Place, prepare
 from toolslot.journal._disk._read_store import ReadStore
 from toolslot.journal._disk._store import Store
+from toolslot.journal._process import this_process
 from toolslot.journal._queue import _store as queue
 from toolslot.journal._queue._processes import members
 
@@ -55,7 +56,7 @@ class Directory:
                 prepare(place)
             except OSError as error:
                 raise translate(error, str(place.root)) from error
-        process = ProcessIdentity.current()
+        process = this_process()
         if terms.own_identity:
             process = replace(process, token=secrets.token_hex(8))
         # Its hooks for forks must be there before ours.
