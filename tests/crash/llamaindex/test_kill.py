@@ -103,7 +103,7 @@ def test_killed_after_all_was_decided_the_next_process_owns_nothing_and_tells_th
     ledger = killed_in_flight(tmp_path, *args)
     turn = 0 if kind == "function" else 1
     answers = answering({f"call-{turn}-{i}": {"failed": "the bank refused"} for i in (3, 4)})
-    killed(tmp_path, "--life", "2", *args, *answers, "--counting", "reconciled", "--ready", "2")
+    killed(tmp_path, "--life", "2", *args, *answers, "--hang-model", str(turn + 1), word="ASKING")
     outcome = resumed(tmp_path, *args, life=3)
     assert outcome["questions"] == []
     texts = told(outcome)
