@@ -13,6 +13,7 @@ import tenacity
 from support.harness import Peak, World, batch, both
 from toolslot import (
     Batch,
+    BatchEvent,
     BatchKey,
     BatchRecord,
     Call,
@@ -107,9 +108,13 @@ def test_it_keeps_its_limit_its_retries_and_its_events() -> None:
                 raise ConnectionError
             return i
 
+    ends: list[BatchEvent] = []
+
     def hook(event: object) -> None:
         if isinstance(event, CallEvent):
             events.append(event)
+        elif isinstance(event, BatchEvent):
+            ends.append(event)
 
     retry = Retry(stop=tenacity.stop_after_attempt(2), wait=tenacity.wait_none())
     policy = ToolPolicy(record=False, max_parallel=1, retry=retry)
@@ -123,6 +128,7 @@ def test_it_keeps_its_limit_its_retries_and_its_events() -> None:
         ("started", "running", 2),
         ("finished", "succeeded", 2),
     ]
+    assert [call.state for end in ends for call in end.calls] == [SlotState.SUCCEEDED] * 3
 
 
 def test_a_timeout_is_told_and_it_runs_again(world: World) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,16 @@ from toolslot._domain._events import EventKind, batch_event
 from toolslot._domain._operations import Adopt, Release, Reservation, Reserve, TakeOver
 from toolslot._domain._plan import Standing, reruns
 from toolslot._domain._port import Journal
-from toolslot._domain._slot import Batch, BatchRecord, Manifest, SlotRecord, SlotSpec, Started, Withdrawn
+from toolslot._domain._slot import (
+    Batch,
+    BatchRecord,
+    Manifest,
+    SlotRecord,
+    SlotSpec,
+    SlotState,
+    Started,
+    Withdrawn,
+)
 from toolslot._errors import BatchBusy, Fenced, ToolslotError
 from toolslot._text import quoted
 
@@ -338,9 +348,14 @@ def let_go(live: LiveBatch, *, closed: bool) -> None:
     """Release the batch, if it is ours; and close it, if all its answers were handed over."""
     engine = live.engine
     if engine.hooks.wants(None):
+        # In the journal a call that is not recorded stays as it was reserved.
+        made = (
+            replace(slot, state=SlotState.SUCCEEDED) if slot.index in live.handed else slot
+            for slot in live.slots
+        )
         told = batch_event(
             live.key,
-            live.slots,
+            tuple(made),
             live.replayed,
             epoch=live.epoch,
             span=(live.opened_at, engine.clock()),
