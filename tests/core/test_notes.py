@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
+from copy import deepcopy
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -124,7 +127,7 @@ def test_hooks_hear_it_once_it_is_recorded_and_the_tool_goes_on_after_that() -> 
 def test_what_is_too_long_is_cut_and_what_is_no_text_is_refused(world: World) -> None:
     def order(i: int) -> str:
         current_call().note("a" * 5000, ref="b" * 5000)
-        with pytest.raises(InvalidArguments, match="ref=4711"):
+        with pytest.raises(InvalidArguments, match=r"ref=\.\.\.\) got a int"):
             current_call().note("order", ref=4711)  # type: ignore[arg-type]
         return "made"
 
@@ -189,3 +192,19 @@ def test_of_a_call_that_is_not_recorded_it_is_told_alone() -> None:
     record = journal.load(key).result()
     assert record is not None
     assert (told, record.slots[0].version) == (["a look [1]"], 0)
+
+
+def test_a_copy_of_the_context_writes_notes_too_and_one_of_another_process_does_not(world: World) -> None:
+    def order(i: int) -> str:
+        call = current_call()
+        deepcopy(call).note("from a copy")
+        assert asdict(call)["attempt"] == 1
+        with pytest.raises(LookupError, match="another one"):
+            pickle.loads(pickle.dumps(call)).note("from elsewhere")
+        return pickle.loads(pickle.dumps(call)).idempotency_key
+
+    executor = world.executor()
+    (key,) = executor.run_all(ONE, {"order": order})
+    with executor.open(ONE) as run:
+        assert [note.text for note in run.view(0).notes] == ["from a copy"]
+        assert run.view(0).idempotency_key == key

@@ -173,7 +173,7 @@ class Attempt(AttemptRecord):
             call_id=spec.call_id,
             attempt=self._number,
             generation=self._generation,
-            _noting=self._note,
+            _noting=_context.Noting(self._note),
         )
 
     # --- what it came to ------------------------------------------------------------------------------------------------

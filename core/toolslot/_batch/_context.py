@@ -8,9 +8,34 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from typing_extensions import override
+
 from toolslot._batch._bridge import wait_for
 from toolslot._domain._identity import idempotency_key
 from toolslot._errors import InvalidArguments
+
+
+class Noting:
+    """Begins to write a note: the future is over when it is durable, and the function tells of it then.
+
+    A copy of the context has the same; one that goes to another process has none.
+    """
+
+    __slots__ = ("begin",)
+
+    def __init__(self, begin: Callable[[str, str], tuple[Future[Any], Callable[[], None]]]) -> None:
+        self.begin = begin
+
+    def __deepcopy__(self, memo: object) -> Noting:
+        return self
+
+    @override
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return _nothing, ()
+
+
+def _nothing() -> None:
+    return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,10 +53,7 @@ class CallContext:
     attempt: int
     #: which call has this place: grows when another one takes it on purpose
     generation: int = 1
-    #: begins to write a note; the future is over when it is durable, and the function tells of it then
-    _noting: Callable[[str, str], tuple[Future[Any], Callable[[], None]]] | None = field(
-        default=None, repr=False, compare=False
-    )
+    _noting: Noting | None = field(default=None, repr=False, compare=False)
 
     def note(self, text: str, *, ref: str = "") -> None:
         """Record what is known of the call now, an order number that the shop gave it, say; durable when this returns.
@@ -42,6 +64,7 @@ class CallContext:
 
         Raises:
             Fenced: the attempt counts no more: somebody else has taken the batch over, or settled the call.
+            LookupError: this is a copy of the context that went to another process.
             JournalError: it could not be recorded.
         """
         written, tell = self._begin_note(text, ref)
@@ -57,9 +80,12 @@ class CallContext:
     def _begin_note(self, text: str, ref: str) -> tuple[Future[Any], Callable[[], None]]:
         for name, value in (("text", text), ("ref", ref)):
             if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise InvalidArguments(f"note({name}={value!r}): it is a text.")
-        assert self._noting is not None, "made where a call is entered"
-        return self._noting(text, ref)
+                raise InvalidArguments(f"note({name}=...) got a {type(value).__name__}: give a text.")
+        if self._noting is None:
+            raise LookupError(
+                "a note can be written in the process that runs the call alone, and this is a copy of its context that went to another one."
+            )
+        return self._noting.begin(text, ref)
 
     @property
     def idempotency_key(self) -> str:
