@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from support.harness import Peak, batch
 from support.odd import Held, OddJournal, writes
 from toolslot import BatchTimedOut, DurableExecutor, Limits, MemoryJournal, current_call
 from toolslot._batch import _crew
-from toolslot._batch._crew import Crew
+from toolslot._batch._crew import Crew, drive_all
+from toolslot._batch._steps import Steps
 from toolslot._domain._slot import Started
 
 
@@ -116,3 +118,25 @@ def test_an_interrupt_is_raised_when_all_calls_have_ended() -> None:
 def test_what_a_call_sees_of_its_context_is_its_own_whatever_thread_drives_it() -> None:
     seen = executor(batch=2).run_all(batch(*["t"] * 30), {"t": lambda i: (i, current_call().index)})
     assert seen == [(i, i) for i in range(30)]
+
+
+def test_no_more_calls_are_begun_at_a_time_than_can_run() -> None:
+    """The others do not queue for permits meanwhile, where they would stand in the way of other batches."""
+    gate, begun, full = Future[None](), list[int](), threading.Event()
+
+    def steps(i: int) -> Steps[int]:
+        begun.append(i)
+        if len(begun) == 4:
+            full.set()
+        yield gate
+        return i
+
+    got: list[Any] = []
+    thread = threading.Thread(target=lambda: got.append(drive_all([steps(i) for i in range(20)], 4)))
+    thread.start()
+    assert full.wait(20)
+    assert begun == [0, 1, 2, 3]
+    gate.set_result(None)
+    thread.join(20)
+    assert got == [list(range(20))]
+    assert begun == list(range(20))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock
@@ -22,10 +22,10 @@ class _Work:
 
     __slots__ = ("answer", "context", "error", "index", "steps")
 
-    def __init__(self, index: int, steps: Steps[Any]) -> None:
+    def __init__(self, index: int, steps: Steps[Any], context: Context) -> None:
         self.index = index
         self.steps = steps
-        self.context = copy_context()
+        self.context = context.copy()
         #: what the step that it asked for came to
         self.answer: object = None
         self.error: BaseException | None = None
@@ -53,8 +53,11 @@ class Crew:
         self._due: float | None = None
         #: wakes the thread that has called `outcomes`
         self._bell: SimpleQueue[None] = SimpleQueue()
-        for index, steps in enumerate(calls):
-            self._ready.put(_Work(index, steps))
+        self._context = copy_context()
+        self._behind = iter(enumerate(calls))
+        # No more at a time than can run: a batch of thousands must not stand in the way of small ones while it queues for permits.
+        for _ in range(workers):
+            self._begin_next()
 
     def outcomes(self) -> list[Any]:
         """Each call's answer or exception, in the order given, once all have ended; an interrupt is raised after that."""
@@ -180,11 +183,19 @@ class Crew:
         work.answer = work.context.run(perform, step)
         return False
 
+    def _begin_next(self) -> None:
+        """The next call may begin, if there is one; the lock is held, or no thread runs yet."""
+        for index, steps in self._behind:
+            self._ready.put(_Work(index, steps, self._context))
+            return
+
     def _end(self, work: _Work, outcome: object) -> None:
         self._outcomes[work.index] = outcome
         with self._lock:
             self._left -= 1
             last = not self._left
+            self._begin_next()
+            self._wake_if_short()
         if last:
             self._bell.put(None)
 
