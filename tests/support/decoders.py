@@ -142,7 +142,7 @@ DECODERS: dict[str, Decoder] = {
     "pages": _pages,
     "langgraph": _LANGGRAPH.decode,
     "llamaindex": _LLAMAINDEX.decode,
-    "llamaindex run": lambda data: RunRecord.decode(data, _LLAMAINDEX.values),
+    "llamaindex run": lambda data: RunRecord.decode(data),
     "llamaindex turn": lambda data: TurnRecord.decode(data, _LLAMAINDEX.values),
     "llamaindex value": _LLAMAINDEX.values.decode,
 }
