@@ -6,11 +6,13 @@ import json
 import shlex
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from cli.commands import NEEDS_DECISION, OK, PROBLEM, answer, command, key_of, killed, said
+from toolslot import Batch, Call, CallTimedOut, DiskJournal, DurableExecutor, ToolPolicy, current_call
 
 pytestmark = pytest.mark.crash
 
@@ -84,3 +86,24 @@ def test_the_exit_code_is_that_of_a_real_process_too(dead: Path) -> None:
     )
     assert done.returncode == NEEDS_DECISION, done.stderr
     assert len(json.loads(done.stdout)) == 2
+
+
+def test_what_the_call_has_noted_is_there_for_the_person_who_decides(tmp_path: Path) -> None:
+    journal = DiskJournal.open(tmp_path / "journal")
+    executor = DurableExecutor(
+        journal, policies={"order": ToolPolicy(on_unknown="ask", timeout=0.05)}, hooks=[]
+    )
+    go_on = threading.Event()
+
+    def order() -> None:
+        current_call().note("order placed", ref="4711")
+        go_on.wait(20)
+
+    with pytest.raises(CallTimedOut):
+        executor.run_all(Batch(run_id="order-17", batch_id="b", calls=[Call(tool="order")]), {"order": order})
+    try:
+        output = said(command("pending", "--journal", tmp_path / "journal"), NEEDS_DECISION)
+    finally:
+        go_on.set()
+        journal.close()
+    assert "noted       order placed [4711]" in output

@@ -162,7 +162,7 @@ def _call(
         return view
     return replace(
         view,
-        args=_args(spec.args),
+        args=_args(spec.args) if spec.recorded else None,
         result=None if slot.outcome is None else _text(slot.outcome),
         error=None if slot.error is None else slot.error.message,
     )

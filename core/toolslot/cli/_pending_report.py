@@ -8,7 +8,7 @@ from typing import TypeAlias
 from typing_extensions import assert_never
 
 from toolslot._text import shown
-from toolslot._views import BatchStatus, PendingCall, coarse_span_text
+from toolslot._views import BatchStatus, PendingCall, coarse_span_text, note_text
 from toolslot.cli._calls import place
 from toolslot.cli._console import moment_text
 from toolslot.cli._json import line
@@ -28,6 +28,8 @@ def report(pending: PendingCall, *, now: float) -> Iterator[Parts]:
     reason = f", {call.reason.value}" if call.reason is not None else ""
     yield ("  ", f"attempt {call.attempt}, {_began(call.started_at, now)}{reason}", "; ", _holder(pending))
     yield (("  key         ", "dim"), call.idempotency_key)
+    for note in call.notes:
+        yield (("  noted       ", "dim"), note_text(note))
     if call.call_id:
         yield (("  call id     ", "dim"), shown(call.call_id))
     if call.args is not None:
