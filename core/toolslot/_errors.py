@@ -92,6 +92,18 @@ class UnknownOutcome(ToolslotError):
         self.ask = ask
 
 
+class EffectRefused(ToolslotError):
+    """The call was not run, for what is known of the effect that its arguments name. That is its answer, which the model can read."""
+
+
+class EffectConflict(EffectRefused):
+    """Another call has the same effect key with other arguments: the amount of one invoice, say. Nothing was run."""
+
+
+class EffectUnsettled(ToolslotError):
+    """A call with an effect key is under way or of unknown outcome, so its record must stay. Nothing was changed."""
+
+
 class ToolFailed(ToolslotError):
     """A recorded failure, replayed. The original exception object is gone; `error_type` and the text are what it left."""
 

@@ -21,7 +21,7 @@ from toolslot._batch._pool import process_pool
 from toolslot._batch._registry import registry_of
 from toolslot._batch._reserving import Kept
 from toolslot._batch._steps import is_async
-from toolslot._codec import Codec, JsonCodec
+from toolslot._codec import Codec, Contents, JsonCodec
 from toolslot._domain._events import Hook
 from toolslot._domain._plan import may_try_again
 from toolslot._domain._policy import Limits, ToolPolicy, check_count
@@ -54,6 +54,8 @@ class DurableExecutor:
         executor: Where `run_all` and `arun_all` run sync tools, instead of threads: any `concurrent.futures.Executor`. Not shut down here.
         pauses: Exception types by which a tool stops at a question to a human.
         cancels: Exception types that mean "cancelled", beside `asyncio.CancelledError`.
+        contents: How the host's results are told in its own form and in a form that every host reads, for results of calls with an effect
+            key that another run or host gets. Default: results are the tools' own values.
         lossy_replay: Replay the text that is left of a result that could not be stored, instead of raising `ResultNotStorable`.
 
     Raises:
@@ -73,6 +75,7 @@ class DurableExecutor:
         executor: Executor | None = None,
         pauses: tuple[type[BaseException], ...] = (),
         cancels: tuple[type[BaseException], ...] = (),
+        contents: Contents | None = None,
         lossy_replay: bool = False,
     ) -> None:
         if on_mismatch not in ("strict", "lenient"):
@@ -91,6 +94,7 @@ class DurableExecutor:
         self._strict = on_mismatch == "strict"
         self._offload = executor
         self._pauses, self._cancels = pauses, cancels
+        self._contents = contents
         self._lossy_replay = lossy_replay
         self._draining = threading.Event()
         self._lock = threading.Lock()
@@ -292,6 +296,7 @@ class DurableExecutor:
             hooks=self._hooks,
             codec=self._codec,
             codecs={self._codec.name: self._codec},
+            contents=self._contents,
             strict=self._strict,
             lossy_replay=self._lossy_replay,
             pauses=self._pauses,

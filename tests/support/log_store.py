@@ -22,10 +22,11 @@ from typing_extensions import override
 from toolslot._domain._identity import Owner, OwnerState, ProcessIdentity
 from toolslot._domain._port import OldRuns
 from toolslot._domain._slot import BatchKey
-from toolslot._domain._state import AppendRow, DropRun, NewBatch, PutAlias, PutFence, Write
+from toolslot._domain._state import AppendRow, DropRun, NewBatch, PutAlias, PutEffect, PutFence, Write
 from toolslot._errors import JournalIOError
 from toolslot.journal import MemoryStore
 from toolslot.journal._format import _row_codec as codec
+from toolslot.journal._format._effect_codec import effect_from_json, effect_to_json
 from toolslot.journal._format._secrecy import Memo
 from toolslot.journal._process import this_process
 from toolslot.journal._queue._processes import members
@@ -91,6 +92,8 @@ class Lines(MemoryStore):
                 return ["alias", write.key.run_id, write.key.batch_id, codec.key_to_json(write.target)]
             case DropRun():
                 return ["drop", write.run_id]
+            case PutEffect():
+                return ["effect", "", effect_to_json(write.effect)]
 
     def hear(self, said: list[Any]) -> None:
         match said:
@@ -116,6 +119,8 @@ class Lines(MemoryStore):
                 self.apply(AppendRow(key=key, row=read, fold=self.batches[key].folded_with(read)))
             case ["alias", run_id, batch_id, target]:
                 self.apply(PutAlias(key=BatchKey(run_id, batch_id), target=codec.key_from_json(target)))
+            case ["effect", _, effect]:
+                self.apply(PutEffect(effect=effect_from_json(effect)))
             case ["part", _, name]:
                 self.hear(json.loads((self.folder / "parts" / name).read_bytes()))
             case ["drop", run_id, tombstones]:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from toolslot._batch import _context, _pool
+from toolslot._batch._effects import NotClaimed, claiming_to_start
 from toolslot._batch._ending import Ending, Held
 from toolslot._batch._messages import no_permit, not_returned, not_started
 from toolslot._batch._open_batch import NOT_ENTERED, Begun
@@ -34,6 +35,7 @@ class Attempt(AttemptRecord):
         """The value the code returned, once its record is durable; or once that is under way, where the caller holds the answer back.
 
         Raises:
+            NotClaimed: another call has claimed its effect meanwhile; the code was not entered.
             Escaped: the code raised, and that is recorded.
             CallTimedOut: it did not return in time.
             Fenced: another owner has taken over.
@@ -51,8 +53,11 @@ class Attempt(AttemptRecord):
             mark = self._mark(begun)
             if mark is not None:
                 try:
-                    live.wrote(mark, (yield live.hand_in(mark)))
-                except ToolslotError:
+                    if request.spec.effect is None:
+                        live.wrote(mark, (yield live.hand_in(mark)))
+                    else:
+                        yield from claiming_to_start(request, mark)
+                except (ToolslotError, NotClaimed):
                     raise
                 except BaseException:
                     self._withdraw()  # cancelled while the mark was on its way: the code was not entered
@@ -164,7 +169,7 @@ class Attempt(AttemptRecord):
         return left if timeout is None else min(timeout, left)
 
     def _call_context(self) -> _context.CallContext:
-        key, spec = self._live.key, self._request.spec
+        key, spec, slot = self._live.key, self._request.spec, self._live.slots[self._index]
         return _context.CallContext(
             run_id=key.run_id,
             batch_id=key.batch_id,
@@ -174,6 +179,8 @@ class Attempt(AttemptRecord):
             attempt=self._number,
             generation=self._generation,
             _noting=_context.Noting(self._note),
+            _effect_key=slot.effect.idempotency_key if slot.effect is not None else None,
+            _around=_context.current.get(),
         )
 
     # --- what it came to ------------------------------------------------------------------------------------------------
@@ -181,9 +188,7 @@ class Attempt(AttemptRecord):
     def _returned(self, invoke: Invoke, permit: Permit, value: object) -> Ending:
         # Dies here: UNKNOWN. The effect has happened and no record says so; this is the window that reconcilers are for.
         reach(CrashPoint.AFTER_RETURN)
-        failed = self._request.is_error is not None and self._request.is_error(value)
-        row = self._finished(self._encode(value), failed=failed)
-        return self._result(row, value, self._given_back(invoke, permit))
+        return self._result(self._outcome(value), value, self._given_back(invoke, permit))
 
     def _stopped(self, invoke: Invoke, permit: Permit, error: BaseException) -> Ending:
         """What is recorded before the error goes on. Raises it at once where nothing is waited for."""
@@ -256,16 +261,28 @@ class Attempt(AttemptRecord):
             late = Outliving(live=self._live, active=self._active, permit=permit, outcome=self._late_row)
             late.begin(invoke.running)
 
+    def _outcome(self, value: object) -> Finished:
+        """The record of what the code returned: a result, or a failure that its framework has turned into an answer."""
+        is_error = self._request.is_error
+        failure = is_error(value) if is_error is not None else False
+        return self._row(
+            Finished,
+            outcome=self._encode(value),
+            failed=isinstance(failure, BaseException) or bool(failure),
+            error=encode_error(failure) if isinstance(failure, BaseException) else None,
+            content=None if self._request.spec.effect is None else self._engine.content(value),
+            queued_at=self._queued_at,
+            started_at=self._started_at,
+        )
+
     def _late_row(self, running: Future[object]) -> Finished | None:
         if running.cancelled():
             return None
         error = running.exception()
         if error is None:
-            value = running.result()
-            failed = self._request.is_error is not None and self._request.is_error(value)
-            return self._finished(self._encode(value), failed=failed)
+            return self._outcome(running.result())
         if isinstance(error, Exception) and not isinstance(
             error, (*self._engine.pauses, *self._engine.cancels)
         ):
-            return self._finished(None, failed=True, escaped=True, error=encode_error(error))
+            return self._failed(error)
         return None  # it was stopped, or asked a question that is not heard: the slot stays UNKNOWN

@@ -14,7 +14,7 @@ from toolslot._batch._crew import drive_all
 from toolslot._batch._messages import still_running
 from toolslot._batch._opening import Opening
 from toolslot._batch._steps import Steps, adrive, drive
-from toolslot._batch._unknown import deciding, delivering
+from toolslot._batch._unknown import deciding, deciding_on, delivering
 from toolslot._domain._plan import Standing, harmless
 from toolslot._domain._policy import Done, Failed, NotDone
 from toolslot._domain._port import Journal
@@ -41,7 +41,7 @@ class BatchRun(Opening):
         index: int,
         fn: Callable[[], T],
         *,
-        is_error: Callable[[T], bool] | None = None,
+        is_error: Callable[[T], bool | BaseException] | None = None,
         offload: Executor | None = None,
         unserved: bool = False,
         held: bool = False,
@@ -51,7 +51,8 @@ class BatchRun(Opening):
         Args:
             index: The call's place in the batch, from 0.
             fn: The tool's code, arguments bound.
-            is_error: Whether a returned value is a failure turned into an answer; it is then recorded as FAILED and still replays.
+            is_error: Whether a returned value is a failure turned into an answer; it is then recorded as FAILED and still replays. It may
+                give the exception that the answer was made of, whose type is then recorded.
             offload: Run `fn` there; it must be something the executor can carry.
             unserved: The host has the call's tool no more, so `fn` only says that. A call that began is then not entered again: its
                 reconciler is asked, else a person.
@@ -72,7 +73,7 @@ class BatchRun(Opening):
         index: int,
         fn: Callable[[], Awaitable[T]],
         *,
-        is_error: Callable[[T], bool] | None = None,
+        is_error: Callable[[T], bool | BaseException] | None = None,
         offload: CallTask | None = None,
         unserved: bool = False,
         held: bool = False,
@@ -84,7 +85,7 @@ class BatchRun(Opening):
         index: int,
         fn: Callable[[], T],
         *,
-        is_error: Callable[[T], bool] | None = None,
+        is_error: Callable[[T], bool | BaseException] | None = None,
         offload: Executor,
         unserved: bool = False,
         held: bool = False,
@@ -95,7 +96,7 @@ class BatchRun(Opening):
         index: int,
         fn: Callable[[], object],
         *,
-        is_error: Callable[[T], bool] | None = None,
+        is_error: Callable[[T], bool | BaseException] | None = None,
         offload: Executor | None = None,
         unserved: bool = False,
         held: bool = False,
@@ -108,7 +109,7 @@ class BatchRun(Opening):
         index: int,
         fn: Callable[[], object],
         *,
-        is_error: Callable[[Any], bool] | None = None,
+        is_error: Callable[[Any], bool | BaseException] | None = None,
         offload: Executor | None = None,
         unserved: bool = False,
         held: bool = False,
@@ -120,7 +121,7 @@ class BatchRun(Opening):
         self,
         index: int,
         fn: Callable[[], object],
-        is_error: Callable[[T], bool] | None,
+        is_error: Callable[[T], bool | BaseException] | None,
         offload: Executor | None,
         unserved: bool,
         held: bool,
@@ -244,6 +245,11 @@ class BatchRun(Opening):
         """The slot as a reconciler sees it: arguments decoded, with its idempotency key."""
         return self._engine.view(self.key, self.slot(index))
 
+    def asked_about(self, index: int) -> Slot:
+        """The slot that a question about call `index` is about: its own, or that of the call that holds the effect which both name."""
+        key, slot = self._opened.doubts.get(index, (self.key, self.slot(index)))
+        return self._engine.view(key, slot)
+
     def repeatable(self, index: int) -> bool:
         """Whether running the call once more does no harm that its policy forbids; true of one that was not entered or asks a question."""
         slot = self.slot(index)
@@ -282,6 +288,10 @@ class BatchRun(Opening):
     ) -> Steps[None]:
         """As `decide`, as steps."""
         live = self._opened
+        if index in live.doubts:  # the question was about the call that holds its effect
+            key, slot = live.doubts.pop(index)
+            yield from deciding_on(self._engine, key, slot, answer, by=by, why=why, version=version)
+            return
         yield from live.looking_again()
         if live.standing() is Standing.FREE:
             yield from live.claiming()

@@ -12,6 +12,7 @@ from typing_extensions import assert_never
 
 from toolslot._batch._active import Active
 from toolslot._batch._attempt import Attempt
+from toolslot._batch._effects import NotClaimed, clearing
 from toolslot._batch._messages import another_call, closed, not_this_call
 from toolslot._batch._recording import Escaped
 from toolslot._batch._repetition import Repetition, Unrecorded
@@ -24,7 +25,14 @@ from toolslot._domain._events import EventKind
 from toolslot._domain._plan import Standing
 from toolslot._domain._retry import delay_after
 from toolslot._domain._slot import Reason, Regenerated, SlotRecord
-from toolslot._errors import BatchMismatch, Fenced, ResultNotStorable, ToolFailed
+from toolslot._errors import (
+    BatchMismatch,
+    EffectConflict,
+    EffectRefused,
+    Fenced,
+    ResultNotStorable,
+    ToolFailed,
+)
 from toolslot._text import shown
 
 T = TypeVar("T")
@@ -36,8 +44,8 @@ class CallRun(CallRequest[T]):
 
     #: that the code was entered so often, and since when (monotonic seconds)
     tries: int = 0
-    began: float = 0.0
     looked: bool = False
+    cleared: bool = False
     failed: _plan.FailedHere | None = None
     #: what is being done, and under which epoch that was decided
     action: _plan.Action | None = None
@@ -57,12 +65,15 @@ class CallRun(CallRequest[T]):
                             active, self.engine.busy_until(), self.engine.limits.busy_timeout
                         )
                         continue
-                    self.began, self.tries, self.looked, self.failed = self.engine.monotonic(), 0, False, None
+                    self.since, self.tries, self.looked, self.failed = self.engine.monotonic(), 0, False, None
+                    self.cleared, self.anyway, self.spared = self.spec.effect is None, None, False
                     while (work := self._next(mine)) is not None:
                         try:
                             answer = yield from work
                             if isinstance(self.action, _ENTERS):
                                 return cast("T", answer)
+                        except NotClaimed:
+                            self.cleared = False
                         except Escaped as escaped:
                             if mine.detached:
                                 raise escaped.error from None  # a thread of it runs on
@@ -102,7 +113,7 @@ class CallRun(CallRequest[T]):
     def _busy_until(self) -> float | None:
         """Until when this waits for another owner, in monotonic seconds."""
         limit = self.engine.limits.busy_timeout
-        return None if limit is None else self.began + limit
+        return None if limit is None else self.since + limit
 
     # --- one thing after the other --------------------------------------------------------------------------------------
 
@@ -130,6 +141,7 @@ class CallRun(CallRequest[T]):
             begun=index in live.begun,
             epoch=self.epoch,
             failed=self.failed,
+            cleared=self.cleared,
         )
         self.looked, self.failed = True, None
         return self._doing(action, mine, standing)
@@ -168,8 +180,9 @@ class CallRun(CallRequest[T]):
                 return self._mismatch(action, standing)
             case _plan.Closed():
                 raise closed(live.key, self.index, self.spec.tool)
-            case _plan.Look():
-                return live.refreshing()
+            case _plan.Look() | _plan.Clear():
+                self.cleared = self.cleared or isinstance(action, _plan.Clear)
+                return live.refreshing() if isinstance(action, _plan.Look) else clearing(self, self.epoch)
             case _:
                 assert_never(action)
 
@@ -182,7 +195,8 @@ class CallRun(CallRequest[T]):
         outcome, error = slot.outcome, slot.error
         if not slot.final and slot.delivered is not None:
             outcome, error = slot.delivered.outcome, slot.delivered.error
-        self.engine.emit(EventKind.REPLAYED, self.live.key, slot, latency=_latency(slot))
+        if not self.spared:
+            self.engine.emit(EventKind.REPLAYED, self.live.key, slot, latency=_latency(slot))
         if outcome is not None:
             value = self.engine.decode(self.spec.tool, outcome)
             reach(CrashPoint.AFTER_REPLAY)
@@ -193,6 +207,13 @@ class CallRun(CallRequest[T]):
                 )
             self.live.answered.add(self.index)
             return cast("T", value)
+        if slot.refused and error is not None:
+            raise (EffectConflict if error.is_any_of((EffectConflict,)) else EffectRefused)(error.message)
+        if slot.holder is not None:
+            raise ResultNotStorable(
+                f"call {self.index} ({shown(self.spec.tool)}) of batch {self.live.key} is done: its effect was had by {slot.holder}, whose"
+                " result is purged. It was not run again."
+            )
         type_name = error.type_name if error is not None else "an unnamed error"
         message = error.message if error is not None else "no message was recorded"
         raise ToolFailed(
@@ -209,7 +230,7 @@ class CallRun(CallRequest[T]):
         recorded = _plan.FailedHere(self.epoch, self.slot.version)
         if not _plan.may_try_again(policy, type(error)):
             raise error
-        delay = delay_after(error, policy.retry, tries=self.tries, began=self.began, now=engine.monotonic())
+        delay = delay_after(error, policy.retry, tries=self.tries, began=self.since, now=engine.monotonic())
         if delay is None or engine.draining.is_set():
             raise error
         if self.deadline is not None and engine.monotonic() + delay >= self.deadline:

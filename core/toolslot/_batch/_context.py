@@ -54,6 +54,15 @@ class CallContext:
     #: which call has this place: grows when another one takes it on purpose
     generation: int = 1
     _noting: Noting | None = field(default=None, repr=False, compare=False)
+    #: of a call with an effect key: that of the effect
+    _effect_key: str | None = field(default=None, repr=False)
+    #: the call whose code runs this one, an agent in a tool, say
+    _around: CallContext | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def around(self) -> CallContext | None:
+        """The call whose code runs this one, an agent in a tool, say."""
+        return self._around
 
     def note(self, text: str, *, ref: str = "") -> None:
         """Record what is known of the call now, an order number that the shop gave it, say; durable when this returns.
@@ -89,7 +98,9 @@ class CallContext:
 
     @property
     def idempotency_key(self) -> str:
-        """`ts_` and 40 hex digits, to be handed to the API that has the effect."""
+        """`ts_` and 40 hex digits, to be handed to the API that has the effect. Calls of one effect key have the same."""
+        if self._effect_key is not None:
+            return self._effect_key
         return idempotency_key(self.run_id, self.batch_id, self.index, self.generation)
 
 

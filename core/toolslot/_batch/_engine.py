@@ -14,9 +14,20 @@ from dataclasses import dataclass, field, replace
 
 from toolslot._batch._hooks import Hooks
 from toolslot._batch._pool import Demand, Pool
-from toolslot._codec import Codec, ErrorRecord, JsonCodec, Payload, decode, encode
+from toolslot._codec import (
+    Codec,
+    Content,
+    Contents,
+    ErrorRecord,
+    JsonCodec,
+    Payload,
+    decode,
+    encode,
+    encode_content,
+)
+from toolslot._domain._effect_names import NamedEffect, NoKey, name_effect
 from toolslot._domain._events import CallEvent, Event, EventKind
-from toolslot._domain._identity import Owner, args_digest, idempotency_key
+from toolslot._domain._identity import Owner, args_digest
 from toolslot._domain._notes import note_view
 from toolslot._domain._policy import Limits, ToolPolicy
 from toolslot._domain._port import Journal
@@ -48,6 +59,8 @@ class Engine:
     hooks: Hooks
     codec: Codec
     codecs: Mapping[str, Codec]
+    #: how the host's results are handed out elsewhere, and others here; None where results are the tools' own values
+    contents: Contents | None = None
     strict: bool = True
     #: hand out the text that is left of a result that could not be stored, instead of raising `ResultNotStorable`
     lossy_replay: bool = False
@@ -74,7 +87,7 @@ class Engine:
         """The seconds from now until then."""
         return math.inf if until is None else until - self.monotonic()
 
-    def spec(self, index: int, call: Call) -> SlotSpec:
+    def spec(self, index: int, call: Call, run_id: str) -> SlotSpec:
         """What the manifest says of a call: the guard, and the arguments as the model issued them."""
         policy = self.policy(call.tool)
         if not policy.record:
@@ -97,6 +110,19 @@ class Engine:
             unkeyed=None if key is None else plain,
             args=encode(dict(call.args), _ARGS),
             idempotent=policy.idempotent,
+            effect=None if policy.effect_key is None else self._effect(policy, call, run_id),
+        )
+
+    def _effect(self, policy: ToolPolicy, call: Call, run_id: str) -> NamedEffect | NoKey:
+        assert policy.effect_key is not None, "asked only of one that names an effect"
+        return name_effect(
+            policy.effect_key,
+            policy.effect_name or call.tool,
+            call.args,
+            ignore=policy.effect_ignore,
+            run_id=run_id if policy.effect_scope == "run" else None,
+            ttl=policy.effect_ttl,
+            digest_key=self.journal.digest_key,
         )
 
     def demand(self, key: BatchKey, tool: str, batch_limit: int | None) -> Demand:
@@ -117,11 +143,15 @@ class Engine:
 
     def decode(self, tool: str, payload: Payload) -> object:
         codec = self.policy(tool).codec
-        return decode(payload, self.codecs if codec is None else {**self.codecs, codec.name: codec})
+        value = decode(payload, self.codecs if codec is None else {**self.codecs, codec.name: codec})
+        if not isinstance(value, Content):
+            return value
+        return value.content if self.contents is None else self.contents.from_content(value)
 
-    def key_of(self, key: BatchKey, slot: SlotRecord) -> str:
-        """The idempotency key of a slot; `key` is the batch that was reserved first, not one that adopted it."""
-        return idempotency_key(key.run_id, key.batch_id, slot.index, slot.generation)
+    def content(self, value: object) -> Payload | None:
+        """What a result says in every host; None where it is a value that every host can read."""
+        content = None if self.contents is None else self.contents.to_content(value)
+        return None if content is None else encode_content(content)
 
     def view(self, key: BatchKey, slot: SlotRecord) -> Slot:
         """The slot for a person's code: arguments decoded, times as datetimes."""
@@ -133,7 +163,7 @@ class Engine:
             tool=slot.spec.tool,
             args=_as_mapping(args),
             call_id=slot.spec.call_id,
-            idempotency_key=self.key_of(key, slot),
+            idempotency_key=slot.key_in(key),
             state=slot.state,
             attempt=slot.attempt,
             version=slot.version,

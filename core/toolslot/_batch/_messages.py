@@ -1,11 +1,21 @@
-"""What to say of a call that did not start or return, or is held elsewhere, and of a batch that is another one, closed or gone."""
+"""What to say of a call that did not start or return, is held elsewhere or of unknown outcome, and of a batch that is another one, closed
+or gone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from toolslot._domain._slot import BatchKey, Call, Fence, SlotSpec
-from toolslot._errors import BatchBusy, BatchClosed, BatchMismatch, BatchTimedOut, CallTimedOut, Fenced
+from toolslot._domain._slot import BatchKey, Call, Fence, SlotPlace, SlotRecord, SlotSpec
+from toolslot._errors import (
+    BatchBusy,
+    BatchClosed,
+    BatchMismatch,
+    BatchTimedOut,
+    CallTimedOut,
+    Fenced,
+    UnknownOutcome,
+)
 from toolslot._text import quoted, shown
 
 
@@ -108,3 +118,27 @@ def not_this_call(adapter: str) -> str:
         else _AS_RECORDED
     )
     return f"The recorded result belongs to another call, so nothing was replayed and nothing ran. {remedy}"
+
+
+def inside_of(key: BatchKey, index: int, tool: str, holder: SlotPlace) -> BatchBusy:
+    return BatchBusy(
+        f"call {index} ({shown(tool)}) of batch {key} was not started: it runs inside {holder}, which has the same effect key and is under"
+        " way, so each would wait for the other. Give one of the two tools another effect_name=, or their calls other keys."
+    )
+
+
+def unknown_outcome(key: BatchKey, slot: SlotRecord, what: str, *, ask: bool) -> UnknownOutcome:
+    """The error that names an undecided call, and all that is needed to decide about it."""
+    idempotency_key = slot.key_in(key)
+    reason = f" ({slot.reason.value})" if slot.reason is not None else ""
+    return UnknownOutcome(
+        f"nobody here can know whether call {slot.index} ({quoted(slot.spec.tool)}) of batch {key} was done: {what}{reason}. It was not run"
+        f" again. Find out with its idempotency key {idempotency_key} and decide: done, failed, or rerun.",
+        run_id=key.run_id,
+        batch_id=key.batch_id,
+        index=slot.index,
+        tool=slot.spec.tool,
+        idempotency_key=idempotency_key,
+        version=slot.version,
+        ask=ask,
+    )

@@ -34,6 +34,7 @@ from toolslot._domain._slot import (
     Noted,
     Paused,
     Reason,
+    Refused,
     Regenerated,
     Repeated,
     Row,
@@ -56,6 +57,7 @@ _POINTS: dict[type, tuple[CrashPoint, CrashPoint]] = {
     Finished: (CrashPoint.BEFORE_FINISH, CrashPoint.AFTER_FINISH),
     Repeated: (CrashPoint.BEFORE_FINISH, CrashPoint.AFTER_FINISH),
     Delivered: (CrashPoint.BEFORE_TELLING, CrashPoint.AFTER_TELLING),
+    Refused: (CrashPoint.BEFORE_EFFECT, CrashPoint.AFTER_EFFECT),
     Regenerated: (CrashPoint.BEFORE_REGENERATE, CrashPoint.AFTER_REGENERATE),
 }
 
@@ -101,6 +103,8 @@ class OpenBatch:
         self.handed: dict[int, object] = {}
         #: calls that got their permits with the reservation, most of them their start marks too, and that were not entered
         self.begun: dict[int, Begun] = {}
+        #: calls that cannot go on because nobody knows what became of another one with the same effect key: that one's batch and record
+        self.doubts: dict[int, tuple[BatchKey, SlotRecord]] = {}
         self.adapter = batch.adapter
         self._demands: dict[str, Demand] = {}
 

@@ -135,11 +135,17 @@ class Opening:
         return LiveBatch(self._engine, self._batch, specs, self._max_parallel, partial=self._partial)
 
     def _all_specs(self) -> tuple[SlotSpec, ...]:
-        return tuple(self._engine.spec(index, call) for index, call in enumerate(self._batch.calls))
+        return tuple(
+            self._engine.spec(index, call, self._batch.run_id) for index, call in enumerate(self._batch.calls)
+        )
 
     def _spec(self, index: int) -> SlotSpec:
         specs = self._specs
-        return self._engine.spec(index, self._batch.calls[index]) if specs is None else specs[index]
+        return (
+            self._engine.spec(index, self._batch.calls[index], self._batch.run_id)
+            if specs is None
+            else specs[index]
+        )
 
     @property
     def _engine(self) -> Engine:

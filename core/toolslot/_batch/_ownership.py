@@ -117,6 +117,8 @@ class LiveBatch(OpenBatch):
         """
         for index in entering:
             spec = self._specs[index]
+            if spec.effect is not None:
+                continue  # whether it may be had is asked before there is a permit
             permit = self.free_permit(spec.tool)
             if permit is None:
                 break  # later calls go behind earlier ones

@@ -13,7 +13,7 @@ from toolslot._batch._ending import Ending
 from toolslot._batch._engine import log
 from toolslot._batch._request import CallRequest
 from toolslot._batch._steps import Steps
-from toolslot._codec import ErrorRecord, Payload, as_text, encode, encode_error
+from toolslot._codec import Payload, as_text, encode, encode_error
 from toolslot._codec._text import one_line
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._events import EventKind
@@ -65,7 +65,7 @@ class AttemptRecord:
             # It is larger than this journal takes. The call is done all the same, and must not run again for that.
             detail = f"kept only as text: {refused}"
             self._engine.emit(EventKind.NOT_STORABLE, self._live.key, self._request.slot, detail=detail)
-            return self._result(replace(row, outcome=as_text(value)), value)
+            return self._result(replace(row, outcome=as_text(value), content=None), value)
         if isinstance(refused, Fenced):
             self._live.unrecorded.pop(self._index, None)
             detail = "it came after another owner took over"
@@ -101,7 +101,7 @@ class AttemptRecord:
         return ending.over()
 
     def _failure(self, error: Exception, under_way: Callable[[], None]) -> Ending:
-        row = self._finished(None, failed=True, escaped=True, error=encode_error(error))
+        row = self._failed(error)
 
         def over() -> NoReturn:
             self._tell_end(EventKind.FAILED, row)
@@ -138,20 +138,14 @@ class AttemptRecord:
             )
         return payload
 
-    def _finished(
-        self,
-        outcome: Payload | None,
-        *,
-        failed: bool,
-        escaped: bool = False,
-        error: ErrorRecord | None = None,
-    ) -> Finished:
+    def _failed(self, error: Exception) -> Finished:
+        """The record of a failure that goes on to the run."""
         return self._row(
             Finished,
-            outcome=outcome,
-            error=error,
-            failed=failed,
-            escaped=escaped,
+            outcome=None,
+            error=encode_error(error),
+            failed=True,
+            escaped=True,
             queued_at=self._queued_at,
             started_at=self._started_at,
         )

@@ -9,6 +9,7 @@ from concurrent.futures import wait
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
+from toolslot._batch._active import Active
 from toolslot._batch._ownership import LiveBatch
 from toolslot._domain._port import Journal
 from toolslot._domain._slot import BatchKey
@@ -45,6 +46,12 @@ class Registry:
             live.attach(user)
             self._live[key] = live
             return live
+
+    def at_work(self, key: BatchKey, index: int) -> Active | None:
+        """The attempt on this call that is under way in this process."""
+        with self._lock:
+            live = self._live.get(key)
+        return None if live is None else live.active.get(index)
 
     def _forget(self, key: BatchKey, idle: LiveBatch) -> None:
         with self._lock:

@@ -18,7 +18,7 @@ from toolslot._batch._pool import Permit
 from toolslot._batch._recording import Escaped
 from toolslot._batch._request import CallRequest
 from toolslot._batch._steps import Invoke
-from toolslot._codec import Payload, as_text, encode_error
+from toolslot._codec import Payload, as_text
 from toolslot._domain._events import EventKind
 from toolslot._domain._slot import Finished, Repeated, SlotRecord, SlotState
 from toolslot._errors import ToolslotError
@@ -71,7 +71,7 @@ class Repetition(Attempt):
     @override
     def _failure(self, error: Exception, under_way: Callable[[], None]) -> Ending:
         under_way()
-        row = self._finished(None, failed=True, escaped=True, error=encode_error(error))
+        row = self._failed(error)
         self._tell_end(EventKind.FAILED, row)
         raise Escaped(error) from error
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from typing_extensions import assert_never
 
-from toolslot._batch._engine import log
+from toolslot._batch._engine import Engine, log
+from toolslot._batch._messages import unknown_outcome
 from toolslot._batch._ownership import LiveBatch
 from toolslot._batch._request import CallRequest
 from toolslot._batch._steps import Consult, Pause, Steps
@@ -19,10 +20,12 @@ from toolslot._domain import _plan
 from toolslot._domain._events import EventKind
 from toolslot._domain._operations import Decide
 from toolslot._domain._plan import Standing
-from toolslot._domain._policy import Answer, CannotTell, Done, Failed, NotDone, StillRunning
-from toolslot._domain._slot import Delivered, Reason, SlotRecord, SlotState, Verdict, Withdrawn
-from toolslot._errors import DecisionRefused, ToolFailed, UnknownOutcome
+from toolslot._domain._policy import Answer, CannotTell, Done, Failed, NotDone, StillRunning, ToolPolicy
+from toolslot._domain._slot import BatchKey, Delivered, Reason, SlotRecord, SlotState, Verdict, Withdrawn
+from toolslot._errors import DecisionRefused, ToolFailed
 from toolslot._text import quoted
+
+still_running_elsewhere = "its reconciler says that it is still running"
 
 #: why it is not known, by whether the call failed in a way that crashed the run
 _WHAT = {False: "it began and left no record", True: "it failed, perhaps after it had its effect"}
@@ -37,7 +40,7 @@ def reconciling(request: CallRequest[Any], doubt: bool) -> Steps[None]:
     deadline = request.deadline if request.deadline is not None else request.engine.busy_until()
     while request.slot.state is SlotState.UNKNOWN:
         version = request.slot.version
-        answer = yield from _consult(request)
+        answer = yield from consulting(request.engine, request.policy, request.live.key, request.slot)
         match answer:
             case Done() | Failed() | NotDone():
                 yield from _believe(request, answer, version)
@@ -46,8 +49,7 @@ def reconciling(request: CallRequest[Any], doubt: bool) -> Steps[None]:
                 left = request.engine.left(deadline)
                 if left <= 0:
                     ask = request.policy.unknown_rule != "fail"
-                    what = "its reconciler says that it is still running"
-                    raise unknown_outcome(request.live, request.index, what, ask=ask)
+                    raise unknown_outcome(request.live.key, request.slot, still_running_elsewhere, ask=ask)
                 yield Pause(min(answer.retry_after, left))
                 yield from request.live.refreshing()  # somebody may have decided it meanwhile
             case CannotTell():
@@ -69,22 +71,22 @@ def _believe(request: CallRequest[Any], answer: Done | Failed | NotDone, version
             raise
 
 
-def _consult(request: CallRequest[Any]) -> Steps[Answer]:
-    reconciler = request.policy.reconcile
+def consulting(engine: Engine, policy: ToolPolicy, key: BatchKey, slot: SlotRecord) -> Steps[Answer]:
+    """What the tool's reconciler says about a call."""
+    reconciler = policy.reconcile
     assert reconciler is not None, "planned only where there is a reconciler"
+    tool = quoted(slot.spec.tool)
     try:
         reach(CrashPoint.BEFORE_RECONCILE)
-        answer: object = yield Consult(
-            partial(reconciler, request.engine.view(request.live.key, request.slot))
-        )
+        answer: object = yield Consult(partial(reconciler, engine.view(key, slot)))
         reach(CrashPoint.AFTER_RECONCILE)
     except Exception as error:
         # It could not tell; that says nothing about the call.
         log.warning(
             "toolslot.reconciler_raised tool=%s call=%d run=%s: %s",
-            quoted(request.spec.tool),
-            request.index,
-            quoted(request.live.key.run_id),
+            tool,
+            slot.index,
+            quoted(key.run_id),
             type(error).__name__,
         )
         return CannotTell(type(error).__name__)
@@ -92,7 +94,7 @@ def _consult(request: CallRequest[Any]) -> Steps[Answer]:
         return answer
     log.warning(
         "toolslot.reconciler_answer tool=%s: expected Done, Failed, NotDone, StillRunning or CannotTell, got %s",
-        quoted(request.spec.tool),
+        tool,
         type(answer).__name__,
     )
     return CannotTell(f"not an answer: {type(answer).__name__}")
@@ -117,7 +119,7 @@ def stopping(request: CallRequest[Any], action: _plan.Ask | _plan.Fail) -> Steps
     if action.doubt:
         yield from request.live.losing(request.index, Reason.ESCAPED)
     what, ask = _WHAT[request.slot.reason is Reason.ESCAPED], isinstance(action, _plan.Ask)
-    raise unknown_outcome(request.live, request.index, what, ask=ask)
+    raise unknown_outcome(request.live.key, request.slot, what, ask=ask)
 
 
 def tell_rerun(request: CallRequest[Any], action: _plan.Rerun) -> None:
@@ -136,12 +138,33 @@ def deciding(
     live: LiveBatch, index: int, answer: Done | Failed | NotDone, *, by: str, why: str, version: int
 ) -> Steps[None]:
     """Journal a decision about an UNKNOWN slot. Raises `DecisionRefused` when it came too late."""
-    tool = live.slots[index].spec.tool
-    engine = live.engine
+    slot = live.slots[index]
+    live.saw(
+        (
+            yield from deciding_on(
+                live.engine, live.key, slot, answer, by=by, why=why, version=version, epoch=live.own_epoch
+            )
+        )
+    )
+
+
+def deciding_on(
+    engine: Engine,
+    key: BatchKey,
+    slot: SlotRecord,
+    answer: Done | Failed | NotDone,
+    *,
+    by: str,
+    why: str,
+    version: int,
+    epoch: int | None = None,
+) -> Steps[SlotRecord]:
+    """The same for a call of any batch; the slot as it is then. Without `epoch` as somebody from outside, who does not have the batch."""
+    tool = slot.spec.tool
     verdict, outcome, error = spelled(answer, lambda value: engine.encode(tool, value))
     operation = Decide(
-        key=live.key,
-        index=index,
+        key=key,
+        index=slot.index,
         verdict=verdict,
         by=by,
         why=why,
@@ -150,13 +173,16 @@ def deciding(
         at=engine.clock(),
         outcome=outcome,
         error=error,
-        epoch=live.own_epoch,
+        epoch=epoch,
+        content=engine.content(answer.value)
+        if isinstance(answer, Done) and slot.effect is not None
+        else None,
     )
     reach(CrashPoint.BEFORE_DECIDE)
-    slot: SlotRecord = yield engine.journal.submit(operation)
+    decided: SlotRecord = yield engine.journal.submit(operation)
     reach(CrashPoint.AFTER_DECIDE)
-    live.saw(slot)
-    engine.emit(EventKind.RECONCILED, live.key, slot, error=error, detail=f"{verdict.value}, says {by}")
+    engine.emit(EventKind.RECONCILED, key, decided, error=error, detail=f"{verdict.value}, says {by}")
+    return decided
 
 
 def spelled(
@@ -186,21 +212,3 @@ def delivering(live: LiveBatch, index: int, value: object) -> Steps[None]:
             row = live.row(Delivered, index, outcome=outcome)
             live.wrote(row, (yield live.hand_in(row)))
     live.answered.add(index)
-
-
-def unknown_outcome(live: LiveBatch, index: int, what: str, *, ask: bool) -> UnknownOutcome:
-    """The error that names an undecided call, and all that is needed to decide about it."""
-    slot, key = live.slots[index], live.key
-    idempotency_key = live.engine.key_of(key, slot)
-    reason = f" ({slot.reason.value})" if slot.reason is not None else ""
-    return UnknownOutcome(
-        f"nobody here can know whether call {index} ({quoted(slot.spec.tool)}) of batch {key} was done: {what}{reason}. It was not run"
-        f" again. Find out with its idempotency key {idempotency_key} and decide: done, failed, or rerun.",
-        run_id=key.run_id,
-        batch_id=key.batch_id,
-        index=index,
-        tool=slot.spec.tool,
-        idempotency_key=idempotency_key,
-        version=slot.version,
-        ask=ask,
-    )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
+from toolslot._codec._content import Content, ContentCodec
 from toolslot._codec._json import JsonCodec
 from toolslot._codec._payload import HIDDEN, REPR, Codec, Payload
 from toolslot._codec._text import bounded_repr, lines, one_line, qualified_name
@@ -16,7 +18,9 @@ TEXT = "text/1"
 #: longest text kept for a codec, in characters
 MAX_TEXT = 2**20
 
-_PLAIN = JsonCodec()
+_PLAIN, _CONTENT = JsonCodec(), ContentCodec()
+#: codecs that every reader has
+_BUILT_IN: Mapping[str, Codec] = {_PLAIN.name: _PLAIN, _CONTENT.name: _CONTENT}
 
 
 def encode(value: object, codec: Codec, *, fallback: bool = True) -> Payload:
@@ -48,6 +52,12 @@ def encode(value: object, codec: Codec, *, fallback: bool = True) -> Payload:
     return as_text(value)
 
 
+def encode_content(content: Content) -> Payload:
+    """Without its artifact where that cannot be written; as text where the content cannot be either."""
+    whole = encode(content, _CONTENT)
+    return encode(replace(content, artifact=None), _CONTENT) if whole.lossy else whole
+
+
 def as_text(value: object) -> Payload:
     """What is left of a value that could not be stored: its `repr`, one line of at most 2000 characters."""
     return Payload(codec=REPR, data=bounded_repr(value).encode(), lossy=True)
@@ -56,7 +66,7 @@ def as_text(value: object) -> Payload:
 def decode(payload: Payload, codecs: Mapping[str, Codec]) -> object:
     """The value; of a lossy payload the text about it.
 
-    `codecs` are by name and come before the built-in ones; text and `JsonCodec()` are always known.
+    `codecs` are by name and come before the built-in ones; text, `JsonCodec()` and `Content` are always known.
 
     Raises:
         UnreadablePayload: no codec has the payload's name, or its codec cannot read the data.
@@ -67,9 +77,9 @@ def decode(payload: Payload, codecs: Mapping[str, Codec]) -> object:
         raise UnreadablePayload(
             "a stored value is encrypted, and the journal was opened without its key. Open it with encryption=, or set TOOLSLOT_KEY."
         )
-    codec = codecs.get(payload.codec) or (_PLAIN if payload.codec == _PLAIN.name else None)
+    codec = codecs.get(payload.codec) or _BUILT_IN.get(payload.codec)
     if codec is None:
-        known = ", ".join(sorted({*codecs, TEXT, REPR, _PLAIN.name}))
+        known = ", ".join(sorted({*codecs, TEXT, REPR, *_BUILT_IN}))
         raise UnreadablePayload(
             f"a stored value was written by the codec {one_line(payload.codec, 60)!r}, which this reader does not have (it has {known})."
             " Give it to the executor or to the tool's policy."

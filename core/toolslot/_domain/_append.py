@@ -10,6 +10,7 @@ from toolslot._domain._operations import check_epoch, existing, slot_at
 from toolslot._domain._slot import (
     BatchKey,
     Decided,
+    Deduplicated,
     Delivered,
     Evidence,
     Finished,
@@ -17,9 +18,11 @@ from toolslot._domain._slot import (
     Noted,
     Paused,
     Reason,
+    Refused,
     Regenerated,
     Repeated,
     Row,
+    SlotPlace,
     SlotRecord,
     SlotState,
     Started,
@@ -54,22 +57,24 @@ class Append:
         state = view.state(self.key) or existing(view, self.key)
         slot = slot_at(state, row.index)
         if isinstance(row, Finished):
-            return _finish(state, slot, row)
+            return _finish(view, state, slot, row)
         if isinstance(row, Repeated):
-            return _write(state, row) if _may_repeat(state, slot, row) else Change((), slot)
+            return write(state, row) if _may_repeat(state, slot, row) else Change((), slot)
         if row.epoch != state.fence.epoch:
             check_epoch(state, row.epoch)
-        return _write(state, row) if _allowed(state, slot, row) else Change((), slot)
+        return write(state, row) if _allowed(state, slot, row) else Change((), slot)
 
 
-def _write(state: BatchState, row: Row, refusal: Fenced | None = None) -> Change[SlotRecord]:
+def write(state: BatchState, row: Row, refusal: Fenced | None = None) -> Change[SlotRecord]:
+    """One more row, and the slot as it is with it."""
     fold = state.folded_with(row)
     return Change((AppendRow(key=state.key, row=row, fold=fold),), fold, refusal)
 
 
-def _finish(state: BatchState, slot: SlotRecord, row: Finished) -> Change[SlotRecord]:
-    if state.fence.epoch == row.epoch and not state.fence.closed and _counts(slot, row):
-        return _write(state, row)  # a row that is there already would have settled it
+def _finish(view: JournalView, state: BatchState, slot: SlotRecord, row: Finished) -> Change[SlotRecord]:
+    counts = state.fence.epoch == row.epoch and not state.fence.closed and _counts(slot, row)
+    if counts and (slot.effect is None or _holds(view, state, slot)):
+        return write(state, row)  # a row that is there already would have settled it
     if row in state.rows(row.index):
         return Change((), slot)
     evidence = Evidence(
@@ -91,7 +96,14 @@ def _finish(state: BatchState, slot: SlotRecord, row: Finished) -> Change[SlotRe
     )
     if evidence in state.rows(row.index):
         return Change((), slot, refusal)
-    return _write(state, evidence, refusal)
+    return write(state, evidence, refusal)
+
+
+def _holds(view: JournalView, state: BatchState, slot: SlotRecord) -> bool:
+    """Whether the call still holds its effect: nobody knew what had become of it, and another call may have had the effect since."""
+    effect = view.effect(slot.effect.digest) if slot.effect is not None else None
+    place = SlotPlace(state.key, slot.index, slot.generation)
+    return effect is not None and effect.holder is not None and effect.holder.place == place
 
 
 def _may_repeat(state: BatchState, slot: SlotRecord, row: Repeated) -> bool:
@@ -125,7 +137,7 @@ def _counts(slot: SlotRecord, row: Finished) -> bool:
 def _allowed(state: BatchState, slot: SlotRecord, row: Row) -> bool:
     """Whether the row says something new. Raises where going on would run something that must not run."""
     if isinstance(row, Started):
-        return _may_start(state, slot, row)
+        return may_start(state, slot, row)
     standing = _standing(slot, row)
     match row:
         case Regenerated():
@@ -141,7 +153,11 @@ def _allowed(state: BatchState, slot: SlotRecord, row: Row) -> bool:
             return standing is SlotState.UNKNOWN and slot.delivered is None
         case Noted():
             return _may_note(state, slot, row)
-        case Finished() | Decided() | Evidence() | Repeated():
+        case Refused():
+            if not slot.final:
+                may_spare(state, slot)
+            return not slot.final
+        case Finished() | Decided() | Deduplicated() | Evidence() | Repeated():
             raise InvalidSetting(f"a {type(row).__name__} row is not appended: its own verb writes it.")
         case _:
             assert_never(row)
@@ -162,7 +178,21 @@ def _may_note(state: BatchState, slot: SlotRecord, row: Noted) -> bool:
     return True
 
 
-def _may_start(state: BatchState, slot: SlotRecord, row: Started) -> bool:
+def may_spare(state: BatchState, slot: SlotRecord) -> None:
+    """Raises where the call cannot get an answer instead of being entered."""
+    what = f"call {slot.index} ({shown(slot.spec.tool)}) in batch {state.key} gets no answer"
+    if state.fence.closed:
+        raise BatchClosed(f"{what}: the batch is closed, nothing of it runs any more.")
+    if not state.fence.held or slot.state is SlotState.RUNNING:
+        raise Fenced(f"{what}: somebody else has worked on it; open the batch again.")
+
+
+def may_start(state: BatchState, slot: SlotRecord, row: Started) -> bool:
+    """Whether the mark says something new.
+
+    Raises:
+        BatchClosed, Fenced: the call must not start.
+    """
     fence = state.fence
     busy = slot.final or slot.state is SlotState.RUNNING
     is_next = row.generation == slot.generation and row.attempt == slot.attempt + 1

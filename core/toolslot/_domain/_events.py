@@ -32,6 +32,10 @@ class EventKind(str, Enum):
     RERUN = "rerun"
     #: its answer is recorded, by another process, and its code is entered next for what it leaves in this one's memory
     REPEATED = "repeated"
+    #: another call has had its effect: it got that one's result, nothing ran
+    DEDUPLICATED = "deduplicated"
+    #: it was not run and never will be, for what is known of its effect
+    REFUSED = "refused"
     #: its recorded result was handed out, nothing ran
     REPLAYED = "replayed"
     #: its code said something of itself, which is recorded

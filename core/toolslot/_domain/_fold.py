@@ -11,6 +11,7 @@ from toolslot._domain._slot import (
     MOST_NOTES,
     AttemptRow,
     Decided,
+    Deduplicated,
     Delivered,
     Evidence,
     Finished,
@@ -18,6 +19,7 @@ from toolslot._domain._slot import (
     Noted,
     Paused,
     Reason,
+    Refused,
     Regenerated,
     Repeated,
     Row,
@@ -33,10 +35,9 @@ from toolslot._domain._slot import (
 def fold_slot(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord:
     """The slot's state from its rows, in any order; only `evidence` keeps the order given.
 
-    The newest generation counts, and in it the newest attempt; earlier ones are history. Within an attempt a
-    decision outranks a result, and a result outranks a loss (a late result settles it) unless the result was
-    itself the reason for the loss. Evidence never says which attempt is the newest, and is shown for every
-    attempt of the generation.
+    The newest generation counts, and in it the newest attempt; earlier ones are history. A call that was spared is settled by that. Else,
+    within an attempt, a decision outranks a result, and a result outranks a loss (a late result settles it) unless the result was itself
+    the reason for the loss. Evidence never says which attempt is the newest, and is shown for every attempt of the generation.
     """
     if not rows:
         return SlotRecord(spec=spec)
@@ -93,6 +94,7 @@ def _usual(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord | None:
             epoch=started.epoch,
             queued_at=started.queued_at,
             started_at=started.at,
+            effect=started.effect,
         )
     same = (finished.generation, finished.attempt) == (started.generation, started.attempt)
     if not same or not isinstance(finished, Finished):
@@ -110,6 +112,8 @@ def _usual(spec: SlotSpec, rows: Sequence[Row]) -> SlotRecord | None:
         outcome=finished.outcome,
         error=finished.error,
         escaped=finished.failed and finished.escaped,
+        effect=started.effect,
+        content=finished.content,
     )
 
 
@@ -136,6 +140,7 @@ class _Attempt:
         "noted",
         "number",
         "paused",
+        "spared",
         "started",
         "withdrawn",
     )
@@ -151,6 +156,7 @@ class _Attempt:
         self.finished: Finished | None = None
         self.decided: Decided | None = None
         self.delivered: Delivered | None = None
+        self.spared: Deduplicated | Refused | None = None
         for row in rows:
             if row.attempt != number:
                 continue
@@ -171,10 +177,14 @@ class _Attempt:
                     self.decided = row
                 case Delivered():
                     self.delivered = row
+                case Deduplicated() | Refused():
+                    self.spared = row
                 case _:
                     assert_never(row)
 
     def state(self) -> SlotState:
+        if self.spared is not None:
+            return SlotState.FAILED if isinstance(self.spared, Refused) else SlotState.SUCCEEDED
         if self.decided is not None:
             return {
                 Verdict.DONE: SlotState.SUCCEEDED,
@@ -197,6 +207,8 @@ class _Attempt:
     ) -> SlotRecord:
         state = self.state()
         started, finished, decided = self.started, self.finished, self.decided
+        if self.spared is not None:
+            return self._not_entered(self.spared, spec, generation, version, evidence)
         newest = decided or finished or self.lost or self.paused or started or self.noted
         ended = finished or decided or self.lost
         # What an attempt brought counts no more once it was withdrawn or is to be repeated.
@@ -218,4 +230,31 @@ class _Attempt:
             decision=decided,
             delivered=self.delivered,
             evidence=evidence,
+            effect=started.effect if started else None,
+            content=source.content if source else None,
+        )
+
+    def _not_entered(
+        self,
+        spared: Deduplicated | Refused,
+        spec: SlotSpec,
+        generation: int,
+        version: int,
+        evidence: tuple[Evidence, ...],
+    ) -> SlotRecord:
+        done = spared if isinstance(spared, Deduplicated) else None
+        return SlotRecord(
+            spec=spec,
+            generation=generation,
+            state=self.state(),
+            attempt=self.number,
+            version=version,
+            epoch=spared.epoch,
+            ended_at=spared.at,
+            outcome=done.outcome if done else None,
+            error=spared.error if isinstance(spared, Refused) else None,
+            evidence=evidence,
+            effect=done.effect if done else None,
+            holder=done.holder if done else None,
+            refused=done is None,
         )

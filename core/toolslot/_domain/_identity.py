@@ -34,7 +34,7 @@ def args_digest(tool: str, args: Mapping[str, object], *, key: bytes | None = No
         InvalidSetting: `key` is empty; such an HMAC would keep nothing secret.
     """
     text = canonical(dict(args))
-    return None if text is None else _hash(b"toolslot-args/1", (tool,), text, key=key)
+    return None if text is None else hash_of(b"toolslot-args/1", (tool,), text, key=key)
 
 
 def idempotency_key(run_id: str, batch_id: str, index: int, generation: int) -> str:
@@ -43,11 +43,11 @@ def idempotency_key(run_id: str, batch_id: str, index: int, generation: int) -> 
     The same over attempts, processes, machines and Python versions. `batch_id` is that of the batch that was reserved first, not of one
     that adopted it; `generation` counts from 1 and grows when another call takes the place on purpose.
     """
-    return "ts_" + _hash(b"toolslot-call/1", (run_id, batch_id, str(index), str(generation)))[:40]
+    return "ts_" + hash_of(b"toolslot-call/1", (run_id, batch_id, str(index), str(generation)))[:40]
 
 
-def _hash(prefix: bytes, parts: tuple[str, ...], rest: bytes = b"", *, key: bytes | None = None) -> str:
-    """Each part with its length before it, so that no two lists of parts give the same bytes."""
+def hash_of(prefix: bytes, parts: tuple[str, ...], rest: bytes = b"", *, key: bytes | None = None) -> str:
+    """64 hex digits; with `key` of an HMAC. Each part has its length before it, so that no two lists of parts give the same bytes."""
     message = bytearray(prefix)
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")

@@ -13,6 +13,8 @@ from typing import Protocol, TypeVar
 
 from toolslot._codec import ErrorRecord, Payload
 from toolslot._domain._before import missing, over, refuse_changed, refuse_outdated
+from toolslot._domain._effect_standing import before_purge, doubt_of
+from toolslot._domain._fold import fold_slot
 from toolslot._domain._identity import Owner
 from toolslot._domain._slot import (
     BatchKey,
@@ -23,6 +25,7 @@ from toolslot._domain._slot import (
     Lost,
     Manifest,
     Reason,
+    Row,
     SlotRecord,
     SlotState,
     Started,
@@ -279,7 +282,8 @@ class Release:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decide:
-    """Settle an UNKNOWN slot, or have it run again.
+    """Settle an UNKNOWN slot, or have it run again. Of a call with an effect key also one that looks unknown to whoever asks for the effect
+    again: it failed, or its owner is dead; such a one may be decided in a closed batch, too, to have the effect had by another call.
 
     `epoch` is given by the batch's owner (a reconciler's answer) and None by an operator from outside.
     Repeating the very same decision changes nothing and is no error.
@@ -300,6 +304,7 @@ class Decide:
     outcome: Payload | None = None
     error: ErrorRecord | None = None
     epoch: int | None = None
+    content: Payload | None = None
 
     def change(self, view: JournalView) -> Change[SlotRecord]:
         state = existing(view, self.key)
@@ -309,20 +314,38 @@ class Decide:
         row = self._row(state, slot)
         if row in state.rows(self.index):
             return Change((), slot)
-        self._check(state, slot)
-        fold = state.folded_with(row)
-        return Change((AppendRow(key=state.key, row=row, fold=fold),), fold)
+        doubt = doubt_of(record_of(view, state), slot) if slot.effect is not None else None
+        self._check(state, slot, doubtful=doubt is not None)
+        rows: tuple[Row, ...] = (row,) if doubt is None else (self._lost(state, slot, doubt), row)
+        before = state.rows(self.index)
+        folds = [
+            fold_slot(state.manifest.specs[self.index], (*before, *rows[: n + 1])) for n in range(len(rows))
+        ]
+        writes = [
+            AppendRow(key=state.key, row=each, fold=fold) for each, fold in zip(rows, folds, strict=True)
+        ]
+        return Change(tuple(writes), folds[-1])
 
-    def _check(self, state: BatchState, slot: SlotRecord) -> None:
+    def _lost(self, state: BatchState, slot: SlotRecord, reason: Reason) -> Lost:
+        return Lost(
+            index=self.index,
+            generation=slot.generation,
+            attempt=slot.attempt,
+            epoch=state.fence.epoch,
+            at=self.at,
+            reason=reason,
+        )
+
+    def _check(self, state: BatchState, slot: SlotRecord, *, doubtful: bool) -> None:
         what = f"call {self.index} ({shown(slot.spec.tool)}) of batch {state.key}"
-        if slot.state is not SlotState.UNKNOWN:
+        if slot.state is not SlotState.UNKNOWN and not doubtful:
             raise DecisionRefused(f"{what} is {slot.state.value}, not unknown: there is nothing to decide.")
         if slot.version != self.version:
             raise DecisionRefused(
                 f"{what} is at version {slot.version}, the decision was made on version {self.version}:"
                 " something was recorded meanwhile. Look at it again, then decide."
             )
-        if state.fence.closed and self.verdict is Verdict.RERUN:
+        if state.fence.closed and self.verdict is Verdict.RERUN and slot.effect is None:
             raise BatchClosed(f"{what} cannot run again: the batch is closed, its answers were handed over.")
 
     def _row(self, state: BatchState, slot: SlotRecord) -> Decided:
@@ -339,14 +362,19 @@ class Decide:
             version=self.version,
             outcome=self.outcome,
             error=self.error,
+            content=self.content,
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Purge:
-    """Forget the batches that a run has: a tombstone for each, then their rows go. Later batches of the run are taken as ever.
+    """Forget the batches that a run has: a tombstone for each, then their rows go. Later batches of the run are taken as ever. Of the
+    effects that its calls had, it is kept that they were had.
 
     The caller has made sure that no living owner works on it.
+
+    Raises:
+        EffectUnsettled: a call with an effect key is under way, or of unknown outcome.
     """
 
     run_id: str
@@ -356,7 +384,8 @@ class Purge:
     def change(self, view: JournalView) -> Change[None]:
         if view.purged(self.run_id) and not view.holds(self.run_id):
             return Change((), None)
-        return Change((DropRun(run_id=self.run_id, at=self.at, why=self.why),), None)
+        effects = before_purge(view, self.run_id, self.at)
+        return Change((*effects, DropRun(run_id=self.run_id, at=self.at, why=self.why)), None)
 
 
 def existing(view: JournalView, key: BatchKey) -> BatchState:

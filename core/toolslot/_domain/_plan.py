@@ -111,6 +111,11 @@ class Lose:
 
 
 @dataclass(frozen=True, slots=True)
+class Clear:
+    """Learn how the effect stands that the call names, then plan again."""
+
+
+@dataclass(frozen=True, slots=True)
 class FailedHere:
     """This entrance has run the call, which failed in a way that may simply run again; where that was recorded."""
 
@@ -119,7 +124,7 @@ class FailedHere:
 
 
 #: what has to be done before the call can be planned to its end, or why it cannot be
-Obstacle: TypeAlias = Reconcile | Ask | Fail | Wait | Claim | Mismatch | Closed | Look | Lose
+Obstacle: TypeAlias = Reconcile | Ask | Fail | Wait | Claim | Mismatch | Closed | Look | Lose | Clear
 
 Action: TypeAlias = Replay | Repeat | Run | RunUnrecorded | Rerun | Obstacle
 
@@ -139,11 +144,13 @@ def plan(
     begun: bool = False,
     epoch: int = 0,
     failed: FailedHere | None = None,
+    cleared: bool = True,
 ) -> Action:
     """The one next step for a slot. `presented` is the call as it stands in front of us now, `slot` what the journal holds.
 
     `ran_here`: this process is one that ran the call to its recorded end. `looked`: the slot was loaded for this entrance. `begun`: its
-    start mark came with the reservation, and its code was not entered. `failed` says nothing any more under another `epoch`, or when the
+    start mark came with the reservation, and its code was not entered. `cleared`: it names no effect, or it is known that the call may
+    have it. `failed` says nothing any more under another `epoch`, or when the
     slot has changed since.
     """
     if slot.state is SlotState.UNKNOWN and not looked:
@@ -154,9 +161,11 @@ def plan(
         and failed == FailedHere(epoch, slot.version)
         and not isinstance(action, (Repeat, RunUnrecorded))
     ):
-        return Rerun(slot.attempt + 1, undeclared=False)
+        return Rerun(slot.attempt + 1, undeclared=False) if cleared else Clear()
     if slot.state is SlotState.RUNNING and isinstance(action, (Rerun, Reconcile, Ask, Fail)):
         return Run(slot.attempt) if begun else Lose()
+    if not cleared and isinstance(action, (Run, Rerun, Reconcile, Ask, Fail)):
+        return Clear()
     return action
 
 

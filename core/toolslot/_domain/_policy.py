@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from toolslot._domain._effect_names import EffectKey
 from toolslot._domain._retry import Retry, as_retry
 from toolslot._errors import InvalidSetting
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 OnUnknown: TypeAlias = Literal["rerun", "fail", "ask"]
 OnFailed: TypeAlias = Literal["retry", "replay"]
 OnResume: TypeAlias = Literal["replay", "rerun"]
+EffectScope: TypeAlias = Literal["journal", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class ToolPolicy:
 
     Attributes:
         on_unknown: What to do with a call that began and left no record: "rerun" it, "fail" with `UnknownOutcome`, or "ask". Default
-            "rerun", as every framework does, but with a warning; "ask" when a reconciler is given.
+            "rerun", as every framework does, but with a warning; "ask" when a reconciler or an effect key is given.
         reconcile: Sync or async function that is asked first, on recovery, whether such a call was done.
         idempotent: Running it twice does no harm. No start mark is written and recovery reruns it without asking.
         on_failed: What a resumed run does with a recorded failure that crashed the run: "retry", or "replay" the failure. Default: retry
@@ -109,6 +111,14 @@ class ToolPolicy:
         codec: How this tool's results are stored and read, in place of the executor's codec.
         record: False: the call keeps its place in its batch, its limits and its events, and nothing of it is stored, neither arguments nor
             result. It runs again on every resume, in closed batches too. For results that are large, secret or worthless tomorrow.
+        effect_key: What the call does in the world, named by its arguments: the name of one ("invoice"), several names, or a function of
+            all. In one journal an effect that is recorded as done is never had again, whichever batch, run or framework asks for it: the
+            call gets the recorded result. With other arguments beside the same key it gets `EffectConflict`. A key is an int or a string,
+            or several of them; arguments that give none are refused, to the model. With it `on_unknown` is "ask" unless it is given.
+        effect_ignore: Arguments that may differ between calls of one effect.
+        effect_name: In place of the tool's name, so that a renamed tool keeps its effects, or two tools share them.
+        effect_scope: "journal", or "run" where the same key means another thing in another run.
+        effect_ttl: Seconds after which an effect that was had may be had again, with a new idempotency key. None is never.
 
     Raises:
         InvalidSetting: a value that means nothing; 0 and negative limits are refused, use None for "no limit".
@@ -126,6 +136,11 @@ class ToolPolicy:
     rate: Rate | None = None
     codec: Codec | None = None
     record: bool = True
+    effect_key: EffectKey | None = None
+    effect_ignore: tuple[str, ...] = ()
+    effect_name: str | None = None
+    effect_scope: EffectScope = "journal"
+    effect_ttl: float | None = None
 
     def __init__(
         self,
@@ -142,6 +157,11 @@ class ToolPolicy:
         rate: Rate | str | None = None,
         codec: Codec | None = None,
         record: bool = True,
+        effect_key: EffectKey | None = None,
+        effect_ignore: str | tuple[str, ...] = (),
+        effect_name: str | None = None,
+        effect_scope: EffectScope = "journal",
+        effect_ttl: float | None = None,
     ) -> None:
         _check_choice("on_unknown", on_unknown, ("rerun", "fail", "ask"))
         _check_choice("on_failed", on_failed, ("retry", "replay"))
@@ -173,6 +193,17 @@ class ToolPolicy:
                 " about and nothing to hand out again: leave out reconcile=, on_unknown='ask' or 'fail', on_failed='replay' and codec=. A"
                 " tool whose effect must not happen twice is no tool for record=False."
             )
+        ignored = (effect_ignore,) if isinstance(effect_ignore, str) else tuple(effect_ignore)
+        if effect_key is None and (ignored or effect_name or effect_scope != "journal" or effect_ttl):
+            raise InvalidSetting(
+                "effect_ignore=, effect_name=, effect_scope= and effect_ttl= say more of an effect that effect_key= names: give that too."
+            )
+        if effect_key is not None and (idempotent or on_resume == "rerun" or not record):
+            raise InvalidSetting(
+                "effect_key= says that the effect must be had once; idempotent=True, on_resume='rerun' and record=False say that the call"
+                " may run any number of times. Leave one of them out."
+            )
+        _check_effect(effect_key, ignored, effect_name, effect_scope, effect_ttl)
         types = not_done if isinstance(not_done, tuple) else (not_done,)
         for item in types:
             if not (isinstance(item, type) and issubclass(item, BaseException)):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -192,6 +223,11 @@ class ToolPolicy:
             "rate": Rate.parse(rate) if isinstance(rate, str) else rate,
             "codec": codec,
             "record": record,
+            "effect_key": effect_key,
+            "effect_ignore": ignored,
+            "effect_name": effect_name,
+            "effect_scope": effect_scope,
+            "effect_ttl": effect_ttl,
         }
         for item_ in fields(self):
             object.__setattr__(self, item_.name, values[item_.name])
@@ -217,7 +253,7 @@ class ToolPolicy:
         """`on_unknown` with its default filled in."""
         if self.on_unknown is not None:
             return self.on_unknown
-        return "ask" if self.reconcile is not None else "rerun"
+        return "ask" if self.reconcile is not None or self.effect_key is not None else "rerun"
 
     @property
     def going_on(self) -> ToolPolicy:
@@ -293,6 +329,25 @@ def check_seconds(name: str, value: object) -> None:
         raise InvalidSetting(
             f"{name} is {value!r}: it must be a positive number of seconds, or None for no limit."
         )
+
+
+def _check_effect(key: object, ignored: tuple[object, ...], name: object, scope: object, ttl: object) -> None:
+    names = key if isinstance(key, tuple) else (key,) if isinstance(key, str) else None
+    if key is not None and names is None and not callable(key):
+        raise InvalidSetting(
+            f"effect_key={key!r}: give the name of an argument, a tuple of names, or a function of the arguments."
+        )
+    for each in (*(names or ()), *ignored):
+        if not (isinstance(each, str) and each):
+            raise InvalidSetting(f"effect_key= and effect_ignore= name arguments, and {each!r} is no name.")
+    if names == ():
+        raise InvalidSetting(
+            "effect_key=() names no argument, so all calls of the tool would be one effect: name some."
+        )
+    if name is not None and not (isinstance(name, str) and name):
+        raise InvalidSetting(f"effect_name={name!r}: give a text, or None for the tool's own name.")
+    _check_choice("effect_scope", scope, ("journal", "run"))
+    check_seconds("effect_ttl", ttl)
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
+from toolslot._domain._effects import EffectPage
 from toolslot._domain._identity import Owner, ProcessIdentity
 from toolslot._domain._operations import Operation
 from toolslot._domain._slot import BatchHistory, BatchKey, BatchRecord
@@ -83,6 +84,10 @@ class Journal(Protocol):
 
     def run_payload(self, run_id: str) -> Future[bytes | None]:
         """What the run's first reservation carried as `run_payload`."""
+        ...
+
+    def effects(self, cursor: str | None = None) -> Future[EffectPage]:
+        """Some of the effects that calls with an effect key have claimed, in the order of their digests. `cursor` as in `old_runs`."""
         ...
 
     def enlist(self, owner: Owner) -> None:

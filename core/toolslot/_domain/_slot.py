@@ -14,7 +14,8 @@ from typing import NamedTuple, TypeAlias
 from typing_extensions import override
 
 from toolslot._codec import ErrorRecord, Payload
-from toolslot._domain._identity import Owner, OwnerState
+from toolslot._domain._effect_names import EffectMark, NamedEffect, NoKey
+from toolslot._domain._identity import Owner, OwnerState, idempotency_key
 from toolslot._text import shown
 
 
@@ -64,6 +65,19 @@ class BatchKey(NamedTuple):
     def __str__(self) -> str:
         """For messages: shortened, and what cannot be printed is written out, so two keys may look the same."""
         return f"{shown(self.run_id)}/{shown(self.batch_id)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotPlace:
+    """One call of the journal: its batch, its index there, and which call of those that had this index."""
+
+    batch: BatchKey
+    index: int
+    generation: int
+
+    @override
+    def __str__(self) -> str:
+        return f"call {self.index} of batch {self.batch}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,6 +144,8 @@ class SlotSpec:
     recorded: bool = True
     #: of a call that is presented to an encrypted journal: its digest by the rule of what was recorded there before. Never stored
     unkeyed: str | None = field(default=None, compare=False, repr=False)
+    #: of a call that is presented: the effect that it names. Never stored
+    effect: NamedEffect | NoKey | None = field(default=None, compare=False, repr=False)
 
     def same_arguments(self, recorded: SlotSpec) -> bool:
         """Whether this call, presented now, has the arguments of the recorded one."""
@@ -228,9 +244,10 @@ class RowBase:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Started(RowBase):
-    """Durable before the tool's code is entered."""
+    """Durable before the tool's code is entered. `effect`: what was claimed in the same transaction."""
 
     queued_at: float
+    effect: EffectMark | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -265,6 +282,8 @@ class Finished(RowBase):
     escaped: bool = False
     queued_at: float = 0.0
     started_at: float = 0.0
+    #: of a call with an effect key: what its outcome says in every host, where `outcome` is of one alone
+    content: Payload | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -281,6 +300,23 @@ class Decided(RowBase):
     version: int
     outcome: Payload | None = None
     error: ErrorRecord | None = None
+    content: Payload | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deduplicated(RowBase):
+    """The call was not entered: its effect is on record as done by the call at `holder`, whose outcome it got."""
+
+    holder: SlotPlace
+    effect: EffectMark
+    outcome: Payload | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refused(RowBase):
+    """The call was not entered and never will be, for what is known of its effect; `error` is its answer."""
+
+    error: ErrorRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -333,7 +369,9 @@ class Regenerated(RowBase):
 MOST_NOTES = 50
 
 #: rows that move the newest attempt on
-AttemptRow: TypeAlias = Started | Withdrawn | Paused | Lost | Finished | Decided | Delivered
+AttemptRow: TypeAlias = (
+    Started | Withdrawn | Paused | Lost | Finished | Decided | Delivered | Deduplicated | Refused
+)
 Row: TypeAlias = AttemptRow | Noted | Evidence | Repeated | Regenerated
 
 
@@ -365,10 +403,24 @@ class SlotRecord:
     notes: tuple[Noted, ...] = ()
     #: the processes that ran it once more although its answer was recorded
     repeated_in: tuple[str, ...] = ()
+    #: the effect that its newest attempt has claimed, or that it was spared for
+    effect: EffectMark | None = None
+    #: whose result this is: the call was not entered
+    holder: SlotPlace | None = None
+    #: the call was not entered, and `error` is its answer
+    refused: bool = False
+    #: as in `Finished`
+    content: Payload | None = None
 
     @property
     def index(self) -> int:
         return self.spec.index
+
+    def key_in(self, batch: BatchKey) -> str:
+        """The call's idempotency key, its effect's if it has one. `batch`: the one that was reserved first, not one that adopted it."""
+        if self.effect is not None:
+            return self.effect.idempotency_key
+        return idempotency_key(batch.run_id, batch.batch_id, self.spec.index, self.generation)
 
     @property
     def final(self) -> bool:

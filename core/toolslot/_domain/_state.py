@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
+from toolslot._domain._effects import Effect
 from toolslot._domain._fold import fold_slot
 from toolslot._domain._identity import Owner, OwnerState
 from toolslot._domain._slot import (
@@ -61,6 +62,14 @@ class BatchState:
         """The rows of one slot in the order they were written, all generations and attempts."""
         return self._rows.get(index, ())
 
+    def slot_of(self, index: int, generation: int) -> SlotRecord:
+        """The call that had this index in that generation."""
+        newest = self.slot(index)
+        if newest.generation == generation:
+            return newest
+        rows = [row for row in self.rows(index) if row.generation == generation]
+        return fold_slot(self.manifest.specs[index], rows)
+
     def slot(self, index: int) -> SlotRecord:
         fold = self._folds.get(index)
         if fold is None:
@@ -95,6 +104,11 @@ class BatchState:
 class JournalView(Protocol):
     """What an operation may read: one snapshot, inside the transaction that will hold its writes."""
 
+    @property
+    def journal_id(self) -> str:
+        """What names the journal, for as long as it exists."""
+        ...
+
     def state(self, key: BatchKey) -> BatchState | None:
         """The batch reserved under exactly this key; aliases are not followed."""
         ...
@@ -125,6 +139,14 @@ class JournalView(Protocol):
 
     def forgotten(self, key: BatchKey, lineage: str | None = None) -> bool:
         """Whether a purge forgot the batch, one that had adopted another under this key, or one of this lineage in its run."""
+        ...
+
+    def effect(self, digest: str) -> Effect | None:
+        """The effect of this digest, if a call has claimed it."""
+        ...
+
+    def effects_of(self, run_id: str) -> Sequence[Effect]:
+        """Those that calls of the run hold."""
         ...
 
 
@@ -189,7 +211,15 @@ class DropRun:
     why: str
 
 
-Write: TypeAlias = NewBatch | PutFence | AppendRow | PutAlias | DropRun
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PutEffect:
+    """Writes or replaces the record of an effect. `before` is what is replaced."""
+
+    effect: Effect
+    before: Effect | None = None
+
+
+Write: TypeAlias = NewBatch | PutFence | AppendRow | PutAlias | DropRun | PutEffect
 
 
 @dataclass(frozen=True, slots=True)

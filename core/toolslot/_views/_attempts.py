@@ -9,6 +9,7 @@ from typing_extensions import assert_never
 
 from toolslot._domain._slot import (
     Decided,
+    Deduplicated,
     Delivered,
     Evidence,
     Finished,
@@ -16,6 +17,7 @@ from toolslot._domain._slot import (
     Noted,
     Paused,
     Reason,
+    Refused,
     Regenerated,
     Repeated,
     Row,
@@ -67,7 +69,7 @@ def _told(attempt: AttemptView | None, row: Row) -> AttemptView | None:
             return None if attempt is None else replace(attempt, state=_DECIDED[row.verdict])
         case Noted():  # of an idempotent call it is the first that is recorded
             return attempt or _begun(row)
-        case Delivered() | Evidence() | Repeated() | Regenerated():
+        case Deduplicated() | Refused() | Delivered() | Evidence() | Repeated() | Regenerated():
             return None
         case _:
             assert_never(row)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from itertools import chain
 
 from toolslot._codec import JsonCodec, Payload, decode
-from toolslot._domain._identity import idempotency_key
 from toolslot._domain._notes import note_view
 from toolslot._domain._slot import (
     BatchHistory,
@@ -139,7 +138,7 @@ def _call(
         version=slot.version + lost,  # recovery will record the loss, and perhaps has before anybody decides
         attempt=slot.attempt,
         generation=slot.generation,
-        idempotency_key=idempotency_key(key.run_id, key.batch_id, slot.index, slot.generation),
+        idempotency_key=slot.key_in(key),
         idempotent=spec.idempotent,
         recorded=spec.recorded or slot.version > 0,
         reason=Reason.OWNER_DIED if lost else slot.reason,

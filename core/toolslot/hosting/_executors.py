@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 
-from toolslot._codec import Codec
+from toolslot._codec import Codec, Contents
 from toolslot._domain._events import Hook
 from toolslot._domain._policy import Limits, ToolPolicy
 from toolslot._domain._port import Journal
@@ -26,6 +26,7 @@ def executor_for(
     pauses: tuple[type[BaseException], ...],
     cancels: tuple[type[BaseException], ...] = (),
     stream: EventStream | None = None,
+    contents: Contents | None = None,
 ) -> DurableExecutor:
     """An executor for a host, from what its user has set: without `hooks` it has one `LoggingHook`, and `stream` comes after them.
 
@@ -46,6 +47,7 @@ def executor_for(
         codec=codec,
         pauses=pauses,
         cancels=cancels,
+        contents=contents,
         lossy_replay=True,
     )
 

@@ -5,13 +5,17 @@ For tests, and for runs that need slots but no recovery.
 
 from __future__ import annotations
 
+import secrets
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
 from typing_extensions import assert_never, override
 
+from toolslot._domain._effect_standing import known
+from toolslot._domain._effects import Effect, EffectPage
 from toolslot._domain._identity import Owner, OwnerState, ProcessIdentity
 from toolslot._domain._operations import Operation
 from toolslot._domain._port import Journal, OldRuns
@@ -22,6 +26,7 @@ from toolslot._domain._state import (
     DropRun,
     NewBatch,
     PutAlias,
+    PutEffect,
     PutFence,
     Write,
     history_of,
@@ -49,6 +54,8 @@ class MemoryStore:
         #: what was forgotten: ("batch" or "lineage", run id, batch id or lineage)
         self.tombstones: set[tuple[str, str, str]] = set()
         self.alive: set[Owner] = set()
+        self.effects: dict[str, Effect] = {}
+        self.journal_id: str = secrets.token_hex(16)
 
     def state(self, key: BatchKey) -> BatchState | None:
         return self.batches.get(key)
@@ -75,6 +82,12 @@ class MemoryStore:
         batch = ("batch", key.run_id, key.batch_id)
         return batch in self.tombstones or ("lineage", key.run_id, lineage) in self.tombstones
 
+    def effect(self, digest: str) -> Effect | None:
+        return self.effects.get(digest)
+
+    def effects_of(self, run_id: str) -> Sequence[Effect]:
+        return [each for each in self.effects.values() if each.held_in(run_id)]
+
     def apply(self, write: Write) -> None:
         match write:
             case NewBatch():
@@ -90,6 +103,8 @@ class MemoryStore:
                 self.aliases[write.key] = write.target
             case DropRun():
                 self._drop(write.run_id)
+            case PutEffect():
+                self.effects[write.effect.digest] = write.effect
             case _:
                 assert_never(write)
 
@@ -104,9 +119,9 @@ class MemoryStore:
 
     def _drop(self, run_id: str) -> None:
         self.purged_runs.add(run_id)
-        for known in (self.batches, self.aliases):
-            for key in [key for key in known if key.run_id == run_id]:
-                known.pop(key)
+        for kept in (self.batches, self.aliases):
+            for key in [key for key in kept if key.run_id == run_id]:
+                kept.pop(key)
                 self.tombstones.add(("batch", run_id, key.batch_id))
         for pair in [pair for pair in self.lineages if pair[0] == run_id]:
             del self.lineages[pair]
@@ -189,6 +204,13 @@ class MemoryJournal(Journal):
         self._check_open()
         with self._store.lock:
             return _done(self._store.payloads.get(run_id))
+
+    def effects(self, cursor: str | None = None) -> Future[EffectPage]:
+        self._check_open()
+        store = self._store
+        with store.lock:
+            found = tuple(known(store, each, time.time()) for _, each in sorted(store.effects.items()))
+        return _done(EffectPage(effects=found, cursor=None))
 
     def enlist(self, owner: Owner) -> None:
         self._check_open()

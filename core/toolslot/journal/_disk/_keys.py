@@ -32,6 +32,9 @@ BATCHES = "b/"
 LINEAGES = "l/"
 #: batches that were recorded in format 1
 OUTDATED = "o/"
+#: effects by their digests, and by the runs of their holders
+EFFECTS = "e/"
+HELD = "h/"
 #: purged batches whose rows are being deleted
 DELETIONS = "d/"
 #: the tombstone of everything that a run ever had or will have: what a purge of format 1 left
@@ -162,6 +165,18 @@ def tombstone(name: str, secret: bytes | None) -> str:
 
 def tombstone_of_everything(run_id: str) -> str:
     return tombstones(run_id) + _EVERYTHING
+
+
+def effect(digest: str) -> str:
+    return EFFECTS + digest
+
+
+def held(run_id: str, digest: str) -> str:
+    return held_by(run_id) + digest
+
+
+def held_by(run_id: str) -> str:
+    return f"{HELD}{component(run_id)}/"
 
 
 def outdated(run_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from toolslot._domain._effects import Effect
 from toolslot._domain._port import OldRuns
 from toolslot._domain._slot import BatchKey
 from toolslot._errors import JournalCorrupt, JournalKeyMissing
@@ -10,12 +11,15 @@ from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import parse, resolve
 from toolslot.journal._disk._loading import created
 from toolslot.journal._disk._table import Reader
+from toolslot.journal._format._effect_codec import effect_from_json
 from toolslot.journal._format._fields import Fields
 from toolslot.journal._format._row_codec import key_from_json
 from toolslot.journal._format._secrecy import RUN_PAYLOAD
 
 #: runs that one look for old ones passes: some milliseconds
 _RUNS_AT_ONCE = 50
+#: effects that are read at once, each with its holder's batch
+_EFFECTS_AT_ONCE = 50
 
 
 def batch_keys(reader: Reader, run_id: str | None) -> tuple[BatchKey, ...]:
@@ -95,6 +99,33 @@ def check_run_payload(reader: Reader, data: object) -> None:
     """Raises `JournalCorrupt` when a run's payload, as it is stored, was changed or moved."""
     fields = Fields(data, "run payload")
     reader.secrecy.reveal_in_run(fields.text("run_id"), RUN_PAYLOAD, data)
+
+
+def journal_id(reader: Reader) -> str:
+    return (reader.get(keys.JOURNAL_ID) or b"").decode("ascii", "replace")
+
+
+def effect(reader: Reader, digest: str) -> Effect | None:
+    """The record of an effect.
+
+    Raises:
+        JournalCorrupt: it is damaged, or lost, or belongs to another effect.
+    """
+    body = reader.get(keys.effect(digest))
+    if body is None:
+        return None
+    found = effect_from_json(reader.secrecy.reveal_effect(digest, parse(body)))
+    if found.digest != digest:
+        raise JournalCorrupt(f"the journal's record of effect {digest!r} belongs to {found.digest!r}.")
+    return found
+
+
+def effect_digests(reader: Reader, cursor: str | None) -> tuple[list[str], str | None]:
+    """Some of them, and where to go on."""
+    begin, end = keys.under(keys.EFFECTS)
+    names = reader.some_names((cursor or begin, end), _EFFECTS_AT_ONCE)
+    more = names[-1] + "\0" if len(names) == _EFFECTS_AT_ONCE else None
+    return [name.removeprefix(keys.EFFECTS) for name in names], more
 
 
 def _run_of_deletion(name: str, body: bytes | None) -> str:

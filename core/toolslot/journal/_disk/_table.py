@@ -19,6 +19,7 @@ _SCAN_BY_AGE = (
     "SELECT key, value, mode, filename FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY rowid"
 )
 _FIRST = "SELECT key FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY key LIMIT 1"
+_SOME_NAMES = "SELECT key FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY key LIMIT ?"
 _NAMES = "SELECT key FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY key"
 # "+" keeps SQLite from walking the whole table backwards; so it looks at the range in the index alone.
 _NEWEST = "SELECT max(+rowid) FROM Cache WHERE key >= ? AND key < ? AND raw = 1"
@@ -138,6 +139,10 @@ class Reader:
     def names(self, bounds: tuple[str, str]) -> list[str]:
         """The keys of a range, in key order."""
         return [key for (key,) in self._execute(_NAMES, bounds)]
+
+    def some_names(self, bounds: tuple[str, str], most: int) -> list[str]:
+        """The first of them."""
+        return [key for (key,) in self._execute(_SOME_NAMES, (*bounds, most))]
 
     def folders(self, bounds: tuple[str, str]) -> Generator[str]:
         """What the keys of a range have before their last part, each once."""

@@ -7,7 +7,16 @@ from collections.abc import Collection
 from typing_extensions import assert_never, override
 
 from toolslot._domain._slot import BatchKey
-from toolslot._domain._state import AppendRow, BatchState, DropRun, NewBatch, PutAlias, PutFence, Write
+from toolslot._domain._state import (
+    AppendRow,
+    BatchState,
+    DropRun,
+    NewBatch,
+    PutAlias,
+    PutEffect,
+    PutFence,
+    Write,
+)
 from toolslot._errors import NotStorable
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import CHUNK, Encoded, dumps, encode
@@ -16,6 +25,7 @@ from toolslot.journal._disk._seal import seal
 from toolslot.journal._disk._states import PER_ROW, Entry, States, payload_size, weight_of_manifest
 from toolslot.journal._disk._table import Table
 from toolslot.journal._disk._view import OwnerLook, Snapshot
+from toolslot.journal._format._effect_codec import effect_to_json
 from toolslot.journal._format._row_codec import bytes_to_json, key_to_json, row_to_json, tenure_to_json
 from toolslot.journal._format._secrecy import RUN_PAYLOAD, TOMBSTONE, Memo
 from toolslot.journal._queue._store import Chunks
@@ -114,6 +124,8 @@ class Transaction(Snapshot):
                 self._add(keys.alias(keys.batch_prefix(write.key)), alias_to_json(write.key, write.target))
             case DropRun():
                 self._drop(write)
+            case PutEffect():
+                self._put_effect(write)
             case _:
                 assert_never(write)
 
@@ -150,6 +162,20 @@ class Transaction(Snapshot):
                 keys.tenure(entry.prefix, write.tenure.epoch),
                 self._secrecy.hide_tenure(write.key, tenure_to_json(write.tenure)),
             )
+
+    def _put_effect(self, write: PutEffect) -> None:
+        effect, digest = write.effect, write.effect.digest
+        body = dumps(self._secrecy.hide_effect(digest, effect_to_json(effect)))
+        self.size += len(body)
+        self._table.put(keys.effect(digest), body)
+        holder = effect.holder if effect.purged is None else None
+        before = write.before.holder if write.before is not None else None
+        if before is not None and (holder is None or holder.place.batch.run_id != before.place.batch.run_id):
+            name = keys.held(before.place.batch.run_id, digest)
+            self._table.delete((name, name + "\0"), 1)
+        if holder is not None:
+            self._table.add_once(keys.held(holder.place.batch.run_id, digest), b"{}")
+        self._effects[digest] = effect
 
     def _drop(self, write: DropRun) -> None:
         run_id = write.run_id

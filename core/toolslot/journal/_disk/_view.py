@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from toolslot._domain._effect_standing import known
+from toolslot._domain._effects import Effect, EffectPage
 from toolslot._domain._identity import Owner, OwnerState
 from toolslot._domain._port import OldRuns
 from toolslot._domain._slot import BatchKey
@@ -37,6 +40,7 @@ class Snapshot(View):
         self._aliases: dict[BatchKey, BatchKey] = {}
         self._lineages: dict[tuple[str, str], BatchKey | None] = {}
         self._purged: dict[str, bool] = {}
+        self._effects: dict[str, Effect | None] = {}
         #: of batches that are about to be asked for
         self._rows: dict[BatchKey, list[tuple[str, bytes]] | JournalCorrupt] = {}
         #: runs that got a tombstone in this transaction
@@ -94,6 +98,26 @@ class Snapshot(View):
 
     def forgotten(self, key: BatchKey, lineage: str | None = None) -> bool:
         return self.purged(key.run_id) and is_forgotten(self.reader, key, lineage)
+
+    @property
+    def journal_id(self) -> str:
+        return _reads.journal_id(self.reader)
+
+    def effect(self, digest: str) -> Effect | None:
+        if digest not in self._effects:
+            self._effects[digest] = _reads.effect(self.reader, digest)
+        return self._effects[digest]
+
+    def effects_of(self, run_id: str) -> Sequence[Effect]:
+        names = self.reader.names(keys.under(keys.held_by(run_id)))
+        found = (self.effect(name.rpartition("/")[2]) for name in names)
+        return [effect for effect in found if effect is not None and effect.held_in(run_id)]
+
+    def effects(self, cursor: str | None) -> EffectPage:
+        digests, cursor = _reads.effect_digests(self.reader, cursor)
+        found = (self.effect(digest) for digest in digests)
+        now = time.time()
+        return EffectPage(effects=tuple(known(self, each, now) for each in found if each), cursor=cursor)
 
     def fetch(self, wanted: Sequence[BatchKey]) -> None:
         """Read what is not known here, or may have changed: one query for tombstones, one for fences, and one for rows."""

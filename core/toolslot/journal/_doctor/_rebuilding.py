@@ -24,7 +24,7 @@ _INSERT = (
     " VALUES (?, 1, ?, NULL, ?, 0, NULL, 0, 1, NULL, ?)"
 )
 #: what is brought over; the rest of a journal is made new
-_KINDS = ("b/", "i/", "l/", "p/", "t/", "o/", keys.ENCRYPTION)
+_KINDS = ("b/", "i/", "l/", "p/", "t/", "o/", keys.EFFECTS, keys.HELD, keys.ENCRYPTION)
 _NEVER_OPENED = f"it is encrypted, and the row {keys.ENCRYPTION!r}, without which no key opens it, is lost."
 
 
@@ -74,6 +74,7 @@ class _Rebuilding:
             self._batch(prefix)
         self._lineages()
         self._payloads()
+        self._effects()
         return self._result
 
     def _is_purged(self, key: str) -> bool:
@@ -194,6 +195,12 @@ class _Rebuilding:
                 if body is not None or name not in self._remains.lost:
                     continue
             self._mark(name, "a run's payload")
+
+    def _effects(self) -> None:
+        """One that is lost is refused: it may have been had."""
+        for name in sorted(self._remains.lost):
+            if name.startswith(keys.EFFECTS):
+                self._mark(name, "an effect")
 
     def _mark(self, name: str, what: str) -> None:
         """A row that is refused by its reader."""

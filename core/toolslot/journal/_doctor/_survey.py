@@ -165,8 +165,8 @@ class _Surveyor:
                 self._find(FindingKind.UNLISTED, text, prefix)
 
     def _others(self) -> None:
-        """Tombstones, lineages and the payloads of runs."""
-        for bounds in (("l/", "l0"), ("t/", "t0"), ("meta/", "meta0")):
+        """Tombstones, lineages, effects and the payloads of runs."""
+        for bounds in (("l/", "l0"), ("t/", "t0"), ("meta/", "meta0"), ("e/", "e0"), ("h/", "h0")):
             for name, body in self._reader.scan_by_age(bounds):
                 if body is None:
                     self._find(FindingKind.ROW, f"the row {name!r} is damaged.", name)

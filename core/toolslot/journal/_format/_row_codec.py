@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from typing import TypedDict, cast
+from typing import TypeAlias, TypedDict, cast
 
 from typing_extensions import assert_never
 
 from toolslot._codec import ErrorRecord, Payload
+from toolslot._domain._effect_names import EffectMark
 from toolslot._domain._identity import Owner
 from toolslot._domain._slot import (
     BatchKey,
     Decided,
+    Deduplicated,
     Delivered,
     Evidence,
     Fence,
@@ -27,9 +29,11 @@ from toolslot._domain._slot import (
     Noted,
     Paused,
     Reason,
+    Refused,
     Regenerated,
     Repeated,
     Row,
+    SlotPlace,
     SlotSpec,
     Started,
     Tenure,
@@ -219,41 +223,73 @@ def row_to_json(row: Row) -> dict[str, object]:
     match row:
         case Started():
             data["queued_at"] = row.queued_at
+            if row.effect is not None:
+                data["effect"] = list(row.effect)
         case Finished():
-            _put_result(data, row)
+            data.update(_result_to_json(row))
             data["failed"] = row.failed
             data["escaped"] = row.escaped
             data["queued_at"] = row.queued_at
             data["started_at"] = row.started_at
+            if row.content is not None:
+                data["content"] = payload_to_json(row.content)
+        case _:
+            data.update(_rarer(row))
+    return data
+
+
+_Rarer: TypeAlias = (
+    Lost
+    | Withdrawn
+    | Paused
+    | Delivered
+    | Evidence
+    | Decided
+    | Deduplicated
+    | Refused
+    | Noted
+    | Repeated
+    | Regenerated
+)
+
+
+def _rarer(row: _Rarer) -> dict[str, object]:
+    """What rows say that few calls have."""
+    match row:
         case Lost():
-            data["reason"] = row.reason.value
+            return {"reason": row.reason.value}
         case Withdrawn():
-            data["why"] = row.why
+            return {"why": row.why}
         case Paused():
-            pass
+            return {}
         case Delivered():
-            _put_result(data, row)
+            return _result_to_json(row)
         case Evidence():
-            _put_result(data, row)
-            data["failed"] = row.failed
+            return {**_result_to_json(row), "failed": row.failed}
         case Decided():
-            _put_result(data, row)
-            data["verdict"] = row.verdict.value
-            data["by"] = row.by
-            data["why"] = row.why
-            data["decision_id"] = row.decision_id
-            data["version"] = row.version
+            return {
+                **_result_to_json(row),
+                "verdict": row.verdict.value,
+                "by": row.by,
+                "why": row.why,
+                "decision_id": row.decision_id,
+                "version": row.version,
+                **({} if row.content is None else {"content": payload_to_json(row.content)}),
+            }
+        case Deduplicated():
+            outcome = None if row.outcome is None else payload_to_json(row.outcome)
+            return {"holder": place_to_json(row.holder), "effect": list(row.effect), "outcome": outcome}
+        case Refused():
+            return {"error": row.error.to_json()}
         case Noted():
-            data["outcome"] = payload_to_json(row.note)
+            return {"outcome": payload_to_json(row.note)}
         case Repeated():
-            data["outcome"] = None if row.outcome is None else payload_to_json(row.outcome)
-            data["failed"] = row.failed
-            data["process"] = row.process
+            outcome = None if row.outcome is None else payload_to_json(row.outcome)
+            return {"outcome": outcome, "failed": row.failed, "process": row.process}
         case Regenerated():
-            data["spec"] = spec_to_json(row.spec)
+            return {"spec": spec_to_json(row.spec)}
         case _:
             assert_never(row)
-    return data
 
 
 def row_from_json(data: object) -> Row:
@@ -281,9 +317,11 @@ def row_from_json(data: object) -> Row:
     return row
 
 
-def _put_result(data: dict[str, object], row: Finished | Delivered | Evidence | Decided) -> None:
-    data["outcome"] = None if row.outcome is None else payload_to_json(row.outcome)
-    data["error"] = None if row.error is None else row.error.to_json()
+def _result_to_json(row: Finished | Delivered | Evidence | Decided) -> dict[str, object]:
+    return {
+        "outcome": None if row.outcome is None else payload_to_json(row.outcome),
+        "error": None if row.error is None else row.error.to_json(),
+    }
 
 
 def _result(fields: Fields) -> _Result:
@@ -293,8 +331,42 @@ def _result(fields: Fields) -> _Result:
     )
 
 
+def place_to_json(place: SlotPlace) -> list[object]:
+    return [*key_to_json(place.batch), place.index, place.generation]
+
+
+def place_from_json(data: object) -> SlotPlace:
+    match data:
+        case [str(run_id), str(batch_id), int(index), int(generation)]:
+            return SlotPlace(BatchKey(run_id, batch_id), index, generation)
+        case _:
+            raise JournalCorrupt("a stored place of a call is not two texts and two numbers.")
+
+
+def _effect(data: object) -> EffectMark:
+    match data:
+        case [str(digest), str(idempotency_key)]:
+            return EffectMark(digest, idempotency_key)
+        case _:
+            raise JournalCorrupt("a stored mark of an effect is not a pair of texts.")
+
+
 def _started(fields: Fields, base: _Base) -> Row:
-    return Started(**base, queued_at=fields.number("queued_at"))
+    effect = fields.part("effect", _effect) if fields.has("effect") else None
+    return Started(**base, queued_at=fields.number("queued_at"), effect=effect)
+
+
+def _content(fields: Fields) -> Payload | None:
+    return fields.part("content", payload_from_json) if fields.has("content") else None
+
+
+def _deduplicated(fields: Fields, base: _Base) -> Row:
+    return Deduplicated(
+        **base,
+        holder=fields.part("holder", place_from_json),
+        effect=fields.part("effect", _effect),
+        outcome=fields.part_or_none("outcome", payload_from_json),
+    )
 
 
 def _finished(fields: Fields, base: _Base) -> Row:
@@ -306,6 +378,7 @@ def _finished(fields: Fields, base: _Base) -> Row:
         escaped=fields.flag("escaped"),
         queued_at=fields.number("queued_at"),
         started_at=fields.number("started_at"),
+        content=_content(fields),
     )
 
 
@@ -327,6 +400,7 @@ def _decided(fields: Fields, base: _Base) -> Row:
         why=fields.text("why"),
         decision_id=fields.text("decision_id"),
         version=fields.integer("version"),
+        content=_content(fields),
     )
 
 
@@ -337,6 +411,8 @@ _KINDS: dict[type[Row], str] = {
     Lost: "lost",
     Finished: "finished",
     Decided: "decided",
+    Deduplicated: "deduplicated",
+    Refused: "refused",
     Evidence: "evidence",
     Delivered: "delivered",
     Noted: "noted",
@@ -350,6 +426,8 @@ _READERS: dict[str, Callable[[Fields, _Base], Row]] = {
     "lost": lambda fields, base: Lost(**base, reason=fields.member("reason", Reason)),
     "finished": _finished,
     "decided": _decided,
+    "deduplicated": _deduplicated,
+    "refused": lambda fields, base: Refused(**base, error=fields.part("error", ErrorRecord.from_json)),
     "evidence": lambda fields, base: Evidence(**base, **_result(fields), failed=fields.flag("failed")),
     "delivered": lambda fields, base: Delivered(**base, **_result(fields)),
     "noted": lambda fields, base: Noted(**base, note=fields.part("outcome", payload_from_json)),

@@ -40,6 +40,9 @@ _STAND_INS: Mapping[str, object] = {
     "error": ErrorRecord(type_name=_STAND_IN, message=_STAND_IN).to_json(),
     "why": _STAND_IN,
     "payload": None,
+    "content": payload_to_json(Payload(codec=HIDDEN, data=b"", lossy=True)),
+    "label": _STAND_IN,
+    "reasons": [],
 }
 
 
@@ -113,6 +116,12 @@ class Secrecy:
 
     def reveal_in_run(self, run_id: str, what: str, data: object) -> object:
         return self._each(data, (run_id, "", what), self.reveal) if _is_object(data) else data
+
+    def hide_effect(self, digest: str, data: Json) -> Json:
+        return self._each(data, ("", digest, "effect"), lambda place, value: self.hide(place, value, {}))
+
+    def reveal_effect(self, digest: str, data: object) -> object:
+        return self._each(data, ("", digest, "effect"), self.reveal) if _is_object(data) else data
 
     def _each_of_row(self, key: BatchKey, row: Json, change: Change) -> Json:
         parts = [row.get(name) for name in ("kind", "index", "generation", "attempt")]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar, cast
 
+from toolslot._domain._effects import EffectPage
 from toolslot._domain._identity import ProcessIdentity
 from toolslot._domain._operations import Operation
 from toolslot._domain._port import Journal, OldRuns
@@ -53,6 +54,9 @@ class QueuedJournal(Journal):
 
     def run_payload(self, run_id: str) -> Future[bytes | None]:
         return self._ask(lambda view: view.run_payload(run_id))
+
+    def effects(self, cursor: str | None = None) -> Future[EffectPage]:
+        return self._ask(lambda view: view.effects(cursor))
 
     def _ask(self, read: Callable[[View], T]) -> Future[T]:
         item = ReadItem(read)

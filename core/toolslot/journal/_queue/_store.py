@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias
 
+from toolslot._domain._effects import EffectPage
 from toolslot._domain._port import OldRuns
 from toolslot._domain._slot import BatchKey
 from toolslot._domain._state import JournalView, Write
@@ -27,6 +28,8 @@ class View(JournalView, Protocol):
     def old_runs(self, before: float, cursor: str | None) -> OldRuns: ...
 
     def run_payload(self, run_id: str) -> bytes | None: ...
+
+    def effects(self, cursor: str | None) -> EffectPage: ...
 
 
 class Group(JournalView, Protocol):
