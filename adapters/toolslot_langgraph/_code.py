@@ -9,24 +9,28 @@ from typing import Any
 
 from toolslot import BatchRun, Draining
 from toolslot.hosting import CallTask, Consult, Steps
+from toolslot_langgraph._contents import Watch, watch
 from toolslot_langgraph._execution import drained
 from toolslot_langgraph._outputs import UNMADE, guarded, is_error, undrained
 
 
 class Code:
-    """The code of one call for one entrance: `run`, async if `awaits`, with `around` entered while it runs."""
+    """The code of one call for one entrance: `run`, async if `awaits`, with `around` entered while it runs. `keyed`: has an effect key."""
 
     def __init__(
         self,
         run: Callable[[], Any],
         *,
         awaits: bool,
+        keyed: bool = False,
         around: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         #: whether it was run here; else the answer comes from the record
         self.ran = False
-        self._run, self._awaits, self._around = run, awaits, around
+        self._run, self._awaits, self._around, self._keyed = run, awaits, around, keyed
         self._made: object = UNMADE
+        #: where it is to be known what the tool raised, for its effect has a key
+        self._watch: Watch | None = None
 
     def made(self, value: object) -> bool:
         """Whether an answer is what the code made here; what is recorded of an attempt that failed here is not."""
@@ -36,6 +40,7 @@ class Code:
         """The answer of call `index`, with `held` before it is recorded. When its caller is cancelled, async code is too, and has ended; a
         sync tool's thread goes on.
         """
+        is_error = self._failure
         if not self._awaits:
             return (
                 yield from run.calling(index, self._sync, is_error=is_error, unserved=unserved, held=held)
@@ -52,6 +57,10 @@ class Code:
             raise
         finally:
             task.cancel()
+
+    def _failure(self, value: object) -> bool | Exception:
+        """Whether it tells of a failure, and of which one, if that is known."""
+        return is_error(value) and ((self._watch and self._watch.error()) or True)
 
     def _sync(self) -> object:
         with self._inside() as inside:
@@ -73,9 +82,11 @@ class Code:
     def _inside(self) -> Generator[list[Draining]]:
         self.ran = True
         inside: list[Draining] = []
-        token = drained.set(inside)
+        self._watch = Watch() if self._keyed else None
+        tokens = drained.set(inside), watch.set(self._watch)
         try:
             with self._around():
                 yield inside
         finally:
-            drained.reset(token)
+            drained.reset(tokens[0])
+            watch.reset(tokens[1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 from langchain_core.messages import ToolMessage
@@ -13,7 +12,7 @@ from langchain_core.tools import BaseTool
 from langgraph.errors import GraphInterrupt, ParentCommand
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
-from toolslot import Draining, DurableExecutor, ToolFailed, UnknownOutcome
+from toolslot import Draining, DurableExecutor, EffectRefused, ToolFailed, UnknownOutcome
 from toolslot.hosting import Question
 from toolslot_langgraph._answers import Answers, begun_at, read_by_others, tools_only
 from toolslot_langgraph._asking import Asking
@@ -21,6 +20,7 @@ from toolslot_langgraph._callbacks import Replay, facts_of
 from toolslot_langgraph._code import Code
 from toolslot_langgraph._codec import ToParent
 from toolslot_langgraph._compat import config_entered, outliving, ran_no_graph
+from toolslot_langgraph._contents import watched
 from toolslot_langgraph._execution import drained
 from toolslot_langgraph._identity import Place
 from toolslot_langgraph._joining import opened
@@ -53,8 +53,12 @@ class Entered:
         self._executor = executor
         # Where LangGraph's book-keeping is not known, an answer could reach another question: then the failure is shown instead.
         self._askable = place.askable and Answers(config, 1).usable
-        run = partial(handler, outliving(request) if awaits else request)
-        self.code = Code(run, awaits=awaits, around=self._own_answers)
+        keyed = executor.policy(request.tool_call["name"]).effect_key is not None
+
+        def run() -> Any:
+            return handler(watched(outliving(request) if awaits else request))
+
+        self.code = Code(run, awaits=awaits, keyed=keyed, around=self._own_answers)
         self._around = handler
         # As long as no question is asked about the call itself, LangGraph's own book-keeping is all it takes.
         begun = begun_at(config) if place.askable else None
@@ -130,8 +134,11 @@ class Entered:
         )
 
     def told(self, error: Exception) -> ToolMessage | None:
-        """The answer that tells the model of a failure which somebody has decided, so that the agent goes on; else None."""
-        if not isinstance(error, ToolFailed) or self.run.slot(self.index).decision is None:
+        """The answer that tells the model of a failure which somebody has decided, or that the call was not run for its effect key, so that
+        the agent goes on; else None.
+        """
+        decided = isinstance(error, ToolFailed) and self.run.slot(self.index).decision is not None
+        if not (decided or isinstance(error, EffectRefused)):
             return None
         call = self._request.tool_call
         return ToolMessage(str(error), name=call["name"], tool_call_id=call["id"] or "", status="error")
@@ -140,7 +147,7 @@ class Entered:
         """What a person must decide before the call has an answer; empty when the error is no question."""
         if not (self._askable and isinstance(error, UnknownOutcome) and error.ask):
             return ()
-        return [Question.about(error, self.run.view(self.index))]
+        return [Question.about(error, self.run.asked_about(self.index), index=self.index)]
 
     def ask(self, value: object) -> object:
         """The answer of a person; raises `GraphInterrupt` when there is none yet."""

@@ -204,7 +204,9 @@ class Execution:
             return []
         self.failures.clear()
         return [
-            Question.about(cast("UnknownOutcome", asked[i]), self.run.view(self.places[i]))
+            Question.about(
+                cast("UnknownOutcome", asked[i]), self.run.asked_about(self.places[i]), index=self.places[i]
+            )
             for i in sorted(asked)
         ]
 

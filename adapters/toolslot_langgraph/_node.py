@@ -19,6 +19,7 @@ from typing_extensions import Unpack, override
 from toolslot import (
     CallTimedOut,
     DurableExecutor,
+    EffectRefused,
     ToolFailed,
     UnknownOutcome,
 )
@@ -35,6 +36,7 @@ from toolslot_langgraph._compat import (
     outliving,
     wrappers_of,
 )
+from toolslot_langgraph._contents import watched
 from toolslot_langgraph._execution import PLACEHOLDER, Execution, Ready, apart, entered
 from toolslot_langgraph._identity import Place, locate, read_response
 from toolslot_langgraph._joining import opened
@@ -303,7 +305,8 @@ class DurableParallelToolNode(ToolNode, DurableNode):
         """One call's output, before its answer is recorded; or what stands for it, with the error kept until all calls have settled."""
         if (known := execution.settled_here(index)) is not None:
             return known
-        code, place = Code(run, awaits=awaits), execution.places[index]
+        keyed = self._executor.policy(execution.calls[index]["name"]).effect_key is not None
+        code, place = Code(run, awaits=awaits, keyed=keyed), execution.places[index]
         execution.lend(index, runtime)
         try:
             try:
@@ -313,7 +316,7 @@ class DurableParallelToolNode(ToolNode, DurableNode):
                 unserved = self._unserved(execution.calls[index])
                 value = yield from code.called(execution.run, place, unserved=unserved, held=True)
                 live = code.made(value)
-            except (CallTimedOut, ToolFailed, UnknownOutcome) as error:
+            except (CallTimedOut, EffectRefused, ToolFailed, UnknownOutcome) as error:
                 value, live = self._told(execution, index, error), True
                 yield from execution.run.delivering(place, value)
             output = execution.answered(index, value, live=live)
@@ -348,7 +351,14 @@ class DurableParallelToolNode(ToolNode, DurableNode):
         self, request: ToolCallRequest, input_type: InputType, config: RunnableConfig
     ) -> Any:
         base: Any = super()
-        return await base._execute_tool_async(outliving(request), input_type, config)
+        return await base._execute_tool_async(watched(outliving(request)), input_type, config)
+
+    @override
+    def _execute_tool_sync(
+        self, request: ToolCallRequest, input_type: InputType, config: RunnableConfig
+    ) -> Any:
+        base: Any = super()
+        return base._execute_tool_sync(watched(request), input_type, config)
 
     def _agent_in(self, execution: Execution, index: int, runtime: ToolRuntime[Any, Any]) -> Inside | None:
         """Where an agent that the call may have run has its checkpoints; None where its policy decides alone."""
@@ -376,7 +386,10 @@ class DurableParallelToolNode(ToolNode, DurableNode):
         )
 
     def _told(
-        self, execution: Execution, index: int, error: CallTimedOut | ToolFailed | UnknownOutcome
+        self,
+        execution: Execution,
+        index: int,
+        error: CallTimedOut | EffectRefused | ToolFailed | UnknownOutcome,
     ) -> ToolMessage:
         """The answer that tells the model of the error, if that is what `handle_tool_errors` wants.
 
@@ -385,8 +398,11 @@ class DurableParallelToolNode(ToolNode, DurableNode):
         """
         if isinstance(error, UnknownOutcome) and error.ask:
             raise error
-        # That a call has failed for good somebody has decided, so that the agent goes on: it is an answer whatever the setting.
-        decided = isinstance(error, ToolFailed) and execution.slot(index).decision is not None
+        # That a call has failed for good somebody has decided, so that the agent goes on: it is an answer whatever the setting. So is why a
+        # call was not run for its effect key.
+        decided = isinstance(error, EffectRefused) or (
+            isinstance(error, ToolFailed) and execution.slot(index).decision is not None
+        )
         try:
             text = handled_text(error, self._handle_tool_errors)
         except Exception:

@@ -12,6 +12,7 @@ from toolslot import Draining, ResultNotStorable, SlotState
 from toolslot import SlotRecord as Record
 from toolslot_langgraph._codec import ToParent
 from toolslot_langgraph._compat import as_content, is_invalid_resume
+from toolslot_langgraph._contents import message_in
 
 T = TypeVar("T")
 
@@ -73,6 +74,8 @@ def replayed(value: Any, slot: Record, call: ToolCall, messages_key: str) -> Any
         for item in items:
             if isinstance(item, ToolMessage) and slot.decision is not None:
                 item.tool_call_id, item.name = call["id"] or "", call["name"]
+            if slot.holder is not None:
+                _make_own(item, call)
             _mark(item, messages_key)
         return value
     if slot.outcome is not None and slot.outcome.described and str(value).startswith(_NOT_A_MESSAGE):
@@ -88,6 +91,13 @@ def replayed(value: Any, slot: Record, call: ToolCall, messages_key: str) -> Any
     )
     _mark(message, messages_key)
     return message
+
+
+def _make_own(item: object, call: ToolCall) -> None:
+    """Have the result of another call with the same effect key answer this one."""
+    message = message_in(item)
+    if message is not None:
+        message.tool_call_id, message.name, message.id = call["id"] or "", call["name"], None
 
 
 def _items(value: object) -> list[Any]:

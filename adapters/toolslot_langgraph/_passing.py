@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from toolslot import (
     CallTimedOut,
+    EffectRefused,
     InvalidArguments,
     ResultNotStorable,
     ToolFailed,
@@ -28,7 +29,7 @@ from toolslot import (
 )
 
 #: the errors that say what became of a call; every other one of toolslot says that the run stops here
-_OUTCOMES = (CallTimedOut, InvalidArguments, ResultNotStorable, ToolFailed)
+_OUTCOMES = (CallTimedOut, EffectRefused, InvalidArguments, ResultNotStorable, ToolFailed)
 
 
 class _Stop(BaseException):

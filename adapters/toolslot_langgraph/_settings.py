@@ -14,6 +14,7 @@ from toolslot import Adopt, Codec, DurableExecutor, Hook, InvalidSetting, Journa
 from toolslot.hosting import check_seconds, executor_for
 from toolslot_langgraph._codec import AllowedType, LangGraphCodec
 from toolslot_langgraph._compat import CANCELS
+from toolslot_langgraph._contents import LangGraphContents
 from toolslot_langgraph._hints import hinted_policies
 from toolslot_langgraph._streaming import stream
 
@@ -106,5 +107,6 @@ class Settings:
             codec=self.codec if self.codec is not None else LangGraphCodec(self.allowed_types),
             pauses=(GraphBubbleUp,),
             cancels=CANCELS,
+            contents=LangGraphContents(),
             stream=stream if self.stream_events else None,
         )

@@ -16,6 +16,7 @@ from toolslot_llamaindex._compat import PAUSES, copy_as, num_workers, own_step
 from toolslot_llamaindex._known import AllowedType, Models
 from toolslot_llamaindex._mixin import DurableSteps
 from toolslot_llamaindex._shared import Durable
+from toolslot_llamaindex._sharing import LlamaIndexContents
 from toolslot_llamaindex._steps import durable_steps, events_of
 from toolslot_llamaindex._streaming import stream
 
@@ -87,6 +88,7 @@ def durable(
         hooks=hooks,
         codec=values,
         pauses=PAUSES,
+        contents=LlamaIndexContents(),
         stream=stream if stream_events else None,
     )
     parallel = max_parallel if max_parallel is not None else num_workers(cls)

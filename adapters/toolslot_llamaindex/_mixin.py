@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 from uuid import uuid4
 
@@ -24,6 +25,8 @@ from toolslot import (
     CallTimedOut,
     DecisionRefused,
     DurableExecutor,
+    EffectRefused,
+    InvalidArguments,
     ToolFailed,
     ToolslotError,
     UnknownOutcome,
@@ -63,8 +66,9 @@ from toolslot_llamaindex._recording import (
 )
 from toolslot_llamaindex._records import TurnRecord, restoring
 from toolslot_llamaindex._shared import Durable
+from toolslot_llamaindex._sharing import certainly_not_entered
 from toolslot_llamaindex._steps import OwnStep
-from toolslot_llamaindex._turn import Made, Place, Turn, place_of
+from toolslot_llamaindex._turn import Made, Place, Turn, kwargs_of, place_of
 from toolslot_llamaindex._turns import Run
 
 log = logging.getLogger("toolslot")
@@ -275,14 +279,17 @@ class DurableSteps:
             task = CallTask()
             try:
                 # What is recorded may be something else than the code returns: somebody may have decided it.
-                value = cast("object", await turn.run.acall(index, code, is_error=_is_error, offload=task))
+                value = cast(
+                    "object",
+                    await turn.run.acall(index, code, is_error=partial(_failure, turn, index), offload=task),
+                )
             except UnknownOutcome as unknown:
                 if unknown.ask:
                     await self._toolslot_ask(ctx, turn, index, unknown)
                     continue
                 value = told(ev, unknown)
                 await turn.run.adeliver(index, value)
-            except (CallTimedOut, ToolFailed) as error:
+            except (CallTimedOut, EffectRefused, ToolFailed) as error:
                 value = told(ev, error, turn.ledger.edits(index), turn.memory.changes(index))
                 await turn.run.adeliver(index, value)
             except asyncio.CancelledError:
@@ -304,6 +311,7 @@ class DurableSteps:
         finally:
             if isinstance(store, CallStore):
                 await store.ended()
+        turn.not_entered = (turn.not_entered - {index}) | ({index} if recording.not_entered else set())
         return result, recording.held
 
     async def _call_tool(self, ctx: Context[Any], tool: Any, tool_input: dict[str, Any]) -> ToolOutput:
@@ -311,11 +319,13 @@ class DurableSteps:
         view = ctx.for_tool() if isinstance(ctx, RecordingContext) else ctx
         # A thread runs on after the wait for it is over, and the call's task with it, so that its result comes back.
         output: ToolOutput = await base._call_tool(view, with_async_code(tool, in_thread), tool_input)
+        if isinstance(ctx, RecordingContext) and output.is_error:
+            ctx.not_entered = certainly_not_entered(tool, tool_input, output.exception)
         return output
 
     async def _toolslot_ask(self, ctx: Context[Any], turn: Turn, index: int, unknown: UnknownOutcome) -> None:
         """Ask a person and journal the answer. The step stops here, by an exception, and begins again when the answer comes."""
-        slot, problem = turn.run.view(index), ""
+        slot, problem = turn.run.asked_about(index), ""
         for tries in range(_MAX_ANSWERS):
             asked = question(unknown, slot, tries=tries, error=problem)
             answered = await ctx.wait_for_event(
@@ -342,7 +352,10 @@ class DurableSteps:
 
     async def _toolslot_decided(self, ctx: Context[Any], ev: ToolCall, value: object) -> Answer:
         """The answer to a call whose result somebody decided, or of which only a text is left."""
-        output = value if isinstance(value, ToolOutput) else await returned(ev, value)
+        if isinstance(value, ToolOutput):
+            output = value.model_copy(update={"tool_name": ev.tool_name, "raw_input": kwargs_of(ev)})
+        else:
+            output = await returned(ev, value)
         return Answer(output=output, return_direct=await self._toolslot_returns_directly(ctx, ev.tool_name))
 
     async def _toolslot_returns_directly(self, ctx: Context[Any], tool_name: str) -> bool:
@@ -379,5 +392,9 @@ def _goes_on(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     return given is not None and bool(given.is_running)
 
 
-def _is_error(answer: object) -> bool:
-    return isinstance(answer, Answer) and answer.output.is_error
+def _failure(turn: Turn, index: int, value: object) -> bool | Exception:
+    """Whether an answer tells of a failure, and of which one."""
+    if not (isinstance(value, Answer) and value.output.is_error):
+        return False
+    unfit = InvalidArguments(f"the arguments do not fit the function of {quoted(value.output.tool_name)}")
+    return unfit if index in turn.not_entered else value.output.exception or True

@@ -25,6 +25,8 @@ class RecordingContext(Context[Any]):
     _own: Callable[[Event], bool]
     #: the step's result, where it was not returned but sent
     sent: Event | None
+    #: the tool's code was not entered: its function does not take the model's arguments
+    not_entered: bool
 
     @classmethod
     def over(cls, ctx: Context[Any], recorder: Any, *, own: Callable[[Event], bool]) -> RecordingContext:
@@ -33,7 +35,7 @@ class RecordingContext(Context[Any]):
         `own` says which event is the step's result: what is forwarded of other agents goes to the stream at once.
         """
         new = another_view(cls, ctx)
-        new._recorder, new._held, new._own, new.sent = recorder, [], own, None
+        new._recorder, new._held, new._own, new.sent, new.not_entered = recorder, [], own, None, False
         return new
 
     def for_tool(self) -> RecordingContext:

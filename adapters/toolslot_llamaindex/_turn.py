@@ -79,6 +79,8 @@ class Turn:
         self.failures: dict[int, BaseException] = {}
         #: calls whose code ran here: the stream has them, and the state what they wrote
         self.ran: set[int] = set()
+        #: calls whose code was certainly not entered, for its function does not take the arguments
+        self.not_entered: set[int] = set()
         self.made: dict[int, Made] = {}
         #: the results that everybody sees
         self.shown: dict[int, ToolCallResult] = {}

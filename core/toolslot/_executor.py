@@ -134,6 +134,7 @@ class DurableExecutor:
             batch: The calls, in the model's order, and where they belong.
             max_parallel: One more limit for this batch, from the host.
             durable: False keeps the slots in memory only, under a run id of their own: for hosts that offer no identity to resume by.
+                Batches with calls that have an effect key are in the journal all the same, so that these effects are known.
             adopt: What to do with an earlier batch of the same lineage.
             kept: Whether the host has kept the answers of that batch, asked when all of them were handed over and `adopt` would leave it
                 alone. Those of a host that died before it saved them are lost to it: the batch is then taken over as if it were unfinished.
@@ -160,9 +161,13 @@ class DurableExecutor:
                 answered=answered,
                 entering=entering,
             )
+        if any(self.policy(call.tool).effect_key is not None for call in batch.calls):
+            # Nothing is replayed, and what was had is on record all the same.
+            return self.open(_apart(batch), max_parallel=max_parallel, adopt=Adopt.NEVER)
         fleeting = self._make_engine(MemoryJournal())  # the executor's own journal is not even opened
-        batch = replace(batch, run_id=f"{batch.run_id}~{uuid4().hex}")
-        return BatchRun(lambda: fleeting, batch, at_hand=True, max_parallel=max_parallel, adopt=Adopt.NEVER)
+        return BatchRun(
+            lambda: fleeting, _apart(batch), at_hand=True, max_parallel=max_parallel, adopt=Adopt.NEVER
+        )
 
     # --- for people without a framework -----------------------------------------------------------------------------------
 
@@ -303,3 +308,8 @@ class DurableExecutor:
             cancels=self._cancels,
             draining=self._draining,
         )
+
+
+def _apart(batch: Batch) -> Batch:
+    """The same under a run id that nothing else has."""
+    return replace(batch, run_id=f"{batch.run_id}~{uuid4().hex}")

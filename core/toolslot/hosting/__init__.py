@@ -8,7 +8,7 @@ from __future__ import annotations
 from toolslot._batch._call_task import CallTask, in_thread
 from toolslot._batch._crew import drive_all, settle
 from toolslot._batch._steps import Await, Consult, Pause, Steps, adrive, drive
-from toolslot._codec import MAX_DEPTH, MAX_WEIGHT, weight_exceeds
+from toolslot._codec import MAX_DEPTH, MAX_WEIGHT, Content, Contents, weight_exceeds
 from toolslot._codec._text import one_line, qualified_name
 from toolslot._domain._identity import args_digest
 from toolslot._domain._policy import check_seconds
@@ -30,6 +30,8 @@ __all__ = [
     "Await",
     "CallTask",
     "Consult",
+    "Content",
+    "Contents",
     "Decision",
     "EventStream",
     "Notices",

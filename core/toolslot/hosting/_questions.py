@@ -38,12 +38,16 @@ class Question:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def about(cls, unknown: UnknownOutcome, slot: Slot, *, tries: int = 0) -> Question:
-        """The question about a call. With `tries`, how many faulty answers there were, each of them has a question of its own."""
+    def about(
+        cls, unknown: UnknownOutcome, slot: Slot, *, index: int | None = None, tries: int = 0
+    ) -> Question:
+        """The question about a call. `slot`: as `BatchRun.asked_about` gives it; `index`: the place of the call that cannot go on without
+        an answer, where that is another one. With `tries`, how many faulty answers there were, each of them has a question of its own.
+        """
         again = f".{tries}" if tries else ""
         return cls(
             id=f"{unknown.idempotency_key}@{unknown.version}{again}",
-            index=unknown.index,
+            index=unknown.index if index is None else index,
             version=unknown.version,
             tool=slot.tool,
             args=tuple(sorted(slot.args)),
