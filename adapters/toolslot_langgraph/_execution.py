@@ -203,12 +203,14 @@ class Execution:
         if len(asked) < len(self.failures):
             return []
         self.failures.clear()
-        return [
-            Question.about(
-                cast("UnknownOutcome", asked[i]), self.run.asked_about(self.places[i]), index=self.places[i]
-            )
-            for i in sorted(asked)
-        ]
+        questions: dict[
+            str, Question
+        ] = {}  # two calls may wait for the same one, which holds the effect that both name
+        for i, error in sorted(asked.items()):
+            place = self.places[i]
+            about = Question.about(cast("UnknownOutcome", error), self.run.asked_about(place), index=place)
+            questions.setdefault(about.id, about)
+        return [*questions.values()]
 
     def watch(self) -> None:
         """Remember the current task as one that runs a call."""
