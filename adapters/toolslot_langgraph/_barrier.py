@@ -202,15 +202,17 @@ class Barrier:
 
     def _unsaved(self, why: str) -> None:
         """No saver will hold the response: warn, or refuse calls that their policies do not let run twice."""
-        names = sorted({call["name"] for call in self._calls()})
-        once = [name for name in names if self._executor.policy(name).unknown_rule != "rerun"]
+        # Effects with a key are recognised however often the model is asked.
+        policies = {call["name"]: self._executor.policy(call["name"]) for call in self._calls()}
+        names = sorted(name for name, policy in policies.items() if policy.effect_key is None)
+        once = [name for name in names if policies[name].unknown_rule != "rerun"]
         if once:
             raise ResponseNotSaved(
                 f"{why}: after a crash the model is asked again, its new calls are not recognised, and the policy of"
                 f" {', '.join(map(quoted, once))} (on_unknown='ask' or 'fail', or a reconciler) cannot be kept. No call of node"
                 f" {quoted(self._node or '')} began. {_REMEDIES[why]}"
             )
-        if why != _EXIT:  # of which the node has told already
+        if names and why != _EXIT:  # of which the node has told already
             self._notices.once(
                 "toolslot.response_not_saved node=%r: %s, so after a crash the model is asked again and no call is recognised. %s",
                 self._node,

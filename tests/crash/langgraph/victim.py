@@ -172,6 +172,8 @@ class Life:
             "fail": ToolPolicy(on_unknown="fail"),
             "idempotent": ToolPolicy(idempotent=True),
             "ask": ToolPolicy(on_unknown="ask"),
+            "keyed": ToolPolicy(effect_key="i"),
+            "keyed and reconciled": ToolPolicy(effect_key="i", reconcile=self.reconcile),
         }[self.args.policy]
 
     # --- the agent --------------------------------------------------------------------------------------------------------
@@ -204,7 +206,7 @@ class Life:
         return {"messages": [HumanMessage("pay", id="question")]} if self.args.life == 1 else None
 
     def config(self) -> Any:
-        config: dict[str, Any] = {"configurable": {"thread_id": 17 if self.args.odd else "order-17"}}
+        config: dict[str, Any] = {"configurable": {"thread_id": 17 if self.args.odd else self.args.thread}}
         if self.args.max_concurrency:
             config["max_concurrency"] = self.args.max_concurrency
         return config
@@ -247,6 +249,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--mode", choices=["sync", "async"], default="sync")
     parser.add_argument("--durability", default="sync")
     parser.add_argument("--policy", default="default")
+    parser.add_argument("--thread", default="order-17")
     parser.add_argument("--on-fork", default="adopt_unfinished")
     parser.add_argument("--calls", type=int, default=5)
     parser.add_argument("--with-note", action="store_true", help="the model asks for a note, too")
