@@ -10,6 +10,7 @@ import asyncio
 import json
 import threading
 import time
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -45,6 +46,10 @@ ODD: list[Any] = [
     {"pair": (1, {2, 3})},
     Ticket(),
 ]
+
+
+def invoice(args: Mapping[str, object]) -> object:
+    return args.get("i", args.get("code", 7))
 
 
 class Life:
@@ -185,6 +190,7 @@ class Life:
             "reconcile": ToolPolicy(reconcile=self.reconcile),
             "fail": ToolPolicy(on_unknown="fail"),
             "ask": ToolPolicy(on_unknown="ask"),
+            "keyed": ToolPolicy(effect_key=invoice, reconcile=self.reconcile),
         }[self.args.policy]
 
     # --- the agent --------------------------------------------------------------------------------------------------------
@@ -209,7 +215,7 @@ class Life:
         return {"memory": Memory.from_defaults(session_id="order-17", async_database_uri=uri)}
 
     async def run(self, agent: Any) -> str:
-        given = {} if self.args.plain else {"run_id": "order-17"}
+        given = {} if self.args.plain else {"run_id": self.args.run_id}
         self.handler = handler = agent.run(user_msg="pay", **given, **self.memory())
         async for event in handler.stream_events():
             name = type(event).__name__
@@ -269,6 +275,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--life", type=int, default=1)
     parser.add_argument("--mode", choices=["sync", "async"], default="async")
     parser.add_argument("--policy", default="default")
+    parser.add_argument("--run-id", default="order-17")
     parser.add_argument("--calls", type=int, default=5)
     parser.add_argument(
         "--people", action="store_true", help="two calls ask a person beside one that is slow"

@@ -149,3 +149,16 @@ def test_for_comparison_the_plain_agent_repeats_every_call_and_every_question(tm
     assert ledger.counts("begin", FIVE) == [2, 2, 2, 2, 2]
     assert ledger.counts("effect", FIVE) == [2, 2, 2, 2, 1]
     assert asked(ledger) == {"A 0": 2, "A 1": 1}
+
+
+@kinds
+@modes
+def test_with_an_effect_key_another_run_has_each_effect_no_more_than_once(
+    tmp_path: Path, kind: str, mode: str
+) -> None:
+    args = ("--kind", kind, "--mode", mode, "--policy", "keyed")
+    ledger = killed_in_flight(tmp_path, *args)
+    assert told(resumed(tmp_path, *args, "--run-id", "order-18", life=3)) == PAID
+    assert ledger.counts("effect", FIVE) == [1, 1, 1, 1, 1]
+    assert told(resumed(tmp_path, *args)) == PAID
+    assert ledger.counts("effect", FIVE) == [1, 1, 1, 1, 1]
