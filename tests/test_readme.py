@@ -35,7 +35,7 @@ def test_every_python_block_of_the_readme_runs(
     from langchain_core.language_models.fake_chat_models import FakeListChatModel
     from langgraph.checkpoint.memory import InMemorySaver
 
-    from toolslot import ToolPolicy
+    from toolslot import NotDone, ToolPolicy
     from toolslot_langgraph import make_durable
     from toolslot_llamaindex._demo_agent import ScriptedLLM
 
@@ -57,6 +57,7 @@ def test_every_python_block_of_the_readme_runs(
         "checkpointer": InMemorySaver(),
         "make_durable": make_durable,
         "ToolPolicy": ToolPolicy,
+        "was_it_paid": lambda slot: NotDone(),
         "FunctionAgent": llamaindex.FunctionAgent,
         "llm": ScriptedLLM(["Both are paid."]),
     }
@@ -79,7 +80,8 @@ def test_the_readme_quotes_the_promise_word_for_word() -> None:
         "A recorded failure that reached the agent is a result; one that crashed the run follows `on_failed`.",
         'An effect happens at most once only with `on_unknown="fail"`/`"ask"` or with a correct reconciler.',
         "Code before an `interrupt()` or `wait_for_event` repeats at every answer.",
-        "Nothing is promised when the model itself is asked again.",
+        "When the model itself is asked again, only tools with an effect key are protected: within one journal, an effect whose key is"
+        " recorded as done is never had again.",
     ):
         assert sentence in text
 
