@@ -22,7 +22,7 @@ def cells(path: Path, kind: str = "code") -> list[dict[str, Any]]:
 
 
 def test_there_are_notebooks() -> None:
-    assert len(NOTEBOOKS) == 5
+    assert len(NOTEBOOKS) == 6
 
 
 @each

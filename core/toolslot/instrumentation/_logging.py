@@ -11,6 +11,7 @@ _LEVELS = {
     EventKind.UNKNOWN: logging.WARNING,
     EventKind.TIMED_OUT: logging.WARNING,
     EventKind.LATE_RESULT: logging.WARNING,
+    EventKind.REFUSED: logging.WARNING,
     EventKind.NOT_STORABLE: logging.WARNING,
     EventKind.RERUN: logging.WARNING,
     EventKind.MISMATCH: logging.WARNING,
@@ -18,6 +19,7 @@ _LEVELS = {
     EventKind.RECONCILED: logging.INFO,
     EventKind.REPEATED: logging.INFO,
     EventKind.REPLAYED: logging.INFO,
+    EventKind.DEDUPLICATED: logging.INFO,
     EventKind.WAITING: logging.INFO,
     EventKind.NOTED: logging.INFO,
 }

@@ -16,6 +16,8 @@ _WORDS = {
     EventKind.FINISHED: "finished",
     EventKind.FAILED: "failed",
     EventKind.REPLAYED: "replayed",
+    EventKind.DEDUPLICATED: "replayed",
+    EventKind.REFUSED: "failed",
     EventKind.WAITING: "waiting",
     EventKind.TIMED_OUT: "unknown",
     EventKind.UNKNOWN: "unknown",

@@ -234,21 +234,25 @@ class OpenTelemetryHook:
         if running is not None and event.kind in _ENDS:
             running.ended = event
         self._metrics.count(event)
-        if event.kind is EventKind.REPLAYED:
-            self._replayed(event)
+        if event.kind in _NOT_ENTERED:
+            self._not_entered(event)
         elif event.kind not in _TOLD_BY_SPANS:
             self._note(event)
 
-    def _replayed(self, event: CallEvent) -> None:
+    def _not_entered(self, event: CallEvent) -> None:
         batch = self._batch(event)
         there = None if self._spans == "always" else _tool_span(batch)
         settled = batch is not None and event.index in batch.settled
-        outcome = {names.OUTCOME: "resolved" if settled else "replayed"}
+        outcome: dict[str, AttributeValue] = {names.OUTCOME: "resolved" if settled else event.kind.value}
+        if event.error_type is not None:
+            outcome[names.ERROR_TYPE] = event.error_type
         if there is not None:
             there.set_attributes({**_ours(event), **outcome})
         elif self._spans != "never":
             span = self._start(event, batch)
             span.set_attributes(outcome)
+            if event.error_type is not None:
+                span.set_status(Status(StatusCode.ERROR))
             span.end(nanoseconds(event.at))
 
     def _note(self, event: CallEvent) -> None:
@@ -279,6 +283,8 @@ _ENDS = frozenset(
         EventKind.WITHDRAWN,
     }
 )
+#: what gives a call an answer without an attempt
+_NOT_ENTERED = frozenset({EventKind.REPLAYED, EventKind.DEDUPLICATED, EventKind.REFUSED})
 #: a call's span, or its event where it has none, says the same
 _TOLD_BY_SPANS = frozenset(
     {EventKind.RESERVED, EventKind.STARTED, EventKind.FINISHED, EventKind.FAILED, EventKind.WAITING}

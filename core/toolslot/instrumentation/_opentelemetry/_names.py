@@ -35,7 +35,7 @@ BATCH_CLOSED: Final = "toolslot.batch.closed"
 EPOCH: Final = "toolslot.epoch"
 SLOT_INDEX: Final = "toolslot.slot.index"
 ATTEMPT: Final = "toolslot.attempt"
-#: executed, replayed, failed, waiting, unknown or resolved
+#: executed, replayed, deduplicated, refused, failed, waiting, unknown or resolved
 OUTCOME: Final = "toolslot.outcome"
 QUEUE_MS: Final = "toolslot.queue_ms"
 #: why an outcome is unknown
