@@ -80,6 +80,18 @@ def test_a_batchs_span_tells_its_size_and_end(world: World, seen: Telemetry) -> 
     }
 
 
+def test_a_call_that_was_spared_or_refused_for_its_effect_has_a_span_that_says_so(
+    world: World, seen: Telemetry
+) -> None:
+    policies = {"pay": ToolPolicy(effect_key="i")}
+    for run, args in (("run-1", {"i": 1}), ("run-2", {"i": 1}), ("run-3", {"i": 1, "more": 2})):
+        executor = world.executor(hooks=[seen.hook()], policies=policies)
+        executor.run_all(batch("pay", run=run, args=args), _tools(), return_exceptions=True)
+    spans = [of(span) for span in seen.spans("execute_tool pay")]
+    assert [span["toolslot.outcome"] for span in spans] == ["executed", "deduplicated", "refused"]
+    assert [span.get("error.type") for span in spans] == [None, None, "toolslot._errors.EffectConflict"]
+
+
 @both
 def test_neither_arguments_nor_results_are_in_any_span(
     world: World, seen: Telemetry, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
