@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from toolslot._batch._unknown import spelled
 from toolslot._codec import JsonCodec, encode
 from toolslot._crashpoints import CrashPoint, reach
+from toolslot._domain._effect_standing import doubt_of
 from toolslot._domain._identity import Owner
 from toolslot._domain._policy import Done, Failed, NotDone
 from toolslot._domain._port import records_of
@@ -34,7 +35,8 @@ def resolve(
     """Settle call `index` of a batch whose outcome is unknown, or have it run again when the run goes on. The slot as it is then.
 
     A living owner keeps its batch. One that is certainly dead and left the call running is followed first, which makes the call unknown;
-    the batch is let go again at once. `version` is the call's as views show it. A `Done(value)` holds what the tool would have
+    the batch is let go again at once. A call with an effect key is decided without that, also one that failed or whose batch is closed:
+    the next call with the key goes by it. `version` is the call's as views show it. A `Done(value)` holds what the tool would have
     returned: JSON-like values, and what else `JsonCodec` stores.
 
     Raises:
@@ -59,6 +61,11 @@ def resolve(
     slot = record.slots[index]
     _refuse_while_it_may_run(record, slot)
     left_by_the_dead = record.fence.held and not record.held
+    if slot.effect is not None and doubt_of(record, slot) is not None:
+        # Views count the loss that nobody has recorded yet.
+        ahead = left_by_the_dead and slot.state is SlotState.RUNNING and version == slot.version + 1
+        quoted = version - 1 if ahead else version
+        return _decide(journal, record.key, index, answer, by=by, why=why, version=quoted, at=clock())
     if slot.state is not SlotState.RUNNING or not left_by_the_dead:
         return _decide(journal, record.key, index, answer, by=by, why=why, version=version, at=clock())
     lost = slot.version + 1

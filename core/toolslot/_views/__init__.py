@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from toolslot._domain._effects import EffectState
+from toolslot._views._effects import EffectView, key_text, part_text
 from toolslot._views._records import (
     AttemptView,
     BatchStatus,
@@ -11,6 +13,7 @@ from toolslot._views._records import (
     LateResult,
     OwnerView,
     PendingCall,
+    PlaceView,
     RunSummary,
     RunView,
     drawn_by,
@@ -34,17 +37,22 @@ __all__ = [
     "BatchView",
     "CallView",
     "DecisionView",
+    "EffectState",
+    "EffectView",
     "Insights",
     "LateResult",
     "OwnerView",
     "PendingCall",
+    "PlaceView",
     "RunSummary",
     "RunView",
     "coarse_span_text",
     "date_text",
     "drawn_by",
+    "key_text",
     "note_text",
     "noun",
+    "part_text",
     "repeated_text",
     "span_text",
     "time_text",

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from typing_extensions import override
+
 from toolslot._domain._identity import OwnerState
-from toolslot._domain._slot import BatchKey, Handover, Reason, SlotState, Verdict
+from toolslot._domain._slot import BatchKey, Handover, Reason, SlotPlace, SlotState, Verdict
 from toolslot._domain._view import NoteView
 
 
@@ -71,6 +73,26 @@ class LateResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PlaceView:
+    """Where another call is recorded."""
+
+    run_id: str
+    batch_id: str
+    index: int
+    generation: int
+
+    @classmethod
+    def of(cls, place: SlotPlace) -> PlaceView:
+        run_id, batch_id = place.batch
+        return cls(run_id=run_id, batch_id=batch_id, index=place.index, generation=place.generation)
+
+    @override
+    def __str__(self) -> str:
+        """For people: shortened, and made safe."""
+        return str(SlotPlace(BatchKey(self.run_id, self.batch_id), self.index, self.generation))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CallView:
     """One call. `state` is as recovery will find it: a call that a dead owner left running is UNKNOWN.
 
@@ -102,6 +124,14 @@ class CallView:
     escaped: bool = False
     #: its result could only be kept as text
     lossy: bool = False
+    #: it has an effect key, so that its idempotency key is the effect's: the same for every call of the effect
+    keyed: bool = False
+    #: the call whose result it got, for its effect was had: nothing ran
+    result_of: PlaceView | None = None
+    #: nothing ran, and `error` says what stands against its effect
+    refused: bool = False
+    #: what makes its effect doubtful to the next call with the same key, where the call itself does not look unknown
+    doubt: Reason | None = None
     result_bytes: int | None = None
     error_type: str | None = None
     decision: DecisionView | None = None
@@ -224,6 +254,8 @@ class RunSummary:
     calls: int
     counts: Mapping[SlotState, int]
     replayed: int
+    #: calls that got the result of another one, which has had their effect
+    deduplicated: int
     pending: int
     began: float
     last_activity: float

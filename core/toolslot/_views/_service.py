@@ -10,6 +10,7 @@ from itertools import groupby, islice
 from toolslot._domain._port import Journal, read_batches
 from toolslot._domain._slot import BatchHistory, BatchKey
 from toolslot._errors import JournalCorrupt
+from toolslot._views._effects import EffectView, effect_view
 from toolslot._views._records import BatchView, PendingCall, RunSummary, RunView
 from toolslot._views._telling import batch_view
 
@@ -86,6 +87,16 @@ class Insights:
             for index in range(len(batch.pending))
         )
 
+    def effects(self) -> Iterator[EffectView]:
+        """What calls with an effect key have done in the world, or may have; in no order that means anything."""
+        cursor: str | None = None
+        while True:
+            page = self._journal.effects(cursor).result()
+            yield from map(effect_view, page.effects)
+            cursor = page.cursor
+            if cursor is None:
+                return
+
     def _run(self, run_id: str, keys: Sequence[BatchKey], *, reveal: bool = False) -> RunView:
         found = [batch for _, batch in self.batches(keys, reveal=reveal)]
         return _run_view(run_id, found, self._clock())
@@ -119,6 +130,7 @@ def _summary(run: RunView) -> RunSummary:
         calls=len(calls),
         counts=dict(Counter(call.state for call in calls)),
         replayed=sum(call.replayed for call in calls),
+        deduplicated=sum(call.result_of is not None for call in calls),
         pending=len(run.pending),
         began=min((batch.created for batch in run.batches), default=0.0),
         last_activity=max((batch.ended_at for batch in run.batches), default=0.0),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import chain
 
 from toolslot._codec import JsonCodec, Payload, decode
+from toolslot._domain._effect_standing import doubt_of
 from toolslot._domain._notes import note_view
 from toolslot._domain._slot import (
     BatchHistory,
@@ -32,6 +33,7 @@ from toolslot._views._records import (
     DecisionView,
     LateResult,
     OwnerView,
+    PlaceView,
 )
 
 _ARGS = JsonCodec()
@@ -149,6 +151,10 @@ def _call(
         repeats=len(slot.repeated_in),
         escaped=slot.escaped,
         lossy=slot.outcome is not None and slot.outcome.lossy,
+        keyed=slot.effect is not None,
+        result_of=None if slot.holder is None else PlaceView.of(slot.holder),
+        refused=slot.refused,
+        doubt=None if lost or slot.effect is None else doubt_of(record, slot),
         result_bytes=len(slot.outcome.data) if slot.outcome is not None else None,
         error_type=slot.error.type_name if slot.error is not None else None,
         decision=_decision(slot),

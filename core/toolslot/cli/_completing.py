@@ -31,6 +31,27 @@ def complete_calls(context: click.Context, _: click.Parameter, incomplete: str) 
     )
 
 
+def complete_effects(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names of effects."""
+    return _offered(
+        context, incomplete, lambda insights: dict.fromkeys(effect.tool for effect in insights.effects())
+    )
+
+
+def complete_effect_keys(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The keys of the tool's effects that are one word and may be typed without quotation marks."""
+    tool: str | None = context.params.get("tool")
+    return _offered(
+        context,
+        incomplete,
+        lambda insights: (
+            effect.key_text
+            for effect in insights.effects()
+            if effect.tool == tool and effect.key and len(effect.key) == 1 and '"' not in effect.key_text
+        ),
+    )
+
+
 def _offered(
     context: click.Context, incomplete: str, find: Callable[[Insights], Iterable[str]]
 ) -> list[CompletionItem]:

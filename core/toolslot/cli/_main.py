@@ -8,8 +8,10 @@ from typing_extensions import override
 from toolslot import __version__
 from toolslot.cli._demo import demo
 from toolslot.cli._doctor import doctor
+from toolslot.cli._effects import effects
 from toolslot.cli._ending import ending
 from toolslot.cli._export import export
+from toolslot.cli._forget_effect import forget_effect
 from toolslot.cli._html import html
 from toolslot.cli._pending import pending
 from toolslot.cli._purge import purge
@@ -49,5 +51,20 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (runs, show, pending, resolve, takeover, abandon, watch, html, export, purge, doctor, demo):
+for _command in (
+    runs,
+    show,
+    pending,
+    effects,
+    resolve,
+    forget_effect,
+    takeover,
+    abandon,
+    watch,
+    html,
+    export,
+    purge,
+    doctor,
+    demo,
+):
     cli.add_command(_command)

@@ -14,6 +14,7 @@ from toolslot._operator import resolve as settle
 from toolslot._text import quoted, shown
 from toolslot._views import CallView
 from toolslot.cli._calls import find_call, place
+from toolslot.cli._doubtful import doubtful_effects
 from toolslot.cli._ending import Refused
 from toolslot.cli._opening import opened, reading
 from toolslot.cli._options import by_option, call_argument, journal_option, operator, run_argument, why_option
@@ -50,15 +51,16 @@ def resolve(
     """Decide CALL of RUN, which began and has no recorded outcome. The agent takes it up when it is resumed.
 
     CALL is an idempotency key, batch#index, an index or a call id, as `toolslot pending` and `toolslot show` print them. What is decided
-    is journaled with who, when and why, and is final. A living owner keeps its batch.
+    is journaled with who, when and why, and is final. A living owner keeps its batch. A call with an effect key may be decided, too, when
+    it failed, or when its batch is closed: the next call with the same key goes by that.
 
     Exit code: 0, or 1 when it was refused: there is nothing to decide, or something was recorded meanwhile.
     """
     answer = _answer(done, failed, rerun=rerun)
     with reading(where) as insights:
         found = find_call(existing(insights, run_id), call)
-    if found.state is not SlotState.UNKNOWN:
-        raise Refused(_nothing_to_decide(found))
+        if found.state is not SlotState.UNKNOWN and found.doubt is None:
+            raise Refused(_nothing_to_decide(found) + doubtful_effects(insights, found))
     who = operator(by)
     with opened(where, read_only=False) as journal:
         slot = settle(
@@ -72,7 +74,7 @@ def resolve(
         )
     click.echo(
         f"call {shown(place(found))} ({shown(found.tool)}) of run {quoted(run_id)} is {slot.state.value} now, says {shown(who)}."
-        f" {_what_next(answer)}"
+        f" {_what_next(answer, found)}"
     )
 
 
@@ -118,7 +120,10 @@ def _nothing_to_decide(call: CallView) -> str:
     )
 
 
-def _what_next(answer: Done | Failed | NotDone) -> str:
+def _what_next(answer: Done | Failed | NotDone, call: CallView) -> str:
+    if call.doubt is not None:
+        told = "gets this result" if isinstance(answer, Done) else "runs"
+        return f"The next call with its effect key {told}."
     if isinstance(answer, NotDone):
         return "Resume the agent: it runs the call."
     return "Resume the agent: it is told so, and the call does not run."
