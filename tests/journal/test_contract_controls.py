@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from toolslot._domain._identity import Owner
 from toolslot._domain._slot import BatchHistory, BatchKey
-from toolslot._domain._state import AppendRow, DropRun, NewBatch, PutAlias, PutFence, Write
+from toolslot._domain._state import AppendRow, DropRun, NewBatch, PutAlias, PutEffect, PutFence, Write
 from toolslot._errors import JournalError, ToolslotError
 from toolslot.journal import BatchState, Journal, MemoryJournal, MemoryStore, Operation, OwnerState
 from toolslot.testing import JournalContract
@@ -111,6 +111,35 @@ class LastPayloadWins(MemoryStore):
         super().apply(write)
         if isinstance(write, NewBatch) and write.run_payload is not None:
             self.payloads[write.manifest.key.run_id] = write.run_payload
+
+
+class WithoutEffects(MemoryStore):
+    """Writes start marks, and not what was claimed with them."""
+
+    @override
+    def apply(self, write: Write) -> None:
+        if not isinstance(write, PutEffect):
+            super().apply(write)
+
+
+class KeepingTheFirstHolder(MemoryStore):
+    """Inserts an effect, and replaces none."""
+
+    @override
+    def apply(self, write: Write) -> None:
+        if not isinstance(write, PutEffect) or write.effect.digest not in self.claimed:
+            super().apply(write)
+
+
+class PurgingEffects(MemoryStore):
+    """Forgets with a run what its calls had."""
+
+    @override
+    def apply(self, write: Write) -> None:
+        if isinstance(write, DropRun):
+            for each in self.effects_of(write.run_id):
+                del self.claimed[each.digest]
+        super().apply(write)
 
 
 class Truncating(MemoryStore):
@@ -248,6 +277,14 @@ CONTROLS: list[tuple[Broken, Callable[[Kit], None]]] = [
     (PurgingByPrefix, Kit.test_other_runs_are_untouched),
     (WithoutAliases, Kit.test_an_adopting_key_leads_to_the_slots_it_adopted),
     (LastPayloadWins, Kit.test_a_runs_first_payload_wins),
+    (WithoutEffects, Kit.test_who_claims_what_a_living_call_has_under_way_sees_that_call_and_starts_nothing),
+    (WithoutEffects, Kit.test_of_two_claims_in_one_group_commit_one_wins),
+    (WithoutEffects, Kit.test_of_claims_that_race_through_several_openers_exactly_one_wins),
+    (WithoutEffects, Kit.test_it_is_known_to_journals_that_are_opened_anew),
+    (KeepingTheFirstHolder, Kit.test_what_is_unknown_runs_again_by_policy),
+    (KeepingTheFirstHolder, Kit.test_a_forgotten_effect_is_had_again_with_another_idempotency_key_each_time),
+    (PurgingEffects, Kit.test_what_was_done_is_known_after_a_purge_and_its_result_is_not),
+    (TellingThatAllAreDead, Kit.test_what_a_living_call_has_under_way_is_not_forgotten),
     (Truncating, lambda kit: kit.test_reservations_of_any_size_come_back(256 * 1024 + 1)),
     (LosingSurrogates, lambda kit: kit.test_odd_run_and_batch_ids_are_ids_like_others("\ud800")),
     (LosingSurrogates, Kit.test_odd_ids_are_never_mistaken_for_one_another),

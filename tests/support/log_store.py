@@ -44,6 +44,7 @@ class Lines(MemoryStore):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
+        self.journal_id = str(folder)
         self.line: list[Any] = []
 
     @property
@@ -93,7 +94,7 @@ class Lines(MemoryStore):
             case DropRun():
                 return ["drop", write.run_id]
             case PutEffect():
-                return ["effect", "", effect_to_json(write.effect)]
+                return ["effect", None, effect_to_json(write.effect)]  # of no run, so that no purge takes it
 
     def hear(self, said: list[Any]) -> None:
         match said:

@@ -127,16 +127,14 @@ class Claim:
         mark, effect = self.mark, self.effect
         if mark is None:
             return Change((), Claimed(slot=slot))
-        # Dies here: the claim and the start mark are durable both, or neither is.
-        if not may_start(state, slot, mark):
-            return Change((), Claimed(slot=slot))
         forgotten = known.forgotten if known is not None else ()
+        digest = known.digest if known is not None else effect.digest
         if known is not None and known.holder is not None:
             idempotency_key = known.idempotency_key
         else:
-            idempotency_key = effect_idempotency_key(view.journal_id, effect, len(forgotten))
+            idempotency_key = effect_idempotency_key(view.journal_id, digest, len(forgotten))
         taken = Effect(
-            digest=known.digest if known is not None else effect.digest,
+            digest=digest,
             name=effect.name,
             key=effect.key[:LONGEST_KEY],
             run_id=effect.run_id,
@@ -149,6 +147,9 @@ class Claim:
             forgotten=forgotten,
         )
         begun = replace(mark, effect=EffectMark(taken.digest, taken.idempotency_key))
+        # Dies here: the claim and the start mark are durable both, or neither is.
+        if not may_start(state, slot, begun):
+            return Change((), Claimed(slot=slot))
         change = write(state, begun)
         return Change((PutEffect(effect=taken, before=known), *change.writes), Claimed(slot=change.result))
 

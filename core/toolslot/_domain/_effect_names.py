@@ -91,10 +91,12 @@ def name_effect(
     )
 
 
-def effect_idempotency_key(journal_id: str, effect: NamedEffect, forgotten: int) -> str:
-    """The same however often the model asks; another one each time that the effect was forgotten."""
-    parts = (journal_id, *_scoped(effect.run_id, effect.name), str(forgotten))
-    return "ts_" + hash_of(b"toolslot-effect-call/1", parts, effect.key.encode())[:40]
+def effect_idempotency_key(journal_id: str, digest: str, forgotten: int) -> str:
+    """The same however often the model asks; another one each time that the effect was forgotten.
+
+    It is stored in the clear, so it is made of the digest, from which nobody without the journal's key can guess the arguments.
+    """
+    return "ts_" + hash_of(b"toolslot-effect-call/1", (journal_id, digest, str(forgotten)), b"")[:40]
 
 
 def effect_digests(

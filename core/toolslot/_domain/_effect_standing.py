@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from typing_extensions import assert_never
 
+from toolslot._codec import ErrorRecord
 from toolslot._domain._effects import Effect, EffectState, KnownEffect, Purged
 from toolslot._domain._identity import OwnerState
 from toolslot._domain._slot import BatchRecord, Reason, SlotRecord, SlotState
@@ -127,4 +128,9 @@ def _kept(view: JournalView, effect: Effect, run_id: str, now: float) -> Effect:
         # Its time is over: what it was is forgotten, and that it was had before is not, for it must have another idempotency key.
         return replace(effect.forget(at=now, by="toolslot", why="its effect_ttl is over"), key="")
     state = slot.state if found.state in (EffectState.DONE, EffectState.FAILED) else SlotState.RESERVED
-    return replace(effect, purged=Purged(state=state, ended_at=slot.ended_at, error=slot.error))
+    return replace(effect, purged=Purged(state=state, ended_at=slot.ended_at, error=_type_of(slot.error)))
+
+
+def _type_of(error: ErrorRecord | None) -> ErrorRecord | None:
+    """What policies look at; what a failure said of its arguments goes with the run."""
+    return None if error is None else ErrorRecord(type_name=error.type_name, message="", bases=error.bases)

@@ -54,7 +54,7 @@ class MemoryStore:
         #: what was forgotten: ("batch" or "lineage", run id, batch id or lineage)
         self.tombstones: set[tuple[str, str, str]] = set()
         self.alive: set[Owner] = set()
-        self.effects: dict[str, Effect] = {}
+        self.claimed: dict[str, Effect] = {}
         self.journal_id: str = secrets.token_hex(16)
 
     def state(self, key: BatchKey) -> BatchState | None:
@@ -83,10 +83,15 @@ class MemoryStore:
         return batch in self.tombstones or ("lineage", key.run_id, lineage) in self.tombstones
 
     def effect(self, digest: str) -> Effect | None:
-        return self.effects.get(digest)
+        return self.claimed.get(digest)
 
     def effects_of(self, run_id: str) -> Sequence[Effect]:
-        return [each for each in self.effects.values() if each.held_in(run_id)]
+        return [each for each in self.claimed.values() if each.held_in(run_id)]
+
+    def effects(self, cursor: str | None = None) -> EffectPage:
+        now = time.time()
+        found = tuple(known(self, each, now) for _, each in sorted(self.claimed.items()))
+        return EffectPage(effects=found, cursor=None)
 
     def apply(self, write: Write) -> None:
         match write:
@@ -104,7 +109,7 @@ class MemoryStore:
             case DropRun():
                 self._drop(write.run_id)
             case PutEffect():
-                self.effects[write.effect.digest] = write.effect
+                self.claimed[write.effect.digest] = write.effect
             case _:
                 assert_never(write)
 
@@ -207,10 +212,8 @@ class MemoryJournal(Journal):
 
     def effects(self, cursor: str | None = None) -> Future[EffectPage]:
         self._check_open()
-        store = self._store
-        with store.lock:
-            found = tuple(known(store, each, time.time()) for _, each in sorted(store.effects.items()))
-        return _done(EffectPage(effects=found, cursor=None))
+        with self._store.lock:
+            return _done(self._store.effects(cursor))
 
     def enlist(self, owner: Owner) -> None:
         self._check_open()

@@ -7,6 +7,10 @@ from typing_extensions import override
 from toolslot.journal import Journal
 from toolslot.testing._closing import ClosingContract
 from toolslot.testing._decisions import DecisionContract
+from toolslot.testing._effects import ClaimContract
+from toolslot.testing._effects_held import DoneEffectContract, HeldEffectContract
+from toolslot.testing._effects_kept import EffectListContract, ForgettingContract, KeepingContract
+from toolslot.testing._effects_moved import MovedEffectContract
 from toolslot.testing._ending import EndingContract, IdempotentContract
 from toolslot.testing._forks import AdoptionContract, RegenerationContract
 from toolslot.testing._history import HistoryContract
@@ -30,6 +34,13 @@ class JournalContract(
     RepetitionContract,
     NoteContract,
     DecisionContract,
+    ClaimContract,
+    DoneEffectContract,
+    HeldEffectContract,
+    MovedEffectContract,
+    ForgettingContract,
+    KeepingContract,
+    EffectListContract,
     TakeOverContract,
     OwnerStateContract,
     AdoptionContract,
