@@ -350,7 +350,9 @@ def test_the_guide_names_every_option() -> None:
 
 def test_the_guide_quotes_the_promise_word_for_word() -> None:
     """As the README has it, and nothing stronger."""
-    promise = re.search(r"Within its batch, .*?never had again\.", (ROOT / "README.md").read_text(), re.DOTALL)
+    promise = re.search(
+        r"Within its batch, .*?never had again\.", (ROOT / "README.md").read_text(), re.DOTALL
+    )
     assert promise is not None
     assert " ".join(promise[0].split()) in " ".join(sections(GUIDE)["What is promised"].split())
 

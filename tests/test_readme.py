@@ -80,8 +80,8 @@ def test_the_readme_quotes_the_promise_word_for_word() -> None:
         "A recorded failure that reached the agent is a result; one that crashed the run follows `on_failed`.",
         'An effect happens at most once only with `on_unknown="fail"`/`"ask"` or with a correct reconciler.',
         "Code before an `interrupt()` or `wait_for_event` repeats at every answer.",
-        "When the model itself is asked again, only tools with an effect key are protected: within one journal, an effect whose key is"
-        " recorded as done is never had again.",
+        "When the model itself is asked again, only tools with an effect key are protected:",
+        "within one journal, an effect whose key is recorded as done is never had again.",
     ):
         assert sentence in text
 

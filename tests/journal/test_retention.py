@@ -6,9 +6,19 @@ import threading
 
 import pytest
 
-from support.harness import World, batch, running
-from toolslot import BatchBusy, InvalidSetting, RunPurged
+from support.harness import World, batch, die_inside, running
+from toolslot import (
+    BatchBusy,
+    EffectUnsettled,
+    InvalidSetting,
+    ResultNotStorable,
+    RunPurged,
+    ToolPolicy,
+    UnknownOutcome,
+)
 from toolslot.journal import purge_older, purge_run
+
+KEYED = {"pay": ToolPolicy(effect_key="i")}
 
 
 @pytest.fixture
@@ -86,3 +96,34 @@ def test_an_age_that_means_nothing_is_refused(world: World, age: float) -> None:
     finish(world, "a")
     with pytest.raises(InvalidSetting):
         purge_older(world.journals[-1], age)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_run_stays_while_nobody_knows_of_an_effect_of_its_and_a_dry_run_says_so(dry_run: bool) -> None:
+    """Its batch is closed: the agent was told that nobody knows, and has gone on."""
+    world = World()
+    die_inside(world, world.executor(policies=KEYED))
+    executor = world.executor(policies={"pay": ToolPolicy(effect_key="i", on_unknown="fail")})
+    with executor.open(batch("pay")) as run:
+        with pytest.raises(UnknownOutcome):
+            run.call(0, lambda: None)
+        run.deliver(0, "nobody knows")
+    retention = purge_older(world.journals[-1], 50, dry_run=dry_run, clock=later)
+    assert retention.purged == ()
+    ((run_id, reason),) = retention.kept
+    assert run_id == "run-1"
+    assert "has an effect key and is unknown" in reason
+    with pytest.raises(EffectUnsettled):
+        purge_run(world.journals[-1], "run-1", why="to see")
+
+
+def test_an_effect_outlives_its_run_and_its_result_does_not() -> None:
+    world = World()
+    world.executor(policies=KEYED).run_all(batch("pay"), {"pay": world.tool("pay")})
+    assert purge_older(world.journals[-1], 50, clock=later).purged == ("run-1",)
+    with pytest.raises(ResultNotStorable, match="result is purged"):
+        world.executor(policies=KEYED).run_all(batch("pay", run="run-2"), {"pay": world.tool("pay")})
+    executor = world.executor(policies=KEYED, lossy_replay=True)  # as hosts have it: the model reads a text
+    (told,) = executor.run_all(batch("pay", run="run-3"), {"pay": world.tool("pay")})
+    assert "is done: its effect was had by call 0 of batch run-1/b-1, whose result is purged" in told
+    assert world.effects == ["pay"]

@@ -12,7 +12,7 @@ from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._operations import Purge
 from toolslot._domain._port import Journal, records_of
 from toolslot._domain._slot import BatchRecord
-from toolslot._errors import BatchBusy, InvalidSetting, JournalCorrupt, JournalKeyMissing
+from toolslot._errors import BatchBusy, EffectUnsettled, InvalidSetting, JournalCorrupt, JournalKeyMissing
 from toolslot._text import quoted
 
 #: purges under way at once: the rows of several runs are deleted together
@@ -38,8 +38,9 @@ def purge_older(
     """Forget the runs whose batches were all reserved more than `age` seconds ago and are all finished.
 
     Each forgotten batch leaves a tombstone: reserving it raises `RunPurged`, so it is never taken for a new one. Later batches of the run
-    are taken. A run with a batch that is damaged, or encrypted with a key that was not given, stays, with that as the reason. A large
-    journal is walked through piece by piece, and others go on writing meanwhile.
+    are taken. Of effects it is kept that they were had. A run stays, with the reason, if it has a batch that is damaged, or encrypted with
+    a key that was not given, or a call with an effect key of which nobody knows whether it was done. A large journal is walked through
+    piece by piece, and others go on writing meanwhile.
 
     Raises:
         InvalidSetting: `age` is not positive.
@@ -51,19 +52,26 @@ def purge_older(
     purged: list[str] = []
     kept: list[tuple[str, str]] = []
     purging: deque[tuple[str, Future[None]]] = deque()
+
+    def end(run_id: str, purge: Future[None]) -> None:
+        try:
+            _purged(purge)
+        except EffectUnsettled as unsettled:
+            kept.append((run_id, str(unsettled)))
+        else:
+            purged.append(run_id)
+
     for run_id in _old_runs(journal, now - age):
         reason = _reason_to_keep(journal, run_id, now - age)
         if reason is not None:
             if reason:
                 kept.append((run_id, reason))
             continue
-        if dry_run:
-            purged.append(run_id)
-            continue
-        purging.append((run_id, _purging(journal, Purge(run_id=run_id, at=now, why=why))))
+        purging.append((run_id, _purging(journal, Purge(run_id=run_id, at=now, why=why, dry_run=dry_run))))
         if len(purging) >= _AT_ONCE:
-            purged.append(_purged(*purging.popleft()))
-    purged += [_purged(*each) for each in purging]
+            end(*purging.popleft())
+    for each in purging:
+        end(*each)
     return Retention(purged=tuple(purged), kept=tuple(kept))
 
 
@@ -72,6 +80,7 @@ def purge_run(journal: Journal, run_id: str, *, why: str, clock: Callable[[], fl
 
     Raises:
         BatchBusy: an owner that is or may be alive works on it.
+        EffectUnsettled: nobody knows whether a call with an effect key was done.
         JournalError: the journal failed.
     """
     for record in records_of(journal, run_id):
@@ -80,7 +89,7 @@ def purge_run(journal: Journal, run_id: str, *, why: str, clock: Callable[[], fl
                 f"batch {record.key} is worked on by {record.fence.owner}, which is or may be alive, so run {quoted(run_id)} is not"
                 " forgotten. End that process, or take the batch over by force first."
             )
-    _purged(run_id, _purging(journal, Purge(run_id=run_id, at=clock(), why=why)))
+    _purged(_purging(journal, Purge(run_id=run_id, at=clock(), why=why)))
 
 
 def _old_runs(journal: Journal, before: float) -> Iterator[str]:
@@ -123,7 +132,6 @@ def _purging(journal: Journal, operation: Purge) -> Future[None]:
     return journal.submit(operation)
 
 
-def _purged(run_id: str, purge: Future[None]) -> str:
+def _purged(purge: Future[None]) -> None:
     purge.result()
     reach(CrashPoint.AFTER_PURGE)
-    return run_id
