@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from toolslot._domain._append import Append
+from toolslot._domain._claim import Claim, Claimed, ForgetEffect
+from toolslot._domain._effects import Effect, EffectPage, EffectState, KnownEffect
 from toolslot._domain._identity import OwnerState
 from toolslot._domain._operations import (
     Adopt,
@@ -28,12 +30,19 @@ __all__ = [
     "Append",
     "BatchState",
     "Change",
+    "Claim",
+    "Claimed",
     "Decide",
     "DiskJournal",
     "Durability",
+    "Effect",
+    "EffectPage",
+    "EffectState",
+    "ForgetEffect",
     "Journal",
     "JournalReport",
     "JournalView",
+    "KnownEffect",
     "MemoryJournal",
     "MemoryStore",
     "OldRuns",
