@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from crash.chaos.body import Body, effect_of
+from crash.chaos.body import Body, effect_of, place_of
 from crash.chaos.facts import Verb
 from toolslot import Batch, Call, DiskJournal, Done, DurableExecutor, NotDone, RunPurged, SlotState, resolve
-from toolslot._domain._identity import idempotency_key
 from toolslot.journal import purge_run
 
 
@@ -20,11 +19,11 @@ def resolve_all(body: Body) -> None:
                 continue
             # Following the dead owner makes a running call unknown, which is one more row.
             version = slot.version + (slot.state is SlotState.RUNNING)
-            own = idempotency_key(key.run_id, key.batch_id, slot.index, slot.generation)
+            own, index = slot.key_in(key), place_of(slot.spec.tool, slot.index)
             value = effect_of(body.facts(), own)
-            body.note(Verb.ASKED, index=slot.index, key=own)
+            body.note(Verb.ASKED, index=index, key=own)
             # Noted before it is done: killed in between, it is decided again.
-            body.note(Verb.DECIDED, index=slot.index, key=own, word="rerun" if value is None else "done")
+            body.note(Verb.DECIDED, index=index, key=own, word="rerun" if value is None else "done")
             resolve(
                 journal,
                 key,

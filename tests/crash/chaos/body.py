@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from crash.chaos.facts import Fact, Verb, parse
-from crash.chaos.plan import STOPPED, Door, Kind, Trial
+from crash.chaos.facts import SHARED, Fact, Verb, parse
+from crash.chaos.plan import STOPPED, Door, Kind, Trial, group_of
 from support.gate import pass_gate
 from support.ledger import Ledger
 from toolslot import (
@@ -37,8 +37,10 @@ from toolslot import (
     current_call,
 )
 from toolslot._crashpoints import Trap, arm
+from toolslot._domain._claim import Claim
 from toolslot._domain._identity import idempotency_key
-from toolslot._domain._slot import Finished, Started
+from toolslot._domain._slot import BatchKey, Finished, Started
+from toolslot._domain._state import AppendRow
 from toolslot.journal import Append
 
 _TIMEOUT, _HANG, _PAUSE = 0.15, 0.4, 0.004
@@ -162,7 +164,11 @@ class Body:
     def _steps(self, kind: Kind, n: int) -> Iterator[float]:
         """Yields the seconds to let pass; returns the result."""
         call = current_call()
-        mine: dict[str, Any] = {"index": call.index, "attempt": call.attempt, "key": call.idempotency_key}
+        mine: dict[str, Any] = {
+            "index": place_of(kind.value, call.index),
+            "attempt": call.attempt,
+            "key": call.idempotency_key,
+        }
         self.note(Verb.BEGIN, **mine)
         begins = [fact for fact in self.facts() if fact.verb is Verb.BEGIN and fact.key == mine["key"]]
         first = len(begins) == 1
@@ -203,6 +209,9 @@ class Body:
         if kind is Kind.LOOK:
             return ToolPolicy(idempotent=True)
         settings: dict[str, Any] = {"on_unknown": self.trial.policy}
+        named: dict[str, Any] = {}
+        if kind is Kind.KEYED:
+            named = {"effect_key": lambda args: group_of(args["n"]), "effect_ignore": "n"}
         if self.trial.unsure:
             settings["reconcile"] = lambda slot: CannotTell("it never can")
         elif self.trial.policy == "reconcile":
@@ -217,11 +226,12 @@ class Body:
             settings["max_parallel"] = (
                 8  # so each call has a thread, and those behind the first wait for their permit
             )
-        return ToolPolicy(**settings)
+        return ToolPolicy(**settings, **named)
 
     def _reconcile(self, slot: Slot) -> Done | NotDone:
         noted = slot.notes[-1].ref if slot.notes else "none"
-        self.note(Verb.ASKED, index=slot.index, attempt=slot.attempt, key=slot.idempotency_key, word=noted)
+        index = place_of(slot.tool, slot.index)
+        self.note(Verb.ASKED, index=index, attempt=slot.attempt, key=slot.idempotency_key, word=noted)
         value = effect_of(self.facts(), slot.idempotency_key)
         return NotDone() if value is None else Done(value)
 
@@ -237,12 +247,13 @@ class Body:
     def hook(self, event: Any) -> None:
         if not isinstance(event, CallEvent):
             return
+        index = place_of(event.tool, event.index)
         late = event.kind is EventKind.LATE_RESULT and event.detail == "it is the result now"
         if event.kind in (EventKind.FINISHED, EventKind.FAILED) or late:
             word = "failed" if event.kind is EventKind.FAILED else "finished"
-            self.note(Verb.ACK, index=event.index, attempt=event.attempt, word=word)
+            self.note(Verb.ACK, index=index, attempt=event.attempt, word=word)
         elif event.kind is EventKind.TIMED_OUT:
-            self.note(Verb.TIMEOUT, index=event.index, attempt=event.attempt)
+            self.note(Verb.TIMEOUT, index=index, attempt=event.attempt)
 
     # --- the end of the process ---------------------------------------------------------------------------------------
 
@@ -253,6 +264,11 @@ class Body:
                 thread.join(5)
         print()
         print(json.dumps(report), flush=True)
+
+
+def place_of(tool: str, index: int) -> int:
+    """The index by which the facts know a call."""
+    return index + SHARED if tool == Kind.KEYED.value else index
 
 
 def failed(error: BaseException) -> dict[str, Any]:
@@ -273,11 +289,13 @@ def failed(error: BaseException) -> dict[str, Any]:
 
 def _note_marks(body: Body) -> None:
     """Have every start mark noted before it is handed to the journal: a call without one can never be asked about. And every refusal."""
-    submit = DiskJournal.submit
+    submit, claim = DiskJournal.submit, Claim.change
+    shared = set[tuple[BatchKey, int]]()
 
-    def refused(row: Started | Finished, future: Future[Any]) -> None:
+    def refused(key: BatchKey, row: Started | Finished, future: Future[Any]) -> None:
         if not future.cancelled() and isinstance(future.exception(), Fenced):
-            body.note(Verb.FENCED, index=row.index, attempt=row.attempt)
+            index = row.index + SHARED * ((key, row.index) in shared)
+            body.note(Verb.FENCED, index=index, attempt=row.attempt)
 
     def noting(self: DiskJournal, operation: Any) -> Any:
         if isinstance(operation, Append) and isinstance(operation.row, Started):
@@ -286,7 +304,21 @@ def _note_marks(body: Body) -> None:
             body.note(Verb.MARK, index=row.index, attempt=row.attempt, key=key)
         future = submit(self, operation)
         if isinstance(operation, Append) and isinstance(operation.row, (Started, Finished)):
-            future.add_done_callback(partial(refused, operation.row))
+            future.add_done_callback(partial(refused, operation.key, operation.row))
         return future
 
+    def claiming(self: Claim, view: Any) -> Any:
+        made = claim(self, view)
+        shared.add((self.key, self.index))
+        for write in made.writes:
+            if (
+                isinstance(write, AppendRow)
+                and isinstance(write.row, Started)
+                and write.row.effect is not None
+            ):
+                key = write.row.effect.idempotency_key
+                body.note(Verb.MARK, index=self.index + SHARED, attempt=write.row.attempt, key=key)
+        return made
+
+    Claim.change = claiming  # type: ignore[method-assign]
     DiskJournal.submit = noting  # type: ignore[method-assign]

@@ -16,9 +16,12 @@ from toolslot._batch._engine import Engine
 from toolslot._batch._ownership import LiveBatch
 from toolslot._batch._steps import Pause, Steps
 from toolslot._domain import _append, _operations
+from toolslot._domain._claim import Claim
+from toolslot._domain._effects import Effect
 from toolslot._domain._operations import existing
 from toolslot._domain._plan import Standing
-from toolslot._domain._slot import Finished, Noted
+from toolslot._domain._slot import BatchKey, Finished, Noted
+from toolslot._domain._state import PutEffect
 from toolslot.journal import Append, Change
 from toolslot.journal._queue._committer import Committer
 from toolslot.journal._queue._items import answer, refuse
@@ -124,6 +127,42 @@ def forgets_notes() -> None:
     Append.change = forgetful  # type: ignore[method-assign]
 
 
+def claims_too_late() -> None:
+    """Writes a start mark alone, and claims its effect with the result."""
+    change, finish = Claim.change, Append.change
+    claims: dict[tuple[BatchKey, int], PutEffect] = {}
+
+    def starting(self: Claim, view: Any) -> Any:
+        made = change(self, view)
+        for write in made.writes:
+            if isinstance(write, PutEffect):
+                claims[self.key, self.index] = write
+        return replace(made, writes=tuple(each for each in made.writes if not isinstance(each, PutEffect)))
+
+    def finishing(self: Append, view: Any) -> Any:
+        claim = claims.get((self.key, self.row.index)) if isinstance(self.row, Finished) else None
+        if claim is None:
+            return finish(self, view)
+        made = finish(self, _Claimed(view, claim.effect))
+        return replace(made, writes=(claim, *made.writes))
+
+    Claim.change = starting  # type: ignore[method-assign]
+    Append.change = finishing  # type: ignore[method-assign]
+
+
+class _Claimed:
+    """A view in which an effect is claimed that is not."""
+
+    def __init__(self, view: Any, effect: Effect) -> None:
+        self._view, self._effect = view, effect
+
+    def effect(self, digest: str) -> Effect | None:
+        return self._effect if digest == self._effect.digest else self._view.effect(digest)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._view, name)
+
+
 def takes_from_the_living() -> None:
     """Takes a batch that an entrant has once seen free from whoever has it when the entrant comes to take it."""
     came = itertools.count()
@@ -147,6 +186,7 @@ CONTROLS: dict[str, Callable[[], None]] = {
         swallows_refusals,
         evicts,
         forgets_notes,
+        claims_too_late,
         takes_from_the_living,
     )
 }

@@ -13,17 +13,21 @@ from crash.chaos.body import Body, Declined, Orders, Question, brief, failed
 from crash.chaos.facts import Verb
 from crash.chaos.plan import Kind
 from toolslot import Batch, Call, DurableExecutor, ToolFailed
+from toolslot._errors import EffectRefused
 
 #: sync tools also where the others are async
 THREADED = (Kind.SLOW, Kind.LARGE)
 
 
 def batch_of(body: Body) -> Batch:
+    """Of the run, or of another one that asks for the same effects."""
+    elsewhere = body.orders.verb == "elsewhere"
     calls = [
         Call(tool=call.kind.value, args={"n": call.n}, call_id=call.call_id)
         for call in body.trial.presented(body.life)
+        if call.kind is Kind.KEYED or not elsewhere
     ]
-    return Batch(run_id="run", batch_id="batch", calls=calls)
+    return Batch(run_id="another run" if elsewhere else "run", batch_id="batch", calls=calls)
 
 
 def tools_of(body: Body) -> dict[str, Any]:
@@ -62,7 +66,7 @@ def report(found: list[Any]) -> dict[str, Any]:
     answers: list[str] = []
     stops: list[dict[str, Any]] = []
     for outcome in found:
-        if isinstance(outcome, (Declined, ToolFailed)):
+        if isinstance(outcome, (Declined, EffectRefused, ToolFailed)):
             answers.append(brief(str(outcome)))
         elif isinstance(outcome, BaseException):
             stops.append(failed(outcome))

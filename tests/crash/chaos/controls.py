@@ -19,6 +19,7 @@ WHERE = {
     "swallows_refusals": ("fail", STOPPED, 0),
     "evicts": ("reconcile", CrashPoint.AFTER_FINISH.value, 0),
     "forgets_notes": ("reconcile", CrashPoint.BEFORE_FINISH.value, 0),
+    "claims_too_late": ("reconcile", CrashPoint.BEFORE_FINISH.value, 0),
     "takes_from_the_living": ("rerun", CrashPoint.BEFORE_RELEASE.value, 3),
 }
 assert WHERE.keys() == CONTROLS.keys()
@@ -39,7 +40,11 @@ def _trials(control: str, mode: str, door: Door) -> Iterator[Trial]:
 
 
 def _likely(trial: Trial) -> bool:
-    """In a race, several calls of each process must see the dead owner; and notes are forgotten only of calls that make some."""
+    """In a race, several calls of each process must see the dead owner; notes are forgotten only of calls that make some, and effects are
+    claimed only by calls that name some.
+    """
+    if trial.control == "claims_too_late":
+        return sum(call.kind is Kind.KEYED for call in trial.calls) > 1
     if trial.control == "forgets_notes":
         return sum(call.kind is Kind.NOTE for call in trial.calls) * 2 > len(trial.calls)
     return not trial.race or min(trial.limit, len(trial.calls)) > 2

@@ -36,6 +36,10 @@ class Verb(str, Enum):
     PURGED = "purged"
 
 
+#: from here on, the index of a call that names an effect: what is said of it is said of the effect, whose key the line has
+SHARED = 1000
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fact:
     """One line. `life` counts the processes that ran calls; `key` is the idempotency key; `word` depends on the verb."""

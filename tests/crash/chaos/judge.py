@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from crash.chaos.facts import Fact, Verb
+from crash.chaos.judge_effects import EffectJudge
 from crash.chaos.plan import CallPlan, Door, Kind, Trial
 
 #: what an agent is told of a call that nobody could settle, or that did not return in time
@@ -22,12 +23,15 @@ class Violation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """What the last life reported. `again`: what one more life reported after the run had come to its end. `others`: those of a race."""
+    """What the last life reported. `again`: what one more life reported after the run had come to its end. `others`: those of a race.
+    `elsewhere`: what the other run got that names the same effects.
+    """
 
     status: str
     answers: Sequence[str] = ()
     others: Sequence[Sequence[str]] = ()
     again: Sequence[str] | None = None
+    elsewhere: Sequence[str] = ()
     detail: str = ""
 
 
@@ -59,6 +63,7 @@ class _Judge:
         self.found: list[Violation] = []
         self.ended: set[int] = set()
         self.taken_by = 0
+        self.effects = EffectJudge(trial, self.wrong)
 
     def wrong(self, kind: str, what: str) -> None:
         self.found.append(Violation(kind=kind, what=what))
@@ -72,6 +77,8 @@ class _Judge:
     # --- in the order of the facts ------------------------------------------------------------------------------------
 
     def hear(self, fact: Fact) -> None:
+        if self.effects.hears(fact, self.ended):
+            return
         match fact.verb:
             case Verb.DEATH | Verb.OVER:
                 self.ended.add(fact.life)
@@ -185,7 +192,10 @@ class _Judge:
             self.wrong("wrong_answers", f"{len(ending.answers)} answers to {len(calls)} calls")
             return
         for index, answer in enumerate(ending.answers):
-            self._answer(index, answer)
+            if calls[index].kind is not Kind.KEYED:
+                self._answer(index, answer)
+        self.effects.keys()
+        self._shared(ending)
         for other in ending.others:
             if not self._same(ending.answers, other) and not self._same(other, ending.answers):
                 self.wrong(
@@ -195,6 +205,17 @@ class _Judge:
             self.wrong(
                 "lost", f"run once more it gave {list(ending.again)} instead of {list(ending.answers)}"
             )
+
+    def _shared(self, ending: Ending) -> None:
+        """All calls that name one effect must have got its result, whichever run they are of."""
+        shared = [call for call in self.trial.calls if call.kind is Kind.KEYED]
+        told = list(zip(shared, ending.elsewhere, strict=False))
+        told += [it for it in zip(self.trial.calls, ending.answers, strict=True) if it[0].kind is Kind.KEYED]
+        self.effects.answers((call.n, answer) for call, answer in told if not self._is_refused(answer))
+
+    def _is_refused(self, answer: str) -> bool:
+        """Whether the call was not run for what nobody knew of another one; that is its answer for good."""
+        return self.trial.policy == "fail" and any(text in answer for text in TOLD)
 
     def _answer(self, index: int, answer: str) -> None:
         place = self.place(index, 2)

@@ -46,6 +46,8 @@ class Kind(str, Enum):
     LOOK = "look"
     #: notes its effect at once
     NOTE = "note"
+    #: names its effect, which other calls of this run and of another one name, too
+    KEYED = "keyed"
     #: asks a person before its effect
     PERSON = "person"
     #: its first entrance outlasts the timeout, and then has its effect after all
@@ -84,7 +86,7 @@ IN_FLIGHT = (P.AFTER_START, P.AFTER_RETURN, P.BEFORE_FINISH)
 #: where a recovery dies
 RECOVERY = (
     P.BEFORE_TAKEOVER, P.AFTER_TAKEOVER, P.BEFORE_RECONCILE, P.AFTER_RECONCILE, P.BEFORE_DECIDE, P.AFTER_DECIDE,
-    P.BEFORE_RELEASE, P.AFTER_RELEASE, P.BEFORE_CHECKPOINT, P.IN_CLOSE, *OFTEN,
+    P.BEFORE_RELEASE, P.AFTER_RELEASE, P.BEFORE_EFFECT, P.AFTER_EFFECT, P.BEFORE_CHECKPOINT, P.IN_CLOSE, *OFTEN,
 )  # fmt: skip
 #: reached only by a process that finds what another left behind
 ONLY_RECOVERY = frozenset((
@@ -96,8 +98,13 @@ ONLY_RECOVERY = frozenset((
 RESOLVING = frozenset((P.BEFORE_RESOLVE, P.AFTER_RESOLVE))
 PURGING = frozenset((P.BEFORE_PURGE, P.AFTER_PURGE, P.IN_DELETION, P.AFTER_DELETION, P.BEFORE_VACUUM))
 
+#: whose results another host can read: there, a run without a framework asks for the same effects
+READABLE = (Door.PLAIN,)
+
 #: a call without which the point is not reached
 _KIND: dict[P | None, Kind] = {
+    P.BEFORE_EFFECT: Kind.KEYED,
+    P.AFTER_EFFECT: Kind.KEYED,
     P.BEFORE_NOTE: Kind.NOTE,
     P.AFTER_NOTE: Kind.NOTE,
     P.BEFORE_WAIT: Kind.PERSON,
@@ -109,11 +116,18 @@ _KIND: dict[P | None, Kind] = {
     P.BEFORE_LATE_RESULT: Kind.HANG,
     P.AFTER_LATE_RESULT: Kind.HANG,
 }
+_EFFECT = frozenset((P.BEFORE_EFFECT, P.AFTER_EFFECT))
 _WITHDRAW = frozenset((P.BEFORE_WITHDRAW, P.AFTER_WITHDRAW))
 _REGENERATE = frozenset((P.BEFORE_REGENERATE, P.AFTER_REGENERATE))
 _CHOICES = (
-    *(Kind.PAY,) * 4, *(Kind.SLOW,) * 2, Kind.DECLINE, Kind.REFUSE, Kind.LARGE, Kind.LOOK, Kind.NOTE, Kind.PERSON,
+    *(Kind.PAY,) * 4, *(Kind.SLOW,) * 2, Kind.DECLINE, Kind.REFUSE, Kind.LARGE, Kind.LOOK, Kind.NOTE, Kind.KEYED, Kind.KEYED,
+    Kind.PERSON,
 )  # fmt: skip
+
+
+def group_of(n: int) -> str:
+    """The effect that a call with this argument names, of two."""
+    return f"group-{n % 2}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,11 +168,14 @@ class Trial:
         if self.race or self.at in ONLY_RECOVERY or self.at is None:
             kinds[:0] = [Kind.PAY, Kind.PAY]  # something must be in flight when the first owner dies
         if self.at in _KIND:
-            kinds.insert(chance.randint(0, len(kinds)), _KIND[self.at])
+            for _ in range(3 if self.at in _EFFECT else 1):
+                kinds.insert(chance.randint(0, len(kinds)), _KIND[self.at])
         if self.point == STOPPED or self.at in _REGENERATE:
             kinds = [
                 kind if kind in (Kind.PAY, Kind.SLOW, Kind.LOOK, Kind.LARGE) else Kind.PAY for kind in kinds
             ]
+        if not names_effects(self.door, self.policy):
+            kinds = [Kind.PAY if kind is Kind.KEYED else kind for kind in kinds]
         kinds = kinds[:8] if self.at not in _KIND else kinds
         places = [*range(len(kinds))]
         if len(kinds) > 1 and chance.random() < 0.4:
@@ -215,6 +232,23 @@ class Trial:
         return self.at in _REGENERATE
 
     @property
+    def shares(self) -> bool:
+        """Whether another run names the effects that calls of this one name."""
+        return Kind.KEYED in self.kinds and self.door in READABLE
+
+    @property
+    def begins_elsewhere(self) -> bool:
+        """Whether the other run comes first and dies. Where nobody can know what became of it, somebody settles that from outside."""
+        settled = self.policy in ("rerun", "reconcile") or resolvable(self.door, self.policy)
+        return self.shares and settled and self._chance("elsewhere").random() < 0.5
+
+    @cached_property
+    def kill_elsewhere(self) -> Kill:
+        """Where it dies."""
+        chance = self._chance("kill elsewhere")
+        return self._kill(chance, chance.choice(IN_FLIGHT).value)
+
+    @property
     def purges(self) -> bool:
         return self.at in PURGING
 
@@ -266,6 +300,11 @@ class Trial:
     def _kill(self, chance: random.Random, point: str) -> Kill:
         if point == ANYWHERE:
             return Kill(point=point, nth=chance.randint(0, 150))
+        if P(point) in _EFFECT:
+            return Kill(
+                point=point,
+                nth=chance.randint(1, max(sum(call.kind is Kind.KEYED for call in self.calls), 1)),
+            )
         return Kill(point=point, nth=chance.randint(1, min(len(self.calls), 4)) if P(point) in OFTEN else 1)
 
 
@@ -276,6 +315,8 @@ def possible(door: Door, mode: str, policy: str, point: str) -> bool:
     if point == ANYWHERE:
         return True
     match P(point):
+        case P.BEFORE_EFFECT | P.AFTER_EFFECT:
+            return names_effects(door, policy)
         case P.BEFORE_LATE_RESULT | P.AFTER_LATE_RESULT:
             return mode == "sync"  # a task that timed out is cancelled, a thread cannot be
         case P.BEFORE_WITHDRAW | P.AFTER_WITHDRAW:
@@ -292,6 +333,14 @@ def possible(door: Door, mode: str, policy: str, point: str) -> bool:
             return door is Door.PLAIN
         case _:
             return True
+
+
+def names_effects(door: Door, policy: str) -> bool:
+    """Whether calls name effects there.
+
+    Not where a host asks people, or tells the agent: it is yet to say of which call it asks when one waits for the effect of another.
+    """
+    return door is Door.PLAIN or policy in ("rerun", "reconcile")
 
 
 def resolvable(door: Door, policy: str) -> bool:

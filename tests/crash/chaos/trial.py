@@ -236,9 +236,28 @@ class _Run:
         assert report is not None
         return list(report.get("answers", [str(report)]))
 
+    def elsewhere(self, kill: Kill | None = None) -> Sequence[str]:
+        """What another run gets that names the same effects, in another process and perhaps another framework. It goes on until it has an
+        answer, or is killed.
+        """
+        for _ in range(_MOST_ROUNDS):
+            self.life += 1
+            with self.child("elsewhere", kill) as child:
+                report = self._report(self.life, child, kill)
+            if report is None or report["status"] == "done":
+                return () if report is None else list(report["answers"])
+            if report["status"] != "doubt":
+                break
+            self.aside("resolve")
+        raise Stuck(f"the other run came to no end: {report}")
+
     def whole(self) -> Ending:
+        if self.trial.begins_elsewhere:
+            self.elsewhere(self.trial.kill_elsewhere)
         ending = self.to_its_end([self.stopped()] if self.trial.point == STOPPED else [])
         ending = replace(ending, again=self.again())
+        if self.trial.shares:
+            ending = replace(ending, elsewhere=self.elsewhere())
         if self.trial.purges and (said := self.aside("purge"))["status"] != "purged":
             self.found.append(Violation(kind="lost", what=said["status"]))
         self._examine()
