@@ -11,10 +11,11 @@ from toolslot._errors import JournalCorrupt, JournalKeyMissing
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import dumps, parse, resolve
 from toolslot.journal._disk._loading import LostBatch, key_of_prefix, load, lost_to_json
-from toolslot.journal._disk._reads import check_run_payload
+from toolslot.journal._disk._reads import check_run_payload, effect
 from toolslot.journal._disk._seal import seal
 from toolslot.journal._disk._states import Entry
 from toolslot.journal._disk._table import Reader
+from toolslot.journal._doctor._claims import claimed_in
 from toolslot.journal._doctor._remains import Remains
 from toolslot.journal._format._row_codec import key_to_json
 from toolslot.journal._format._secrecy import Secrecy
@@ -56,6 +57,8 @@ class _Rebuilding:
         self._at = at
         self._why = f"it was damaged in the journal {source}."
         self._result = Rebuilt()
+        #: digests of effects that calls have claimed
+        self._claimed: set[str] = set()
         #: what was purged and was being deleted, of which nothing but the tombstone comes over
         self._dropped = tuple(
             keys.of_deletion(name) for name in self._known() if name.startswith(keys.DELETIONS)
@@ -138,6 +141,7 @@ class _Rebuilding:
         if isinstance(found, Entry):
             self._result.batches += 1
             self._result.rows += found.rows
+            self._claimed |= claimed_in(found.state)
             if not self._has(listed):
                 self._add(listed, key_to_json(key))
 
@@ -197,10 +201,25 @@ class _Rebuilding:
             self._mark(name, "a run's payload")
 
     def _effects(self) -> None:
-        """One that is lost is refused: it may have been had."""
-        for name in sorted(self._remains.lost):
-            if name.startswith(keys.EFFECTS):
+        """One that is lost is refused: it may have been had. What lists those of a run is made again."""
+        named = {key for key in self._known() if key.startswith(keys.EFFECTS)}
+        held = (key for key in self._known() if key.startswith(keys.HELD))
+        named |= {keys.effect(digest) for digest in self._claimed}
+        named |= {keys.effect(key.rpartition("/")[2]) for key in held}
+        for name in sorted(named):
+            try:
+                found = effect(self._reader, name.removeprefix(keys.EFFECTS))
+                if found is None:
+                    raise JournalCorrupt("it is gone.")
+            except (JournalCorrupt, JournalKeyMissing):
+                self._delete((name, name + "\0"))
                 self._mark(name, "an effect")
+                continue
+            holder = found.holder if found.purged is None else None
+            if holder is not None and not self._has(
+                listed := keys.held(holder.place.batch.run_id, found.digest)
+            ):
+                self._insert(listed, seal(listed, b"{}"))
 
     def _mark(self, name: str, what: str) -> None:
         """A row that is refused by its reader."""

@@ -18,6 +18,7 @@ from toolslot.journal._disk._reads import check_run_payload, key_of_index, runs_
 from toolslot.journal._disk._states import Entry
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._disk._view import is_forgotten
+from toolslot.journal._doctor._claims import claimed_in
 from toolslot.journal._doctor._findings import Finding, FindingKind
 from toolslot.journal._format._secrecy import Secrecy
 
@@ -59,6 +60,8 @@ class _Surveyor:
         #: prefixes of the batches that the list names, and of those that are being deleted
         self._known: set[str] = set()
         self._dropped: tuple[str, ...] = ()
+        #: digests of effects that calls have claimed
+        self._claimed: set[str] = set()
 
     def go(self) -> Survey:
         runs = self._attempt(lambda: runs_being_deleted(self._reader), keys.DELETIONS) or []
@@ -70,6 +73,7 @@ class _Surveyor:
             self._listed(name, body)
         self._unlisted()
         self._others()
+        self._effects()
         self._foreign()
         if self._result.orphans:
             text = (
@@ -131,6 +135,7 @@ class _Surveyor:
         if isinstance(found, Entry):
             self._result.batches += 1
             self._result.rows += found.rows
+            self._claimed |= claimed_in(found.state)
         if found is not None:
             self._result.orphans += self._chunks(prefix, following.followed)
         return found
@@ -182,6 +187,18 @@ class _Surveyor:
             and name not in following.followed
             and f"{name.rpartition('/')[0]}/#p" not in damaged  # they may be its parts
         ]
+
+    def _effects(self) -> None:
+        """Each that a call has claimed has a record."""
+        self._claimed |= {name.rpartition("/")[2] for name in self._names(keys.under(keys.HELD))}
+        known = set(self._names(keys.under(keys.EFFECTS)))
+        for name in sorted(keys.effect(digest) for digest in self._claimed):
+            if name not in known:
+                self._find(
+                    FindingKind.ROW,
+                    f"the record {name!r} of an effect that a call has claimed is gone.",
+                    name,
+                )
 
     def _payload(self, following: Reader, name: str, body: bytes | None) -> bool:
         """Whether the payload of a run is sound."""
