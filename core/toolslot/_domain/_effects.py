@@ -66,6 +66,21 @@ class Effect:
         return replace(self, holder=None, purged=None, forgotten=(*self.forgotten, told))
 
 
+def damaged(digest: str) -> Effect:
+    """What stands in a list for one whose record is damaged."""
+    return Effect(
+        digest=digest,
+        name="(damaged)",
+        key="",
+        run_id=None,
+        idempotency_key="",
+        holder=None,
+        claims=0,
+        compared=None,
+        at=0.0,
+    )
+
+
 class EffectState(str, Enum):
     """What the record of its holder says about an effect."""
 

@@ -10,6 +10,7 @@ import pytest
 from support.doctoring import FindingKind, diagnose, salvage
 from support.sickness import keys_in, tamper
 from toolslot import Batch, Call, DurableExecutor, Encryption, ToolPolicy
+from toolslot._domain._effects import EffectState
 from toolslot._errors import JournalCorrupt, ResultNotStorable
 from toolslot.journal import DiskJournal, Purge
 from toolslot.testing._worker import PATIENCE, do
@@ -106,6 +107,16 @@ def test_a_salvage_keeps_sound_effects_and_one_that_is_lost_is_refused(
         assert pay(target, f"again-{invoice}", invoice) == (f"{invoice} paid in run-{invoice}", False)
     with pytest.raises(JournalCorrupt, match="could not be salvaged"):
         pay(target, "once more", 2)
+
+
+def test_a_list_of_effects_has_the_damaged_ones_as_unknown(home: Path) -> None:
+    name = row_of(home, 2)
+    spoil(home, name)
+    with DiskJournal.open(home) as journal:
+        listed = journal.effects().result(PATIENCE).effects
+    assert sorted(each.effect.key for each in listed) == ["", "[1]", "[3]"]
+    (damaged,) = [each for each in listed if each.effect.key == ""]
+    assert (f"e/{damaged.effect.digest}", damaged.state) == (name, EffectState.UNKNOWN)
 
 
 def test_an_effect_whose_holder_is_lost_is_refused(home: Path, target: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from toolslot._domain._effects import Effect
 from toolslot._domain._port import OldRuns
 from toolslot._domain._slot import BatchKey
@@ -114,7 +116,13 @@ def effect(reader: Reader, digest: str) -> Effect | None:
     body = reader.get(keys.effect(digest))
     if body is None:
         return None
-    found = effect_from_json(reader.secrecy.reveal_effect(digest, parse(body)))
+    said = parse(body)
+    if isinstance(said, dict) and (why := cast("dict[str, object]", said).get("lost")) is not None:
+        raise JournalCorrupt(
+            f"the record {keys.effect(digest)!r} of an effect was damaged and could not be salvaged: {why} The effect may have been had, so"
+            " no call that names it is run."
+        )
+    found = effect_from_json(reader.secrecy.reveal_effect(digest, said))
     if found.digest != digest:
         raise JournalCorrupt(f"the journal's record of effect {digest!r} belongs to {found.digest!r}.")
     return found

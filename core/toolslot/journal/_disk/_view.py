@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from toolslot._domain._effect_standing import known
-from toolslot._domain._effects import Effect, EffectPage
+from toolslot._domain._effects import Effect, EffectPage, EffectState, KnownEffect, damaged
 from toolslot._domain._identity import Owner, OwnerState
 from toolslot._domain._port import OldRuns
 from toolslot._domain._slot import BatchKey
@@ -115,9 +115,16 @@ class Snapshot(View):
 
     def effects(self, cursor: str | None) -> EffectPage:
         digests, cursor = _reads.effect_digests(self.reader, cursor)
-        found = (self.effect(digest) for digest in digests)
         now = time.time()
-        return EffectPage(effects=tuple(known(self, each, now) for each in found if each), cursor=cursor)
+        found = (self._known(digest, now) for digest in digests)
+        return EffectPage(effects=tuple(each for each in found if each is not None), cursor=cursor)
+
+    def _known(self, digest: str, now: float) -> KnownEffect | None:
+        try:
+            found = self.effect(digest)
+        except JournalCorrupt:
+            return KnownEffect(effect=damaged(digest), state=EffectState.UNKNOWN)
+        return None if found is None else known(self, found, now)
 
     def fetch(self, wanted: Sequence[BatchKey]) -> None:
         """Read what is not known here, or may have changed: one query for tombstones, one for fences, and one for rows."""
