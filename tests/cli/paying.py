@@ -54,7 +54,7 @@ class Agent:
             self.folder / "journal",
             limits=Limits(batch=3, busy_timeout=self.args.busy_timeout),
             hooks=[self.hook],
-            default_policy=ToolPolicy(on_unknown="ask"),
+            default_policy=ToolPolicy(on_unknown="ask", effect_key=self.args.effect_key),
         )
         calls = [
             Call(tool=self.args.tool, args={"i": i}, call_id=f"{self.args.call_id}{i}")
@@ -72,6 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--batch", default="step-1")
     parser.add_argument("--tool", default="pay")
     parser.add_argument("--call-id", default="call_")
+    parser.add_argument("--effect-key")
     parser.add_argument("--calls", type=int, default=6)
     parser.add_argument(
         "--ready", type=int, default=0, help="so many calls hang or are recorded before HANGING"

@@ -13,7 +13,15 @@ from support.nobody import as_nobody, common_ground, needs_root
 
 pytestmark = pytest.mark.crash
 
-VIEWS = (("runs",), ("show", "run-0"), ("pending",), ("export",), ("watch", "--until-idle"), ("doctor",))
+VIEWS = (
+    ("runs",),
+    ("show", "run-0"),
+    ("pending",),
+    ("effects",),
+    ("export",),
+    ("watch", "--until-idle"),
+    ("doctor",),
+)
 
 # Also done before the rights are given up: whatever is loaded late could not be read by that user.
 LOOK = """

@@ -146,6 +146,11 @@ class CallView:
     error: str | None = field(default=None, repr=False)
 
     @property
+    def spared(self) -> bool:
+        """Whether its code was not entered and never will be, for what is known of its effect."""
+        return self.refused or self.result_of is not None
+
+    @property
     def queued(self) -> float | None:
         """Seconds it waited for a permit."""
         return _span(self.queued_at, self.started_at)

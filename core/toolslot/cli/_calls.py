@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from toolslot._domain._slot import SlotState
 from toolslot._text import quoted, shown
 from toolslot._views import CallView, RunView
 from toolslot.cli._ending import Refused
@@ -15,7 +16,7 @@ _NAMED = 8
 def find_call(run: RunView, word: str) -> CallView:
     """The call of the run that `word` names: an idempotency key, `batch#index`, an index, or a call id.
 
-    What fits several calls means the one of them that needs a decision, if it is only one.
+    What fits several calls means the one of them that needs a decision, if it is only one; else the one that may be decided.
 
     Raises:
         Refused: there is none, or there are several.
@@ -28,7 +29,9 @@ def find_call(run: RunView, word: str) -> CallView:
     ):
         if not found:
             continue
-        undecided = [call for call in found if call in run.pending]
+        undecided = [call for call in found if call in run.pending] or [
+            call for call in found if call.state is SlotState.UNKNOWN or call.doubt is not None
+        ]
         if len(found) == 1 or len(undecided) == 1:
             return (undecided or found)[0]
         named = ", ".join(shown(place(call)) for call in (undecided or found)[:_NAMED])

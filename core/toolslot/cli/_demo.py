@@ -42,7 +42,7 @@ from toolslot.cli._ending import CannotRun, Exit
     help="Give up after this time.",
 )
 def demo(*, name: str, as_json: bool, keep: Path | None, seconds: float) -> None:
-    """Kill an agent amid its calls, resume it, count what was paid.
+    """Kill an agent amid its calls, resume it, count payments.
 
     A real agent of the framework with eight tool calls in one message and a small bank on 127.0.0.1, once with the framework alone and
     once with toolslot. It needs no API key.

@@ -32,7 +32,7 @@ from toolslot.journal._open import default_encryption, default_path
 def doctor(
     path: str | None, *, where: str | None, as_json: bool, repairing: bool, target: Path | None
 ) -> None:
-    """Examine the journal at PATH, also one that is being worked on.
+    """Examine the journal at PATH, also while it is worked on.
 
     Without an option it only reads, beside agents at work. Without PATH, it is where --journal says, else the environment
     variable TOOLSLOT_HOME, else ./.toolslot. With the keys of an encrypted journal in TOOLSLOT_KEY, what is encrypted is examined as well;

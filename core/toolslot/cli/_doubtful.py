@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from toolslot._domain._slot import BatchKey, SlotState
+from toolslot._errors import JournalCorrupt
 from toolslot._text import shown
 from toolslot._views import CallView, EffectState, EffectView, Insights, PlaceView
 from toolslot.cli._calls import as_word, place
@@ -34,8 +35,13 @@ def _in_doubt(insights: Insights, tool: str) -> Iterator[tuple[EffectView, CallV
 
 
 def _call_at(insights: Insights, at: PlaceView) -> CallView | None:
-    batch = insights.batch(BatchKey(at.run_id, at.batch_id))
-    return None if batch is None else batch.calls[at.index]
+    """None where it is not there any more, or cannot be read; of that `toolslot doctor` tells."""
+    try:
+        batch = insights.batch(BatchKey(at.run_id, at.batch_id))
+    except JournalCorrupt:
+        return None
+    found = None if batch is None else batch.calls[at.index]
+    return found if found is not None and found.generation == at.generation else None
 
 
 def _named(holder: CallView, effect: EffectView) -> str:

@@ -10,7 +10,15 @@ from typing import IO, Any
 import click
 from typing_extensions import override
 
-from toolslot._errors import BatchBusy, BatchClosed, DecisionRefused, Fenced, RunPurged, ToolslotError
+from toolslot._errors import (
+    BatchBusy,
+    BatchClosed,
+    DecisionRefused,
+    EffectUnsettled,
+    Fenced,
+    RunPurged,
+    ToolslotError,
+)
 
 
 class Exit(IntEnum):
@@ -28,7 +36,7 @@ class Exit(IntEnum):
 
 
 #: the journal was read and says no; every other error means that there was nothing to be had
-_REFUSALS = (BatchBusy, BatchClosed, DecisionRefused, Fenced, RunPurged)
+_REFUSALS = (BatchBusy, BatchClosed, DecisionRefused, EffectUnsettled, Fenced, RunPurged)
 
 
 class CannotRun(click.ClickException):

@@ -35,7 +35,7 @@ from toolslot.cli._show import existing
 def export(
     run_ids: tuple[str, ...], *, where: str | None, jsonl: bool, output: IO[str], reveal: bool
 ) -> None:
-    """Write every batch and every call as JSON, one object a line.
+    """Write every batch and call as JSON, one object a line.
 
     Of the RUNs, or of all runs. Each line has a `type`: "batch", "call", or "damaged" for a batch that cannot be read. Times are
     seconds since 1970. The journal is read some dozens of batches at a time, so it may be larger than

@@ -48,7 +48,7 @@ def resolve(
     by: str | None,
     version: int | None,
 ) -> None:
-    """Decide CALL of RUN, which began and has no recorded outcome. The agent takes it up when it is resumed.
+    """Decide CALL of RUN, whose outcome is not recorded. The agent takes it up when it is resumed.
 
     CALL is an idempotency key, batch#index, an index or a call id, as `toolslot pending` and `toolslot show` print them. What is decided
     is journaled with who, when and why, and is final. A living owner keeps its batch. A call with an effect key may be decided, too, when
@@ -58,9 +58,12 @@ def resolve(
     """
     answer = _answer(done, failed, rerun=rerun)
     with reading(where) as insights:
-        found = find_call(existing(insights, run_id), call)
+        run = existing(insights, run_id)
+        found = find_call(run, call)
         if found.state is not SlotState.UNKNOWN and found.doubt is None:
             raise Refused(_nothing_to_decide(found) + doubtful_effects(insights, found))
+    closed = any(batch.closed for batch in run.batches if batch.batch_id == found.batch_id)
+    by_effect = found.keyed and (closed or found.doubt is not None)
     who = operator(by)
     with opened(where, read_only=False) as journal:
         slot = settle(
@@ -74,7 +77,7 @@ def resolve(
         )
     click.echo(
         f"call {shown(place(found))} ({shown(found.tool)}) of run {quoted(run_id)} is {slot.state.value} now, says {shown(who)}."
-        f" {_what_next(answer, found)}"
+        f" {_what_next(answer, by_effect=by_effect)}"
     )
 
 
@@ -120,8 +123,9 @@ def _nothing_to_decide(call: CallView) -> str:
     )
 
 
-def _what_next(answer: Done | Failed | NotDone, call: CallView) -> str:
-    if call.doubt is not None:
+def _what_next(answer: Done | Failed | NotDone, *, by_effect: bool) -> str:
+    """`by_effect`: the agent has gone on without the call, and another call may have the effect that it names."""
+    if by_effect:
         told = "gets this result" if isinstance(answer, Done) else "runs"
         return f"The next call with its effect key {told}."
     if isinstance(answer, NotDone):

@@ -167,6 +167,10 @@ def _note(call: CallView) -> Text:
     parts: list[str] = []
     if call.replayed:
         parts.append("replayed")
+    if call.result_of is not None:
+        parts.append(f"result of {call.result_of}")
+    if call.refused:
+        parts.append("refused, not run")
     if call.repeats:
         parts.append(repeated_text(call.repeats))
     if call.state is SlotState.UNKNOWN and call.reason is not None:
@@ -191,8 +195,9 @@ def _note(call: CallView) -> Text:
 
 
 def _revealed(call: CallView) -> Iterator[Text]:
-    """Who decided and why, and what was asked for; the call itself carries no more."""
+    """Of a call that was not run, the key of its effect; who decided and why; what was asked for. The call itself carries no more."""
     values = [
+        ("idempotency key", call.idempotency_key if call.spared else None),
         ("decision", None if call.decision is None else _decision(call.decision)),
         *((f"note at attempt {note.attempt}", note_text(note)) for note in call.notes),
         ("arguments", None if call.args is None else line(call.args)),

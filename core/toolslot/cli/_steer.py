@@ -50,7 +50,7 @@ def takeover(run_id: str, *, where: str | None, force: bool, why: str, by: str |
 @why_option
 @by_option
 def abandon(run_id: str, *, where: str | None, batch_ids: tuple[str, ...], why: str, by: str | None) -> None:
-    """Close the open batches of RUN: nothing of them runs any more.
+    """Close the open batches of RUN: they run nothing any more.
 
     For what a fork or a new run has superseded. Results that are recorded still replay; a call without one is refused when the agent comes
     to it.

@@ -41,6 +41,8 @@ def run_summary(run: RunView) -> str:
     parts = [run.state.value, _counted(len(calls), "call"), _counted(len(batches), "batch", "batches")]
     if replayed := sum(call.replayed for call in calls):
         parts.append(f"{replayed} replayed")
+    if spared := sum(call.spared for call in calls):
+        parts.append(f"{spared} not run, for their effect keys")
     if run.pending:
         parts.append(f"{len(run.pending)} unknown")
     if batches:
@@ -55,6 +57,8 @@ def batch_summary(lane: Lane) -> str:
     parts = [_counted(len(batch.calls), "call")]
     if replayed := sum(call.replayed for call in batch.calls):
         parts.append(f"{replayed} replayed")
+    if spared := sum(call.spared for call in batch.calls):
+        parts.append(f"{spared} not run, for their effect keys")
     if lane.strip.peak:
         parts.append(f"at most {lane.strip.peak} at once")
     if lane.stretch > 1:
@@ -82,7 +86,12 @@ def took_text(call: CallView) -> str:
     """How long its newest attempt took, or what there is to say instead."""
     if call.state in (SlotState.SUCCEEDED, SlotState.FAILED) and call.latency is not None:
         return span_text(call.latency)
-    return call.state.value
+    return "not run" if call.spared else call.state.value
+
+
+def spared_text(call: CallView) -> str:
+    """Of a call that did not run for what is known of its effect: what it got instead."""
+    return "refused" if call.result_of is None else f"result of {call.result_of}"
 
 
 def call_facts(batch: BatchView, call: CallView) -> tuple[Fact, ...]:
@@ -103,6 +112,8 @@ def state_text(call: CallView) -> str:
         text += f": {call.reason.value}"
     if call.escaped and call.state is SlotState.FAILED:
         text += ", and crashed the run"
+    if call.spared:
+        text += f": {spared_text(call)}, nothing ran"
     return text
 
 
@@ -118,7 +129,8 @@ def _counted(count: int, one: str, many: str | None = None) -> str:
 def _identity(call: CallView) -> Iterator[Fact]:
     yield "state", state_text(call)
     yield "call id", shown(call.call_id) if call.call_id else "(none)"
-    yield "idempotency key", call.idempotency_key
+    shared = ": every call with the same effect key has it" if call.keyed else ""
+    yield "idempotency key", f"{call.idempotency_key}{shared}"
     if call.generation > 1:
         yield "generation", f"{call.generation}: another call had this place before"
 
@@ -168,6 +180,11 @@ def _settled(call: CallView) -> Iterator[Fact]:
         )
     if call.error_type is not None:
         yield "error", shown(call.error_type)
+    if call.doubt is not None:
+        yield (
+            "effect",
+            "perhaps had: the next call with the same effect key finds it so, unless its policy says that it was not",
+        )
     if call.result_bytes is not None:
         lossy = ", kept as text only" if call.lossy else ""
         yield "result size", f"{call.result_bytes:,} bytes{lossy}"

@@ -9,6 +9,7 @@ from typing_extensions import assert_never
 from toolslot._domain._slot import Handover, SlotState
 from toolslot._text import shown
 from toolslot._views import AttemptView, BatchView, CallView, OwnerView, RunView, span_text
+from toolslot._views.timeline._facts import spared_text
 from toolslot._views.timeline._scale import Scale, scale
 from toolslot._views.timeline._shapes import (
     Bar,
@@ -56,6 +57,8 @@ def _spans(batch: BatchView, read_at: float | None) -> Iterator[tuple[float, flo
                 yield begin, end if end is not None else begin
         if call.decision is not None:
             yield call.decision.at, call.decision.at
+        if call.spared and call.ended_at is not None:
+            yield call.ended_at, call.ended_at
     last = batch.owners[-1] if batch.owners else None
     if last is not None and last.died:
         yield last.last_seen, last.last_seen + _AFTERWARDS * max(last.last_seen - batch.created, 0.001)
@@ -177,6 +180,9 @@ def _marks(call: CallView, owners: tuple[OwnerView, ...], axis: Scale) -> Iterat
         decision = call.decision
         text = f"{shown(decision.by, 60)} decided: {decision.verdict.value}"
         yield Mark(kind=MarkKind.DECIDED, at=axis.at(decision.at), text=text)
+    if call.spared and call.ended_at is not None:
+        kind = MarkKind.REFUSED if call.refused else MarkKind.DEDUPLICATED
+        yield Mark(kind=kind, at=axis.at(call.ended_at), text=f"{spared_text(call)}: nothing ran")
 
 
 # --- how many at once ---------------------------------------------------------------------------------------------------

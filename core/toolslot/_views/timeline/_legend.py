@@ -17,7 +17,12 @@ BOUNDARIES = {
     BoundaryKind.FORCED: ("forced", "!"),
 }
 #: the sign of what befell a call
-MARKS = {MarkKind.REPLAYED: "↺", MarkKind.DECIDED: "✓"}
+MARKS = {
+    MarkKind.REPLAYED: "↺",
+    MarkKind.DECIDED: "✓",
+    MarkKind.DEDUPLICATED: "=",
+    MarkKind.REFUSED: "✗",
+}
 
 _BOUNDARY_WORDS = {
     BoundaryKind.DIED: "its process died",

@@ -16,7 +16,12 @@ _NAME, _TRACK = 22, 40
 #: of a larger batch, so many calls
 _MOST = 40
 
-_MARKS = {MarkKind.REPLAYED: "<", MarkKind.DECIDED: "*"}
+_MARKS = {
+    MarkKind.REPLAYED: "<",
+    MarkKind.DECIDED: "*",
+    MarkKind.DEDUPLICATED: "o",
+    MarkKind.REFUSED: "x",
+}
 
 
 def plain(run: RunView) -> str:
@@ -33,6 +38,7 @@ def _lane(lane: Lane) -> Iterator[str]:
     for row in lane.rows[:_MOST]:
         call = row.call
         words = [took_text(call), f"attempt {call.attempt}" if call.attempt > 1 else ""]
+        words += [f"result of {shown(str(call.result_of), 60)}" if call.result_of is not None else ""]
         words += [repeated_text(call.repeats) if call.repeats else ""]
         words += ["replayed" if call.replayed else "", "decided" if call.decision is not None else ""]
         told = ", ".join(word for word in words if word)
@@ -42,7 +48,7 @@ def _lane(lane: Lane) -> Iterator[str]:
 
 
 def _track(row: Row, deaths: list[int]) -> str:
-    """`.` it waited, `=` it was at work, `?` unknown; `X` its owner died, `<` replayed, `*` decided."""
+    """`.` it waited, `=` it was at work, `?` unknown; `X` its owner died, `<` replayed, `*` decided, `o` another's result, `x` refused."""
     cells = [" "] * _TRACK
     for place in deaths:
         cells[place] = "X"

@@ -40,6 +40,10 @@ class MarkKind(str, Enum):
     REPLAYED = "replayed"
     #: a reconciler or an operator settled it
     DECIDED = "decided"
+    #: it got the result of another call, which has had its effect
+    DEDUPLICATED = "deduplicated"
+    #: nothing ran, for what is known of its effect
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

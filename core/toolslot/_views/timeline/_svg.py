@@ -94,7 +94,7 @@ def sign(kind: MarkKind, x: float, y: float, color: str) -> str:
     ring = element(
         "circle", cx=f"{x:.1f}", cy=f"{y:g}", r="6.5", fill="none", stroke=color, stroke_width="1.6"
     )
-    return ring + (_arrow(x, y, color) if kind is MarkKind.REPLAYED else _tick(x, y, color))
+    return ring + _SIGNS[kind](x, y, color)
 
 
 def _arrow(x: float, y: float, color: str) -> str:
@@ -106,6 +106,24 @@ def _arrow(x: float, y: float, color: str) -> str:
 def _tick(x: float, y: float, color: str) -> str:
     path = f"M{x - 2.8:.1f} {y:.1f}l2.2 2.4l3.6 -4.6"
     return element("path", d=path, fill="none", stroke=color, stroke_width="1.7")
+
+
+def _equal(x: float, y: float, color: str) -> str:
+    path = f"M{x - 2.6:.1f} {y - 1.5:.1f}h5.2m-5.2 3h5.2"
+    return element("path", d=path, fill="none", stroke=color, stroke_width="1.5")
+
+
+def _times(x: float, y: float, color: str) -> str:
+    path = f"M{x - 2.4:.1f} {y - 2.4:.1f}l4.8 4.8m0 -4.8l-4.8 4.8"
+    return element("path", d=path, fill="none", stroke=color, stroke_width="1.7")
+
+
+_SIGNS = {
+    MarkKind.REPLAYED: _arrow,
+    MarkKind.DECIDED: _tick,
+    MarkKind.DEDUPLICATED: _equal,
+    MarkKind.REFUSED: _times,
+}
 
 
 def cross(x: float, y: float) -> str:
