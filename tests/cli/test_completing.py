@@ -13,6 +13,7 @@ import pytest
 from click.shell_completion import BashComplete
 
 from cli.commands import key_of, killed
+from cli.effects import invoice, paid
 from toolslot.cli import cli
 
 pytestmark = pytest.mark.crash
@@ -63,6 +64,15 @@ def test_keys_of_the_calls_that_need_a_decision(offered: Offered, dead: Path) ->
         key_of(dead, 3),
         key_of(dead, 4),
     ]
+
+
+def test_names_and_keys_of_effects(offered: Offered, tmp_path: Path) -> None:
+    home = tmp_path / "journal"
+    paid(home, invoice(4711), invoice("INV-1"), invoice("4711"), invoice("a b"))
+    assert offered("forget-effect", "p", TOOLSLOT_HOME=str(home)) == ["pay"]
+    assert sorted(offered("forget-effect", "pay", "", TOOLSLOT_HOME=str(home))) == ["4711", "INV-1"]
+    assert offered("forget-effect", "refund", "", TOOLSLOT_HOME=str(home)) == []
+    assert offered("effects", "--tool", "", TOOLSLOT_HOME=str(home)) == ["pay"]
 
 
 def test_a_name_that_could_not_be_typed_is_not_offered(offered: Offered, folder: Path) -> None:

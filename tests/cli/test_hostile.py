@@ -30,6 +30,7 @@ STYLE = re.compile(r"\x1b\[(\d+(;\d+)*)?m")
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = ("--run", RUN, "--batch", BATCH, "--tool", HOSTILE, "--call-id", HOSTILE, "--calls", "2")
+    names = (*names, "--effect-key", "i")
     return killed(tmp_path_factory.mktemp("hostile"), *names, hang="1")
 
 
@@ -43,6 +44,10 @@ VIEWS = {
     "not a run": (("show", HOSTILE), 1),
     "stale": (("resolve", RUN, "1", "--version", "0", "--rerun", "--why", "x"), 1),
     "unfinished": (("purge", RUN), 1),
+    "effects": (("effects",), 0),
+    "effects as json": (("effects", "--json"), 0),
+    "no effect": (("forget-effect", HOSTILE, HOSTILE, "--run", HOSTILE, "--why", "x"), 1),
+    "an effect": (("forget-effect", HOSTILE, "0", "--dry-run", "--why", "x"), 0),
 }
 
 

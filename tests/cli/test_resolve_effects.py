@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,17 @@ from click.testing import Result
 
 from cli.commands import NEEDS_DECISION, OK, PROBLEM, agent, command, killed, resumed, said
 from cli.effects import invoice, paid
-from toolslot import UnknownOutcome
+from toolslot import (
+    Batch,
+    BatchKey,
+    Call,
+    DiskJournal,
+    Done,
+    DurableExecutor,
+    ToolPolicy,
+    UnknownOutcome,
+)
+from toolslot import resolve as settle
 
 KEYED = ("--effect-key", "i")
 
@@ -30,8 +41,6 @@ def resolve(home: Path, call: object, *args: object, run: str = "order-17") -> R
 
 
 def call(home: Path, index: int = 0, run: str = "order-17") -> dict[str, Any]:
-    import json
-
     shown = json.loads(command("show", run, "--json", "--reveal", "--journal", home).stdout)
     found: dict[str, Any] = shown["batches"][0]["calls"][index]
     return found
@@ -56,8 +65,6 @@ def test_a_failure_with_an_effect_key_may_be_told_not_done(home: Path) -> None:
 
 
 def test_a_failure_without_an_effect_key_is_as_it_is(tmp_path: Path) -> None:
-    from toolslot import ToolPolicy
-
     home = tmp_path / "journal"
     policy = ToolPolicy(on_unknown="fail", on_failed="replay")
     paid(home, invoice("breaks"), policy=policy)
@@ -116,6 +123,40 @@ def test_one_that_a_living_process_is_at_is_not_decided(tmp_path: Path) -> None:
         assert "is running, not unknown" in said(resolve(home, 0, "--rerun"), PROBLEM)
 
 
+@pytest.mark.crash
+def test_who_was_asked_about_a_dead_processes_call_answers_with_the_version_of_the_question(
+    tmp_path: Path,
+) -> None:
+    home = killed(tmp_path, *KEYED, "--calls", "1", hang="0")
+    asked = Batch(run_id="again", batch_id="b", calls=[Call(tool="pay", args={"i": 0})])
+    with DiskJournal.open(home) as journal:
+        executor = DurableExecutor(journal, policies={"pay": ToolPolicy(effect_key="i")}, hooks=[])
+        with pytest.raises(UnknownOutcome) as stopped:
+            executor.run_all(asked, {"pay": str})
+        question = stopped.value
+        decided = settle(
+            journal,
+            BatchKey(question.run_id, question.batch_id),
+            question.index,
+            Done("by hand"),
+            by="ann",
+            why="x",
+            version=question.version,
+        )
+        assert decided.state.value == "succeeded"
+        assert executor.run_all(asked, {"pay": str}) == ["by hand"]
+
+
+def test_one_that_waits_is_told_of_a_tool_that_has_its_effects_by_another_name(tmp_path: Path) -> None:
+    home = tmp_path / "journal"
+    paid(home, invoice("breaks"), policy=ToolPolicy(effect_key="invoice", effect_name="payment"))
+    policy = ToolPolicy(effect_key="invoice", effect_name="payment")
+    assert isinstance(paid(home, invoice("breaks"), policy=policy, run="again")[0], UnknownOutcome)
+    assert "call 0 of batch order-17/step-1, failed" in said(
+        resolve(home, 0, "--rerun", run="again"), PROBLEM
+    )
+
+
 # --- what is shown ------------------------------------------------------------------------------------------------------
 
 
@@ -158,6 +199,4 @@ def test_the_page_tells_of_both(tmp_path: Path) -> None:
 
 
 def _json(name: str, home: Path) -> Any:
-    import json
-
     return json.loads(command(name, "--json", "--journal", home).stdout)

@@ -6,7 +6,9 @@ import pytest
 
 from support.views import T0, attempt, batch, call, everything, five_calls, killed_and_resumed, owner, run
 from toolslot._domain._slot import SlotState
+from toolslot._views import PlaceView
 from toolslot._views.timeline._layout import timeline
+from toolslot._views.timeline._plain import plain
 from toolslot._views.timeline._shapes import BarKind, BoundaryKind, Lane, MarkKind
 
 
@@ -58,6 +60,24 @@ def test_a_replayed_call_is_marked_where_the_later_owner_came() -> None:
     drawn = timeline(killed_and_resumed())
     (mark,) = drawn.lanes[0].rows[0].marks
     assert (mark.kind, mark.at) == (MarkKind.REPLAYED, drawn.scale.at(T0 + 1.3 + 5400))
+
+
+def test_a_call_that_was_not_run_for_its_effect_is_marked_where_it_got_its_answer() -> None:
+    first = PlaceView(run_id="run", batch_id="batch", index=0, generation=1)
+    calls = [
+        call(0, "pay", attempt(queued=0, started=0, until=4)),
+        call(1, "pay", state=SlotState.SUCCEEDED, ended_at=T0 + 4, result_of=first),
+        call(2, "pay", state=SlotState.FAILED, ended_at=T0 + 8, refused=True),
+    ]
+    drawn = timeline(run(batch(calls, [owner(since=0, last_seen=8)])))
+    (got,), (refused,) = (row.marks for row in drawn.lanes[0].rows[1:])
+    assert (got.kind, got.at) == (MarkKind.DEDUPLICATED, drawn.scale.at(T0 + 4))
+    assert got.text == "result of call 0 of batch run/batch: nothing ran"
+    assert (refused.kind, refused.at) == (MarkKind.REFUSED, drawn.scale.at(T0 + 8))
+    told = plain(drawn.run)
+    assert "not run, result of call 0 of batch run/batch" in told
+    assert "x" in told.splitlines()[-1]
+    assert "2 not run, for their effect keys" in told
 
 
 def test_a_call_at_work_reaches_to_the_moment_of_reading() -> None:
