@@ -57,6 +57,12 @@ def test_a_failure_with_an_effect_key_may_be_told_done(home: Path) -> None:
     assert again(home) == "receipt 9"
 
 
+def test_a_word_that_fits_several_calls_means_the_one_that_may_be_decided(home: Path) -> None:
+    paid(home, invoice(4711), batch="step-2")
+    assert "call step-1#0" in said(resolve(home, 0, "--rerun"))
+    assert "names 2 calls" in said(resolve(home, 0, "--rerun"), PROBLEM)
+
+
 def test_a_failure_with_an_effect_key_may_be_told_not_done(home: Path) -> None:
     before = call(home)["idempotency_key"]
     assert "The next call with its effect key runs." in said(resolve(home, 0, "--rerun"))
@@ -171,6 +177,8 @@ def test_a_call_that_got_the_result_of_another_says_of_which(tmp_path: Path) -> 
     output = said(command("show", "again", "--journal", home))
     assert "result of call 0 of batch order-17/step-1" in output
     assert f"#0 idempotency key: {key}" in output
+    assert "0 S pay  " in output
+    assert "○" in output
     (summary,) = (run for run in _json("runs", home) if run["run_id"] == "again")
     assert (summary["deduplicated"], summary["state"]) == (1, "closed")
 

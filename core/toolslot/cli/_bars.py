@@ -29,11 +29,12 @@ class _Ink:
     died: str
     handed_over: str
     decided: str
+    spared: str
     cut: str
 
 
-_UNICODE = _Ink(queued="░", ran="█", goes_on="▶", died="┃", handed_over="┊", decided="◆", cut="≈")
-_ASCII = _Ink(queued=".", ran="=", goes_on=">", died="|", handed_over=":", decided="*", cut="~")
+_UNICODE = _Ink(queued="░", ran="█", goes_on="▶", died="┃", handed_over="┊", decided="◆", spared="○", cut="≈")
+_ASCII = _Ink(queued=".", ran="=", goes_on=">", died="|", handed_over=":", decided="*", spared="o", cut="~")
 
 
 def drawn(run: RunView, width: int, *, ascii_only: bool = False) -> Iterator[Text]:
@@ -78,6 +79,8 @@ def _bar(row: Row, lane: Lane, figure: Timeline, room: int, ink: _Ink) -> Text:
     for mark in row.marks:
         if mark.kind is MarkKind.DECIDED:
             cells[_column(mark.at, room)] = (ink.decided, "bold")
+        elif mark.kind is not MarkKind.REPLAYED:
+            cells[_column(mark.at, room)] = (ink.spared, STATE_STYLES[row.call.state])
     return Text.assemble(*_merged(cells))
 
 

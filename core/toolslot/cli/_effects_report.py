@@ -36,7 +36,8 @@ def report(effect: EffectView) -> Iterator[Parts]:
         yield (("  only in run     ", "dim"), shown(effect.run_id))
     if effect.holder is not None:
         yield (("  held by         ", "dim"), str(effect.holder))
-    yield (("  idempotency key ", "dim"), effect.idempotency_key)
+    another = "" if effect.holder is not None else " (the next call gets another)"
+    yield (("  idempotency key ", "dim"), f"{effect.idempotency_key}{another}")
     if effect.forgotten:
         last = effect.forgotten[-1]
         why = f": {shown(last.why)}" if last.why else ""
