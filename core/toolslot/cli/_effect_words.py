@@ -41,9 +41,8 @@ def typed_exactly(parts: tuple[KeyPart, ...]) -> str:
 
 def kind_of(parts: tuple[KeyPart, ...]) -> str:
     """The key, and of one part what that is."""
-    if len(parts) > 1:
-        return key_text(parts)
-    return f"{key_text(parts)} ({'a number' if isinstance(parts[0], int) else 'a text'})"
+    kinds = ["a number" if isinstance(part, int) else "a text" for part in parts]
+    return f"{key_text(parts)} ({kinds[0]})" if len(kinds) == 1 else key_text(parts)
 
 
 def _possibly(word: str) -> list[KeyPart]:
