@@ -380,15 +380,11 @@ class Purge:
     run_id: str
     at: float
     why: str
-    #: raise what would be raised, and write nothing
-    dry_run: bool = False
 
     def change(self, view: JournalView) -> Change[None]:
         if view.purged(self.run_id) and not view.holds(self.run_id):
             return Change((), None)
         effects = before_purge(view, self.run_id, self.at)
-        if self.dry_run:
-            return Change((), None)
         return Change((*effects, DropRun(run_id=self.run_id, at=self.at, why=self.why)), None)
 
 

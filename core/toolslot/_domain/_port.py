@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
-from toolslot._domain._effects import EffectPage
+from toolslot._domain._effects import EffectPage, KnownEffect
 from toolslot._domain._identity import Owner, ProcessIdentity
 from toolslot._domain._operations import Operation
 from toolslot._domain._slot import BatchHistory, BatchKey, BatchRecord
@@ -135,3 +135,18 @@ def records_of(journal: Journal, run_id: str) -> Iterator[BatchRecord]:
             raise found
         if found is not None:  # another process may have purged it meanwhile
             yield found.record
+
+
+def effects_of(journal: Journal) -> Iterator[KnownEffect]:
+    """All effects of the journal, read piece by piece. Waits for the journal.
+
+    Raises:
+        JournalError: some cannot be read.
+    """
+    cursor: str | None = None
+    while True:
+        page = journal.effects(cursor).result()
+        yield from page.effects
+        cursor = page.cursor
+        if cursor is None:
+            return

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
 
-from toolslot._domain._port import Journal, read_batches
+from toolslot._domain._port import Journal, effects_of, read_batches
 from toolslot._domain._slot import BatchHistory, BatchKey
 from toolslot._errors import JournalCorrupt
 from toolslot._views._effects import EffectView, effect_view
@@ -89,13 +89,7 @@ class Insights:
 
     def effects(self) -> Iterator[EffectView]:
         """What calls with an effect key have done in the world, or may have; in no order that means anything."""
-        cursor: str | None = None
-        while True:
-            page = self._journal.effects(cursor).result()
-            yield from map(effect_view, page.effects)
-            cursor = page.cursor
-            if cursor is None:
-                return
+        return map(effect_view, effects_of(self._journal))
 
     def _run(self, run_id: str, keys: Sequence[BatchKey], *, reveal: bool = False) -> RunView:
         found = [batch for _, batch in self.batches(keys, reveal=reveal)]

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from toolslot._crashpoints import CrashPoint, reach
 from toolslot._domain._operations import Purge
-from toolslot._domain._port import Journal, records_of
-from toolslot._domain._slot import BatchRecord
+from toolslot._domain._effects import EffectState
+from toolslot._domain._port import Journal, effects_of, records_of
+from toolslot._domain._slot import BatchRecord, SlotPlace
 from toolslot._errors import BatchBusy, EffectUnsettled, InvalidSetting, JournalCorrupt, JournalKeyMissing
 from toolslot._text import quoted
 
@@ -52,6 +53,8 @@ def purge_older(
     purged: list[str] = []
     kept: list[tuple[str, str]] = []
     purging: deque[tuple[str, Future[None]]] = deque()
+    # A purge itself learns it in its transaction.
+    unsettled = _unsettled(journal) if dry_run else {}
 
     def end(run_id: str, purge: Future[None]) -> None:
         try:
@@ -67,7 +70,15 @@ def purge_older(
             if reason:
                 kept.append((run_id, reason))
             continue
-        purging.append((run_id, _purging(journal, Purge(run_id=run_id, at=now, why=why, dry_run=dry_run))))
+        if dry_run:
+            if run_id in unsettled:
+                kept.append(
+                    (run_id, f"{unsettled[run_id]} has an effect key, and nobody knows whether it was done")
+                )
+            else:
+                purged.append(run_id)
+            continue
+        purging.append((run_id, _purging(journal, Purge(run_id=run_id, at=now, why=why))))
         if len(purging) >= _AT_ONCE:
             end(*purging.popleft())
     for each in purging:
@@ -125,6 +136,16 @@ def _reason_to_keep(journal: Journal, run_id: str, before: float) -> str | None:
     except (JournalCorrupt, JournalKeyMissing) as error:
         return str(error)
     return reason
+
+
+def _unsettled(journal: Journal) -> dict[str, SlotPlace]:
+    """The runs of which nobody knows yet whether an effect was had, each with a call that holds such a one."""
+    found: dict[str, SlotPlace] = {}
+    for known in effects_of(journal):
+        holder = known.effect.holder
+        if holder is not None and known.state in (EffectState.RUNNING, EffectState.UNKNOWN):
+            found[holder.place.batch.run_id] = holder.place
+    return found
 
 
 def _purging(journal: Journal, operation: Purge) -> Future[None]:
