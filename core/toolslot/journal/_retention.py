@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from toolslot._crashpoints import CrashPoint, reach
-from toolslot._domain._operations import Purge
 from toolslot._domain._effects import EffectState
+from toolslot._domain._operations import Purge
 from toolslot._domain._port import Journal, effects_of, records_of
 from toolslot._domain._slot import BatchRecord, SlotPlace
 from toolslot._errors import BatchBusy, EffectUnsettled, InvalidSetting, JournalCorrupt, JournalKeyMissing
