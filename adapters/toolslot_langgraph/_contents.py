@@ -27,7 +27,7 @@ class LangGraphContents:
     def to_content(self, value: object) -> Content:
         message = message_in(value)
         if message is not None:
-            content: object = message.content  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            content: object = message.content
             return Content(content, message.artifact, message.status == "error")
         return Content("" if isinstance(value, (Command, ToParent, list)) else as_content(value))
 

@@ -53,14 +53,16 @@ def certainly_not_entered(tool: Any, arguments: Mapping[str, Any], error: BaseEx
     function = getattr(tool, "real_fn", None) or getattr(tool, "fn", None)
     if not callable(function):
         return False
-    given = {
+    given: dict[str, Any] = {
         **(getattr(tool, "default_arguments", None) or {}),
         **(getattr(tool, "partial_params", None) or {}),
     }
     try:
         signature = inspect.signature(function)
         context = getattr(tool, "ctx_param_name", None)
-        named = {**given, **arguments, **({context: None} if context in signature.parameters else {})}
+        named: dict[str, Any] = {**given, **arguments}
+        if isinstance(context, str) and context in signature.parameters:
+            named[context] = None
         signature.bind(**named)
     except TypeError:
         return True

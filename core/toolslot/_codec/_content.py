@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from toolslot._codec._json import JsonCodec
 from toolslot._errors import UnreadablePayload
@@ -46,8 +46,8 @@ class ContentCodec:
 
     def decode(self, data: bytes) -> Content:
         """Raises `UnreadablePayload` for what it did not write."""
-        match _JSON.decode(data):
-            case [content, artifact, bool(error)]:
-                return Content(content, artifact, error)
-            case _:
-                raise UnreadablePayload("a stored content of a result is damaged.")
+        found = _JSON.decode(data)
+        parts = cast("list[object]", found) if isinstance(found, list) else []
+        if len(parts) != 3 or not isinstance(parts[2], bool):
+            raise UnreadablePayload("a stored content of a result is damaged.")
+        return Content(parts[0], parts[1], parts[2])

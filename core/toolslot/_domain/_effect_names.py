@@ -70,7 +70,9 @@ def name_effect(
         parts = _parts(wanted, args)
     except _NoKeyError as error:
         return NoKey(f"{name} was not run: its effect key cannot be made of these arguments: {error}.")
-    named = (wanted,) if isinstance(wanted, str) else wanted if isinstance(wanted, tuple) else ()
+    named: tuple[str, ...] = ()
+    if not callable(wanted):
+        named = (wanted,) if isinstance(wanted, str) else wanted
     left_out = {*named, *ignore}
     others = {field: value for field, value in args.items() if field not in left_out}
     key = json.dumps(list(parts), separators=(",", ":"))
@@ -117,10 +119,9 @@ def _scoped(run_id: str | None, name: str) -> tuple[str, ...]:
 
 
 def _parts(wanted: EffectKey, args: Mapping[str, object]) -> tuple[KeyPart, ...]:
-    if isinstance(wanted, str):
-        return (_part(args.get(wanted), f"{wanted!r}"),)
-    if isinstance(wanted, tuple):
-        return tuple(_part(args.get(name), f"{name!r}") for name in wanted)
+    if not callable(wanted):
+        names = (wanted,) if isinstance(wanted, str) else wanted
+        return tuple(_part(args.get(name), f"{name!r}") for name in names)
     try:
         found = wanted(dict(args))
     except Exception as error:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from toolslot._domain._effect_names import EffectKey
 from toolslot._domain._retry import Retry, as_retry
@@ -332,11 +332,13 @@ def check_seconds(name: str, value: object) -> None:
 
 
 def _check_effect(key: object, ignored: tuple[object, ...], name: object, scope: object, ttl: object) -> None:
-    names = key if isinstance(key, tuple) else (key,) if isinstance(key, str) else None
-    if key is not None and names is None and not callable(key):
+    if not (key is None or isinstance(key, (str, tuple)) or callable(key)):
         raise InvalidSetting(
             f"effect_key={key!r}: give the name of an argument, a tuple of names, or a function of the arguments."
         )
+    names: tuple[object, ...] | None = (key,) if isinstance(key, str) else None
+    if isinstance(key, tuple):
+        names = cast("tuple[object, ...]", key)
     for each in (*(names or ()), *ignored):
         if not (isinstance(each, str) and each):
             raise InvalidSetting(f"effect_key= and effect_ignore= name arguments, and {each!r} is no name.")

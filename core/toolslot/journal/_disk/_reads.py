@@ -117,12 +117,13 @@ def effect(reader: Reader, digest: str) -> Effect | None:
     if body is None:
         return None
     said = parse(body)
-    if isinstance(said, dict) and (why := cast("dict[str, object]", said).get("lost")) is not None:
+    why = cast("dict[str, object]", said).get("lost") if isinstance(said, dict) else None
+    if why is not None:
         raise JournalCorrupt(
             f"the record {keys.effect(digest)!r} of an effect was damaged and could not be salvaged: {why} The effect may have been had, so"
             " no call that names it is run."
         )
-    found = effect_from_json(reader.secrecy.reveal_effect(digest, said))
+    found = effect_from_json(reader.secrecy.reveal_effect(digest, cast("object", said)))
     if found.digest != digest:
         raise JournalCorrupt(f"the journal's record of effect {digest!r} belongs to {found.digest!r}.")
     return found

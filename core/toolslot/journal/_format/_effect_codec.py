@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import zip_longest
+from typing import cast
 
 from toolslot._codec import ErrorRecord
 from toolslot._domain._effects import Effect, Forgotten, Holder, Purged
@@ -62,12 +63,18 @@ def effect_from_json(data: object) -> Effect:
     return effect
 
 
+def _pair(data: object) -> tuple[object, object]:
+    parts = cast("list[object]", data) if isinstance(data, list) else []
+    if len(parts) != 2:
+        raise JournalCorrupt("a stored effect has something else where two values belong.")
+    return parts[0], parts[1]
+
+
 def _holder(data: object) -> Holder:
-    match data:
-        case [place, int(attempt)]:
-            return Holder(place=place_from_json(place), attempt=attempt)
-        case _:
-            raise JournalCorrupt("the stored holder of an effect is not a place and a number.")
+    place, attempt = _pair(data)
+    if type(attempt) is not int:
+        raise JournalCorrupt("the stored holder of an effect is not a place and a number.")
+    return Holder(place=place_from_json(place), attempt=attempt)
 
 
 def _number(data: object) -> float:
@@ -77,21 +84,17 @@ def _number(data: object) -> float:
 
 
 def _purged(data: object, error: ErrorRecord | None) -> Purged:
-    match data:
-        case [str(state), ended_at]:
-            return Purged(
-                state=SlotState(state), ended_at=None if ended_at is None else _number(ended_at), error=error
-            )
-        case _:
-            raise JournalCorrupt("what a purge left of a stored effect cannot be read.")
+    state, ended_at = _pair(data)
+    return Purged(
+        state=SlotState(state), ended_at=None if ended_at is None else _number(ended_at), error=error
+    )
 
 
 def _forgotten(said: list[object], reasons: list[object]) -> tuple[Forgotten, ...]:
     found: list[Forgotten] = []
     for each, why in zip_longest(said, reasons, fillvalue=_HIDDEN):
-        match each:
-            case [at, str(by)] if isinstance(why, str):
-                found.append(Forgotten(at=_number(at), by=by, why=why))
-            case _:
-                raise JournalCorrupt("who had a stored effect forgotten cannot be read.")
+        at, by = _pair(each)
+        if not (isinstance(by, str) and isinstance(why, str)):
+            raise JournalCorrupt("who had a stored effect forgotten cannot be read.")
+        found.append(Forgotten(at=_number(at), by=by, why=why))
     return tuple(found)
