@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from typing_extensions import override
 
 from support.apart import open_apart
@@ -107,6 +107,12 @@ class Effects(RuleBasedStateMachine):
         found = [call for call in self.calls if call.alive and call.state in states]
         return found[number % len(found)] if found else None
 
+    @initialize()
+    def begin(self) -> None:
+        """Some have been asked for already, so that there is something to contend for."""
+        for number in range(6):
+            self.ask(number % PROCESSES, number // 2 % KEYS, 1)
+
     # --- the calls ----------------------------------------------------------------------------------------------------
 
     @rule(
@@ -187,12 +193,11 @@ class Effects(RuleBasedStateMachine):
         call.lost = call.decided = False
         self.holders[call.key] = call
 
+    @precondition(lambda self: any(call.state is S.RUNNING or call.lost for call in self.calls))
     @rule(number=picks)
     def finish(self, number: int) -> None:
-        """A result comes, perhaps late."""
-        found = [it for it in self.calls if it.alive and (it.state is S.RUNNING or it.lost)]
-        if not found:
-            return
+        """A result comes, perhaps late, and perhaps of an owner that the others took for dead."""
+        found = [it for it in self.calls if it.state is S.RUNNING or it.lost]
         call = found[number % len(found)]
         value = f"result {self.time():.0f}"
         if self.holders.get(call.key) is not call:
@@ -204,6 +209,7 @@ class Effects(RuleBasedStateMachine):
         call.state, call.lost = S.SUCCEEDED, False
         self.done[call.key] = text(value)
 
+    @precondition(lambda self: any(call.alive and call.state is S.RUNNING for call in self.calls))
     @rule(number=picks, how=st.sampled_from(["fail", "withdraw", "pause", "lose"]))
     def stop(self, number: int, how: str) -> None:
         call = self.pick(number, S.RUNNING)
@@ -232,28 +238,26 @@ class Effects(RuleBasedStateMachine):
         self.journals[process] = self.open()
         for call in self.calls:
             if call.process == process:
-                call.alive, call.lost = False, False
+                call.alive = False
                 call.worker = call.worker.through(self.journals[process])
 
+    @precondition(lambda self: not all(call.alive for call in self.calls))
     @rule(number=picks)
     def resume(self, number: int) -> None:
         """Another owner takes up the batch of one that died."""
         found = [call for call in self.calls if not call.alive]
-        if not found:
-            return
         call = found[number % len(found)]
         journal = self.journals[call.process]
         call.worker = call.worker.succeed(journal, self.owner(journal))
-        call.alive = True
+        call.alive, call.lost = True, False
         if call.state is S.RUNNING:
             call.state = S.UNKNOWN
 
+    @precondition(lambda self: any(self.holders.values()))
     @rule(number=picks, verdict=st.sampled_from(Verdict))
     def decide(self, number: int, verdict: Verdict) -> None:
         """Somebody settles a call, or tries to."""
         held = [call for call in self.holders.values() if call is not None]
-        if not held:
-            return
         call = held[number % len(held)]
         decision = call.worker.decision(0, verdict)
         if call.state is not S.UNKNOWN and call.standing() not in (E.UNKNOWN, E.FAILED):
@@ -265,6 +269,7 @@ class Effects(RuleBasedStateMachine):
         if verdict is Verdict.DONE:
             self.done[call.key] = text("as decided")
 
+    @precondition(lambda self: self.done)
     @rule(key=st.integers(0, KEYS - 1))
     def forget(self, key: int) -> None:
         holder = self.holders.get(key)
@@ -322,6 +327,6 @@ class EffectsOnDisk(Effects):
 
 
 TestEffectsOfMemory = EffectsOfMemory.TestCase
-TestEffectsOfMemory.settings = search(150)
+TestEffectsOfMemory.settings = search(300)
 TestEffectsOnDisk = EffectsOnDisk.TestCase
 TestEffectsOnDisk.settings = search(8, steps=25)
