@@ -9,14 +9,13 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from crash.chaos.facts import SHARED, Fact, Verb, parse
+from crash.chaos.marks import note_marks
 from crash.chaos.plan import STOPPED, Door, Kind, Trial, group_of
 from support.gate import pass_gate
 from support.ledger import Ledger
@@ -24,7 +23,6 @@ from toolslot import (
     CallEvent,
     CallTimedOut,
     CannotTell,
-    DiskJournal,
     Done,
     EventKind,
     Fenced,
@@ -37,11 +35,6 @@ from toolslot import (
     current_call,
 )
 from toolslot._crashpoints import Trap, arm
-from toolslot._domain._claim import Claim
-from toolslot._domain._identity import idempotency_key
-from toolslot._domain._slot import BatchKey, Finished, Started
-from toolslot._domain._state import AppendRow
-from toolslot.journal import Append
 
 _TIMEOUT, _HANG, _PAUSE = 0.15, 0.4, 0.004
 _LARGE = 300_000
@@ -123,7 +116,7 @@ class Body:
             from crash.chaos.broken import break_build
 
             break_build(orders.trial.control)
-        _note_marks(self)
+        note_marks(self.note)
         if not orders.gate:
             self._arm()
 
@@ -285,40 +278,3 @@ def failed(error: BaseException) -> dict[str, Any]:
         case _:
             status = type(error).__name__
     return {"status": status, "detail": f"{type(error).__name__}: {str(error)[:500]}"}
-
-
-def _note_marks(body: Body) -> None:
-    """Have every start mark noted before it is handed to the journal: a call without one can never be asked about. And every refusal."""
-    submit, claim = DiskJournal.submit, Claim.change
-    shared = set[tuple[BatchKey, int]]()
-
-    def refused(key: BatchKey, row: Started | Finished, future: Future[Any]) -> None:
-        if not future.cancelled() and isinstance(future.exception(), Fenced):
-            index = row.index + SHARED * ((key, row.index) in shared)
-            body.note(Verb.FENCED, index=index, attempt=row.attempt)
-
-    def noting(self: DiskJournal, operation: Any) -> Any:
-        if isinstance(operation, Append) and isinstance(operation.row, Started):
-            row, (run_id, batch_id) = operation.row, operation.key
-            key = idempotency_key(run_id, batch_id, row.index, row.generation)
-            body.note(Verb.MARK, index=row.index, attempt=row.attempt, key=key)
-        future = submit(self, operation)
-        if isinstance(operation, Append) and isinstance(operation.row, (Started, Finished)):
-            future.add_done_callback(partial(refused, operation.key, operation.row))
-        return future
-
-    def claiming(self: Claim, view: Any) -> Any:
-        made = claim(self, view)
-        shared.add((self.key, self.index))
-        for write in made.writes:
-            if (
-                isinstance(write, AppendRow)
-                and isinstance(write.row, Started)
-                and write.row.effect is not None
-            ):
-                key = write.row.effect.idempotency_key
-                body.note(Verb.MARK, index=self.index + SHARED, attempt=write.row.attempt, key=key)
-        return made
-
-    Claim.change = claiming  # type: ignore[method-assign]
-    DiskJournal.submit = noting  # type: ignore[method-assign]
