@@ -267,11 +267,15 @@ class Trial:
         if self.point == STOPPED or self.at in PURGING:
             return ()
         own = self._kill(chance, self.point)
-        if self.seed % 2 == 0 and self.at is not None:
+        certain = self.seed % 2 == 0 and self.at is not None
+        if certain:
             own = replace(own, nth=1)  # every cell is reached for certain with every other seed
         kills = [own]
         if self.at in ONLY_RECOVERY:
-            kills = [self._kill(chance, chance.choice(IN_FLIGHT).value)]
+            first = self._kill(chance, chance.choice(IN_FLIGHT).value)
+            kills = [
+                replace(first, nth=1) if certain else first
+            ]  # the first calls are such that are asked about
             if self.at not in RESOLVING:
                 kills.append(own)
         for _ in range(chance.choice((0, 1, 1, 2, 3))):
