@@ -25,7 +25,7 @@ WHERE = {
 assert WHERE.keys() == CONTROLS.keys()
 
 #: trials in which a broken build must have been caught
-ENOUGH = 12
+ENOUGH = 24
 
 
 def attempts(control: str, mode: str = "sync", door: Door = Door.PLAIN) -> Iterator[Trial]:
