@@ -37,11 +37,10 @@ class CrashPoint(str, Enum):
     BEFORE_RELEASE = "before_release"
     AFTER_RELEASE = "after_release"
 
+    # --- a call: the run of its code
     #: how the effect stands that it names; it may get the result of another call that has had it
     BEFORE_EFFECT = "before_effect"
     AFTER_EFFECT = "after_effect"
-
-    # --- a call: the run of its code
     BEFORE_START = "before_start"
     #: the start mark is durable, the tool's code is not entered yet
     AFTER_START = "after_start"

@@ -324,9 +324,33 @@ def test_with_fail_the_agent_is_told_that_nobody_knows_and_told_the_same_again(w
     with pytest.raises(UnknownOutcome) as raised:
         executor.run_all(asked(ONE, run="run-2"), pay_in(world))
     assert raised.value.ask is False
-    with pytest.raises(EffectRefused, match="nobody here can know"):
+    with pytest.raises(UnknownOutcome):
         executor.run_all(asked(ONE, run="run-2"), pay_in(world))
     assert world.effects == ["dead"]
+
+
+def test_what_the_agent_was_told_of_an_unknown_effect_is_told_again_once_the_batch_is_closed(
+    world: World,
+) -> None:
+    die_paying(world)
+    executor, told = paying(world, on_unknown="fail"), asked(ONE, run="run-2")
+    with executor.open(told) as run:
+        with pytest.raises(UnknownOutcome):
+            run.call(0, lambda: "no")
+        run.deliver(0, "nobody knows")
+    assert executor.run_all(told, pay_in(world)) == ["nobody knows"]
+
+
+def test_what_is_found_out_before_the_run_is_resumed_counts(world: World) -> None:
+    dead = die_paying(world)
+    executor = paying(world, on_unknown="fail")
+    with pytest.raises(UnknownOutcome) as raised:
+        executor.run_all(asked(ONE, run="run-2"), pay_in(world))
+    with executor.open(dead) as run:
+        run.takeover(why="to look")
+        run.decide(0, Done("found it"), by="ann", why="looked", version=run.slot(0).version)
+    assert raised.value.run_id == "dead"
+    assert executor.run_all(asked(ONE, run="run-2"), pay_in(world)) == ["found it"]
 
 
 def test_with_rerun_the_claim_moves_and_the_first_call_gets_the_result_of_the_second(world: World) -> None:

@@ -134,7 +134,7 @@ Y, N, F, E = Answer.YES, Answer.NO, Answer.FENCED, Answer.EVIDENCE
 #: for each state what becomes of start (of attempt 2), finish, withdraw, pause, lose, doubt, deliver, regenerate
 TABLE = {
     "running": (F, Y, Y, Y, Y, Y, N, Y),
-    "withdrawn": (Y, E, N, N, N, N, N, Y),
+    "withdrawn": (Y, E, N, N, N, N, Y, Y),
     "waiting": (Y, E, N, N, N, N, N, Y),
     "succeeded": (F, E, N, N, N, N, N, Y),
     "failed": (F, E, N, N, N, N, N, Y),
@@ -146,7 +146,7 @@ TABLE = {
     "doubted": (Y, E, Y, N, N, N, Y, Y),
     "decided done": (F, E, N, N, N, N, N, Y),
     "decided failed": (F, E, N, N, N, N, N, Y),
-    "decided rerun": (Y, E, N, N, N, N, N, Y),
+    "decided rerun": (Y, E, N, N, N, N, Y, Y),
 }
 CELLS = [
     pytest.param(state, row, answer, id=f"{state}-{row}")

@@ -270,7 +270,9 @@ class Attempt(AttemptRecord):
             outcome=self._encode(value),
             failed=isinstance(failure, BaseException) or bool(failure),
             error=encode_error(failure) if isinstance(failure, BaseException) else None,
-            content=None if self._request.spec.effect is None else self._engine.content(value),
+            content=None
+            if self._request.spec.effect is None
+            else self._engine.content(self._request.spec.tool, value),
             queued_at=self._queued_at,
             started_at=self._started_at,
         )

@@ -103,7 +103,7 @@ def _tell(request: CallRequest[Any], slot: SlotRecord) -> None:
         request.engine.emit(EventKind.REFUSED, request.live.key, slot, error=slot.error)
 
 
-def _refusing(request: CallRequest[Any], error: EffectRefused | UnknownOutcome) -> Steps[None]:
+def _refusing(request: CallRequest[Any], error: EffectRefused) -> Steps[None]:
     """Let `error` be the call's answer."""
     row = request.live.row(Refused, request.index, error=encode_error(error))
     request.live.wrote(row, (yield request.live.hand_in(row)))
@@ -189,10 +189,7 @@ def _settling(request: CallRequest[Any], place: SlotPlace, held: SlotRecord) -> 
         engine.emit(EventKind.RERUN, request.live.key, request.slot, detail=detail)
         return True
     what = f"it began and left no record, and call {request.index} of batch {request.live.key} names the same effect"
-    error = _unknown(request, place, held, what, ask=isinstance(action, _plan.Ask))
-    if not error.ask:
-        yield from _refusing(request, error)
-    raise error
+    raise _unknown(request, place, held, what, ask=isinstance(action, _plan.Ask))
 
 
 def _unknown(

@@ -148,10 +148,13 @@ class Engine:
             return value
         return value.content if self.contents is None else self.contents.from_content(value)
 
-    def content(self, value: object) -> Payload | None:
-        """What a result says in every host; None where it is a value that every host can read."""
-        content = None if self.contents is None else self.contents.to_content(value)
-        return None if content is None else encode_content(content)
+    def content(self, tool: str, value: object) -> Payload | None:
+        """What a result says in every host; None where its own record can be read by every host."""
+        if self.contents is not None:
+            content = self.contents.to_content(value)
+            return None if content is None else encode_content(content)
+        codec = self.policy(tool).codec or self.codec
+        return None if codec.name == _ARGS.name else encode_content(Content(value))
 
     def view(self, key: BatchKey, slot: SlotRecord) -> Slot:
         """The slot for a person's code: arguments decoded, times as datetimes."""

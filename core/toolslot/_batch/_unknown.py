@@ -159,9 +159,14 @@ def deciding_on(
     version: int,
     epoch: int | None = None,
 ) -> Steps[SlotRecord]:
-    """The same for a call of any batch; the slot as it is then. Without `epoch` as somebody from outside, who does not have the batch."""
+    """The same for a call of any batch; the slot as it is then. Without `epoch` as somebody from outside, who does not have the batch and
+    is perhaps another host than the one that will read the answer.
+    """
     tool = slot.spec.tool
     verdict, outcome, error = spelled(answer, lambda value: engine.encode(tool, value))
+    content = (
+        engine.content(tool, answer.value) if isinstance(answer, Done) and slot.effect is not None else None
+    )
     operation = Decide(
         key=key,
         index=slot.index,
@@ -171,12 +176,10 @@ def deciding_on(
         decision_id=secrets.token_hex(8),
         version=version,
         at=engine.clock(),
-        outcome=outcome,
+        outcome=outcome if epoch is not None else content or outcome,
         error=error,
         epoch=epoch,
-        content=engine.content(answer.value)
-        if isinstance(answer, Done) and slot.effect is not None
-        else None,
+        content=content,
     )
     reach(CrashPoint.BEFORE_DECIDE)
     decided: SlotRecord = yield engine.journal.submit(operation)

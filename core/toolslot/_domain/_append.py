@@ -150,7 +150,8 @@ def _allowed(state: BatchState, slot: SlotRecord, row: Row) -> bool:
             escaped = standing is SlotState.FAILED and slot.escaped and row.reason is Reason.ESCAPED
             return escaped or standing is SlotState.RUNNING
         case Delivered():
-            return standing is SlotState.UNKNOWN and slot.delivered is None
+            # RESERVED: it waits for another call with the same effect key, of which nobody knows whether it was done.
+            return standing in (SlotState.UNKNOWN, SlotState.RESERVED) and slot.delivered is None
         case Noted():
             return _may_note(state, slot, row)
         case Refused():

@@ -10,7 +10,14 @@ from toolslot._codec import encode_error
 from toolslot._domain._append import may_spare, may_start, write
 from toolslot._domain._effect_names import EffectMark, NamedEffect, effect_idempotency_key
 from toolslot._domain._effect_standing import Standing, standing_of
-from toolslot._domain._effects import LONGEST_KEY, Effect, EffectState, Holder
+from toolslot._domain._effects import (
+    LONGEST_KEY,
+    Effect,
+    EffectState,
+    Holder,
+    damaged,
+    is_damaged,
+)
 from toolslot._domain._operations import check_epoch, existing, slot_at
 from toolslot._domain._plan import reruns, retries_failure
 from toolslot._domain._policy import ToolPolicy
@@ -235,11 +242,13 @@ class ForgetEffect:
     at: float
 
     def change(self, view: JournalView) -> Change[Effect]:
-        known = next(filter(None, map(view.effect, self.digests)), None)
+        known = self._known(view)
         if known is None:
             raise DecisionRefused(
                 "the journal has no such effect. `toolslot effects` lists those that it has."
             )
+        if is_damaged(known):
+            return self._forget(known)
         if known.holder is None:
             return Change((), known)
         try:
@@ -250,5 +259,20 @@ class ForgetEffect:
             raise BatchBusy(
                 f"{known.holder.place} has this effect under way, and its owner is or may be alive. Let it come to its end first."
             )
+        return self._forget(known)
+
+    def _known(self, view: JournalView) -> Effect | None:
+        lost: Effect | None = None
+        for digest in self.digests:
+            try:
+                known = view.effect(digest)
+            except JournalCorrupt:
+                lost = damaged(digest)  # nobody will ever know whether it was had; this is what ends it
+                continue
+            if known is not None:
+                return known
+        return lost
+
+    def _forget(self, known: Effect) -> Change[Effect]:
         told = known.forget(at=self.at, by=self.by, why=self.why)
         return Change((PutEffect(effect=told, before=known),), told)

@@ -66,6 +66,11 @@ class Effect:
         return replace(self, holder=None, purged=None, forgotten=(*self.forgotten, told))
 
 
+def is_damaged(effect: Effect) -> bool:
+    """Whether it is one that `damaged` gives, and was not forgotten since."""
+    return effect.claims == 0 and not effect.forgotten
+
+
 def damaged(digest: str) -> Effect:
     """What stands in a list for one whose record is damaged."""
     return Effect(

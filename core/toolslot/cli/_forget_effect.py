@@ -57,9 +57,12 @@ def forget_effect(
         digests = {
             key: effect_digests(tool, key, run_id=run_id, digest_key=journal.digest_key) for key in meant
         }
-        listed = [each for each in Insights(journal).effects() if each.tool == tool]
+        all_digests = {digest for names in digests.values() for digest in names}
+        listed = [
+            each for each in Insights(journal).effects() if each.tool == tool or each.digest in all_digests
+        ]
         key, found = _the_one(tool, words, digests, listed, run_id)
-        if found.holder is None:
+        if found.holder is None and found.state is not EffectState.UNKNOWN:
             click.echo(_forgotten_already(found, key))
             return
         if dry_run and found.state is EffectState.RUNNING:
@@ -124,10 +127,11 @@ def _forgotten_already(found: EffectView, key: tuple[KeyPart, ...]) -> str:
 
 
 def _done(found: EffectView, key: tuple[KeyPart, ...], *, dry_run: bool) -> str:
-    would = "would be " if dry_run else ""
+    would, runs = ("would be ", "would run") if dry_run else ("", "runs")
+    where = found.holder or "its record is damaged"
     return (
-        f"{would}forgotten: {_named(found, key)}, {_STOOD[found.state]} ({found.holder}). The next call with this key"
-        f" {'would run' if dry_run else 'runs'}, under a new idempotency key."
+        f"{would}forgotten: {_named(found, key)}, {_STOOD[found.state]} ({where}). The next call with this key {runs}, under a new"
+        " idempotency key."
     )
 
 

@@ -98,9 +98,6 @@ ONLY_RECOVERY = frozenset((
 RESOLVING = frozenset((P.BEFORE_RESOLVE, P.AFTER_RESOLVE))
 PURGING = frozenset((P.BEFORE_PURGE, P.AFTER_PURGE, P.IN_DELETION, P.AFTER_DELETION, P.BEFORE_VACUUM))
 
-#: whose results another host can read: there, a run without a framework asks for the same effects
-READABLE = (Door.PLAIN,)
-
 #: a call without which the point is not reached
 _KIND: dict[P | None, Kind] = {
     P.BEFORE_EFFECT: Kind.KEYED,
@@ -174,8 +171,6 @@ class Trial:
             kinds = [
                 kind if kind in (Kind.PAY, Kind.SLOW, Kind.LOOK, Kind.LARGE) else Kind.PAY for kind in kinds
             ]
-        if not names_effects(self.door, self.policy):
-            kinds = [Kind.PAY if kind is Kind.KEYED else kind for kind in kinds]
         kinds = kinds[:8] if self.at not in _KIND else kinds
         places = [*range(len(kinds))]
         if len(kinds) > 1 and chance.random() < 0.4:
@@ -234,13 +229,14 @@ class Trial:
     @property
     def shares(self) -> bool:
         """Whether another run names the effects that calls of this one name."""
-        return Kind.KEYED in self.kinds and self.door in READABLE
+        return Kind.KEYED in self.kinds
 
     @property
     def begins_elsewhere(self) -> bool:
         """Whether the other run comes first and dies. Where nobody can know what became of it, somebody settles that from outside."""
         settled = self.policy in ("rerun", "reconcile") or resolvable(self.door, self.policy)
-        return self.shares and settled and self._chance("elsewhere").random() < 0.5
+        makes = self.at in (P.IN_CREATION, P.AFTER_CREATION)  # and then finds no journal
+        return self.shares and settled and not makes and self._chance("elsewhere").random() < 0.5
 
     @cached_property
     def kill_elsewhere(self) -> Kill:
@@ -319,8 +315,6 @@ def possible(door: Door, mode: str, policy: str, point: str) -> bool:
     if point == ANYWHERE:
         return True
     match P(point):
-        case P.BEFORE_EFFECT | P.AFTER_EFFECT:
-            return names_effects(door, policy)
         case P.BEFORE_LATE_RESULT | P.AFTER_LATE_RESULT:
             return mode == "sync"  # a task that timed out is cancelled, a thread cannot be
         case P.BEFORE_WITHDRAW | P.AFTER_WITHDRAW:
@@ -337,14 +331,6 @@ def possible(door: Door, mode: str, policy: str, point: str) -> bool:
             return door is Door.PLAIN
         case _:
             return True
-
-
-def names_effects(door: Door, policy: str) -> bool:
-    """Whether calls name effects there.
-
-    Not where a host asks people, or tells the agent: it is yet to say of which call it asks when one waits for the effect of another.
-    """
-    return door is Door.PLAIN or policy in ("rerun", "reconcile")
 
 
 def resolvable(door: Door, policy: str) -> bool:

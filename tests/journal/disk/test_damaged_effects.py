@@ -12,7 +12,7 @@ from support.sickness import keys_in, tamper
 from toolslot import Batch, Call, DurableExecutor, Encryption, ToolPolicy
 from toolslot._domain._effects import EffectState
 from toolslot._errors import JournalCorrupt, ResultNotStorable
-from toolslot.journal import DiskJournal, Purge
+from toolslot.journal import DiskJournal, ForgetEffect, Purge
 from toolslot.testing._worker import PATIENCE, do
 
 POLICIES = {"pay": ToolPolicy(effect_key="invoice")}
@@ -143,3 +143,19 @@ def test_a_salvage_without_the_key_keeps_the_effects_of_an_encrypted_journal(
     pay(root, "run-1", 1, encryption)
     assert salvage(root, target).lost == ()
     assert pay(target, "run-2", 1, encryption) == ("1 paid in run-1", False)
+
+
+def test_an_effect_whose_record_is_damaged_is_refused_until_somebody_has_it_forgotten(home: Path) -> None:
+    name = row_of(home, 1)
+    spoil(home, name)
+    with pytest.raises(JournalCorrupt):
+        pay(home, "another", 1)
+    with DiskJournal.open(home) as journal:
+        forget = ForgetEffect(
+            digests=(name.removeprefix("e/"),), by="ann", why="the bank knows nothing", at=1.0
+        )
+        told = do(journal, forget)
+        assert [each.why for each in told.forgotten] == ["the bank knows nothing"]
+        assert do(journal, forget) == told  # once is enough
+    assert pay(home, "another", 1) == ("1 paid in another", True)
+    assert diagnose(home).sound
