@@ -328,10 +328,12 @@ class DurableSteps:
         slot, problem = turn.run.asked_about(index), ""
         for tries in range(_MAX_ANSWERS):
             asked = question(unknown, slot, tries=tries, error=problem)
+            # Calls that wait for the same one, which holds the effect that they name, wait for the same answer; one of them asks.
+            first = turn.asked_by.setdefault(asked.id, index)
             answered = await ctx.wait_for_event(
                 ToolOutcomeAnswer,
-                waiter_event=asked,
-                waiter_id=f"toolslot {asked.id}",
+                waiter_event=asked if first == index else None,
+                waiter_id=f"toolslot {asked.id}" if first == index else f"toolslot {asked.id} {index}",
                 requirements={"id": asked.id},
                 timeout=None,
             )

@@ -81,6 +81,8 @@ class Turn:
         self.ran: set[int] = set()
         #: calls whose code was certainly not entered, for its function does not take the arguments
         self.not_entered: set[int] = set()
+        #: by the id of a question, the call that asks it
+        self.asked_by: dict[str, int] = {}
         self.made: dict[int, Made] = {}
         #: the results that everybody sees
         self.shown: dict[int, ToolCallResult] = {}

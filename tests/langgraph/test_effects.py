@@ -193,6 +193,21 @@ def test_any_other_failure_behind_an_answer_is_asked_about_and_the_person_settle
     assert second.holder.batch == BatchKey("t-1", second.holder.batch.batch_id)
 
 
+def test_calls_that_wait_for_the_same_one_are_asked_about_once_and_all_go_on(talk: Any) -> None:
+    shop = failing(talk, TimeoutError("read"))
+    talk.calls = [call("i-1", id="c0"), call("i-2", id="c1"), call("i-1", id="c2")]
+    out = talk.start(talk.graph([shop.tool], policies=KEYED))
+    (question,) = out["__interrupt__"][0].value["questions"]
+    answer = Command(resume={question["id"]: {"done": "it was paid"}})
+    found = answers(talk.run(talk.graph([shop.tool], policies=KEYED), answer))
+    assert [(m.tool_call_id, m.content) for m in found] == [
+        ("c0", "it was paid"),
+        ("c1", "paid i-2"),
+        ("c2", "it was paid"),
+    ]
+    assert shop.paid == [("i-2", 5)]
+
+
 def test_arguments_that_do_not_fit_the_tool_free_the_key(talk: Any) -> None:
     """The model mends its call: the same key with other arguments is no conflict, for nothing happened."""
     shop = Shop(talk)

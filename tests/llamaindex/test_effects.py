@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from toolslot import EventKind, ToolPolicy
+from toolslot_llamaindex import ToolOutcomeQuestion
 
 KEYED = {"pay": ToolPolicy(effect_key="invoice", not_done=ConnectionRefusedError)}
 
@@ -81,6 +82,16 @@ def test_any_other_failure_is_asked_about_and_the_person_settles_the_first_call(
     assert talk.heard() == ["it was paid"]
     assert talk.effects == []
     assert [event.idempotency_key for event in events if hasattr(event, "idempotency_key")] != []
+
+
+def test_calls_that_wait_for_the_same_one_are_asked_about_once_and_all_go_on(talk: Any) -> None:
+    ask(talk, "r-1", ONE, tool=shop(talk, [TimeoutError("read")]))
+    talk.script([("pay", ONE), ("pay", {"invoice": "i-2"}), ("pay", ONE)], "done")
+    talk.run_id = "r-2"
+    _, events = talk.stream(talk.agent([shop(talk)], policies=KEYED), [{"done": "it was paid"}])
+    assert talk.heard() == ["it was paid", "paid i-2", "it was paid"]
+    assert sum(isinstance(event, ToolOutcomeQuestion) for event in events) == 1
+    assert talk.effects == ["i-2: 5"]
 
 
 @pytest.mark.parametrize("wrong", [{"invoice": "i-1", "amuont": 5}, {"invoice": "i-1", "amount": 5, "x": 1}])

@@ -9,14 +9,15 @@ from concurrent.futures import Future
 class Active:
     """One caller at work on a slot. Others wait for `done()`; its value is the error they share, or None to look at the slot again."""
 
-    __slots__ = ("_done", "_error", "_lock", "_settled", "detached", "epoch", "index", "over")
+    __slots__ = ("_done", "_error", "_lock", "_settled", "detached", "epoch", "gone", "index", "over")
 
     def __init__(self, index: int, lock: threading.Lock) -> None:
         self.index: int = index
         #: under which its code was entered; None before
         self.epoch: int | None = None
-        #: whether its code runs on in a thread of its own after its caller has gone
+        #: whether its code runs on in a thread of its own; and its caller, which records that first, has gone
         self.detached: bool = False
+        self.gone: bool = False
         self._lock = lock
         #: whether it has ended, or was dropped
         self.over: bool = False
@@ -29,11 +30,11 @@ class Active:
         """In a forked child, where the old lock is not given back."""
         self._lock = lock
 
-    def detach(self) -> None:
-        """The caller goes, the code runs on."""
+    def leave_behind(self) -> None:
+        """The caller has gone, the code runs on."""
         with self._lock:
-            settled = None if self.over or self.detached else self._settled
-            self.detached = True
+            settled = None if self.over or self.gone else self._settled
+            self.gone = True
         if settled is not None:
             settled.set_result(None)
 
@@ -42,7 +43,7 @@ class Active:
         with self._lock:
             if self._settled is None:
                 self._settled = Future()
-                if self.over or self.detached:
+                if self.over or self.gone:
                     self._settled.set_result(None)
             return self._settled
 
@@ -60,7 +61,7 @@ class Active:
         with self._lock:
             if self.over:
                 return
-            settled = None if self.detached else self._settled
+            settled = None if self.gone else self._settled
             self.over, self._error = True, error
             done = self._done
         if done is not None:

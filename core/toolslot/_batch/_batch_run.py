@@ -200,7 +200,7 @@ class BatchRun(Opening):
         live = self._opened
         own = current.get()
         inside = own.index if own is not None and BatchKey(own.run_id, own.batch_id) == live.key else None
-        while others := [a for a in live.running() if not a.detached and a.index != inside]:
+        while others := [a for a in live.running() if not a.gone and a.index != inside]:
             for active in others:
                 yield active.settled()
 

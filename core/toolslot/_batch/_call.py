@@ -95,7 +95,9 @@ class CallRun(CallRequest[T]):
 
     def _leave(self, mine: Active, error: BaseException | None) -> None:
         """Unless it was done before, or is left to the thread that runs on."""
-        if self.live.active.get(mine.index) is mine and not mine.detached:
+        if mine.detached:
+            mine.leave_behind()
+        elif self.live.active.get(mine.index) is mine:
             self.live.leave(mine, error)
 
     def _answered(self) -> bool:

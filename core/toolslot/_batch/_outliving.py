@@ -34,7 +34,7 @@ class Outliving:
             return
         journal = self.live.engine.journal
         let_go = journal.hold() if isinstance(journal, Holdable) else lambda: None
-        self.active.detach()
+        self.active.detached = True
         self.live.engine.pool.overstays(self.permit, self._name)
         running.add_done_callback(partial(self._ended, let_go))
 

@@ -21,6 +21,8 @@ def resolve_all(body: Body) -> None:
             version = slot.version + (slot.state is SlotState.RUNNING)
             own, index = slot.key_in(key), place_of(slot.spec.tool, slot.index)
             value = effect_of(body.facts(), own)
+            if value is None and record.fence.closed and slot.effect is None:
+                continue  # the agent was told that nobody knows, and has gone on: nothing of it runs again
             body.note(Verb.ASKED, index=index, key=own)
             # Noted before it is done: killed in between, it is decided again.
             body.note(Verb.DECIDED, index=index, key=own, word="rerun" if value is None else "done")
