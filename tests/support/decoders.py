@@ -20,8 +20,24 @@ from llama_index.core.tools import ToolOutput, ToolSelection
 
 from toolslot import BatchKey, Encryption, JsonCodec, ToolslotError
 from toolslot._codec import ErrorRecord, Payload, decode, encode_error
+from toolslot._domain._effect_names import EffectMark
+from toolslot._domain._effects import Effect, Forgotten, Holder, Purged
 from toolslot._domain._identity import Owner, OwnerState, ProcessIdentity
-from toolslot._domain._slot import Decided, Fence, Finished, Manifest, SlotSpec, Started, Tenure, Verdict
+from toolslot._domain._slot import (
+    Decided,
+    Deduplicated,
+    Fence,
+    Finished,
+    Manifest,
+    Refused,
+    Row,
+    SlotPlace,
+    SlotSpec,
+    SlotState,
+    Started,
+    Tenure,
+    Verdict,
+)
 from toolslot.journal._disk import _keys as keys
 from toolslot.journal._disk._chunks import dumps, parse
 from toolslot.journal._disk._key_row import first_row, secrecy_for_reading
@@ -31,6 +47,7 @@ from toolslot.journal._disk._seal import seal, unseal
 from toolslot.journal._disk._table import Reader
 from toolslot.journal._doctor._pages import found_rows
 from toolslot.journal._format import _row_codec as rows
+from toolslot.journal._format._effect_codec import effect_from_json, effect_to_json
 from toolslot.journal._format._secrecy import Secrecy
 from toolslot_langgraph._codec import LangGraphCodec
 from toolslot_llamaindex._codec import Answer, LlamaIndexCodec
@@ -94,6 +111,8 @@ def _any_row(data: bytes) -> object:
         lambda value: Secrecy(_ENCRYPTION.cipher(), plain=False).reveal_head(_KEY, value),
         ErrorRecord.from_json,
         Owner.from_json,
+        effect_from_json,
+        lambda value: effect_from_json(Secrecy(lenient=True).reveal_effect("0" * 64, value)),
     )
     for read in readers:
         try:
@@ -106,6 +125,8 @@ def _any_row(data: bytes) -> object:
 def _value(data: bytes) -> object:
     value = _VALUES.decode(data)
     decode(Payload(codec="text/1", data=data), {})
+    with suppress(ToolslotError):
+        decode(Payload(codec="content/1", data=data), {})
     return value
 
 
@@ -215,11 +236,45 @@ def _langgraph_seeds() -> list[bytes]:
     return [_LANGGRAPH.encode(value) for value in values]
 
 
+_PLACE = SlotPlace(_KEY, 0, 1)
+_EFFECT = Effect(
+    digest="0" * 64,
+    name="pay",
+    key='["a",1]',
+    run_id=None,
+    idempotency_key="ts_0",
+    holder=Holder(place=_PLACE, attempt=1),
+    claims=1,
+    compared=None,
+    at=1.0,
+    ttl=2.0,
+    forgotten=(Forgotten(at=0.5, by="ann", why="it bounced"),),
+    purged=Purged(state=SlotState.FAILED, ended_at=1.5, error=encode_error(ValueError("x"))),
+)
+_SPARED: tuple[Row, ...] = (
+    Deduplicated(
+        index=0,
+        generation=1,
+        attempt=0,
+        epoch=1,
+        at=1.0,
+        holder=_PLACE,
+        effect=EffectMark("0" * 64, "ts_0"),
+        outcome=Payload(codec="content/1", data=b'["paid",null,false]'),
+    ),
+    Refused(index=0, generation=1, attempt=0, epoch=1, at=1.0, error=encode_error(ValueError("x"))),
+)
+
 SEEDS: dict[str, list[bytes]] = {
     "value": [
         _VALUES.encode(value) for value in (None, "text", b"x", {"a": [1, 2.5]}, [{1, 2}, (3,), 10**700, 1j])
     ],
-    "row": [json.dumps(row).encode() for row in _STORED_ROWS] + [dumps(rows.manifest_to_json(_MANIFEST))],
+    "row": [
+        *(json.dumps(row).encode() for row in _STORED_ROWS),
+        dumps(rows.manifest_to_json(_MANIFEST)),
+        dumps(effect_to_json(_EFFECT)),
+        *(dumps(rows.row_to_json(row)) for row in _SPARED),
+    ],
     "batch": [
         b"\0\0",
         b"\0".join(_SOUND.values()),

@@ -139,7 +139,8 @@ class RefBatch:
     def deliver(self, epoch: int, index: int, attempt: int, generation: int, data: bytes) -> Answer:
         slot = self.slots[index]
         here = (attempt, generation) == (slot.attempt, slot.generation)
-        if answer := self._said(epoch, here and slot.state is S.UNKNOWN and slot.told is None):
+        untold = slot.state in (S.UNKNOWN, S.RESERVED) and slot.told is None
+        if answer := self._said(epoch, here and untold):
             return answer
         slot.told, slot.rows = data, slot.rows + 1
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import zip_longest
+from math import isfinite
 from typing import cast
 
 from toolslot._codec import ErrorRecord
@@ -78,7 +79,7 @@ def _holder(data: object) -> Holder:
 
 
 def _number(data: object) -> float:
-    if isinstance(data, bool) or not isinstance(data, (int, float)):
+    if isinstance(data, bool) or not isinstance(data, (int, float)) or not isfinite(data):
         raise JournalCorrupt("a stored effect has something else where a number of seconds belongs.")
     return data
 
